@@ -1,0 +1,97 @@
+"""Feedback matrices: how they are initialised, and how they are drawn independently of the global RNG.
+
+A feedback matrix B carries an error with ``fan_in`` components to the ``width`` units that receive it. Every named
+initialiser below returns a ``(width, fan_in)`` float32 CPU tensor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+import torch
+from torch import Generator, Tensor
+
+Init: TypeAlias = "str | Tensor | Mapping[str, Tensor]"
+"""The name of an initialiser, one tensor for every layer, or a tensor per layer name."""
+
+
+def generator(seed: int, name: str) -> Generator:
+    """A CPU generator fixed by ``(seed, name)`` alone: equal on every rank, device and resume, whatever the global RNG."""
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    return Generator("cpu").manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def uniform(width: int, fan_in: int, rng: Generator) -> Tensor:
+    """U(-1/sqrt(width), 1/sqrt(width)). Source: Nokland 2016, the author's published code."""
+    return (2 * torch.rand(width, fan_in, generator=rng) - 1) / width**0.5
+
+
+def gaussian(width: int, fan_in: int, rng: Generator) -> Tensor:
+    """N(0, 1). Source: Launay et al. 2019, their feedback without normalisation."""
+    return torch.randn(width, fan_in, generator=rng)
+
+
+def normalised(width: int, fan_in: int, rng: Generator) -> Tensor:
+    """N(0, 1/(width * fan_in)), so that the expected squared Frobenius norm is 1. Source: Launay et al. 2019."""
+    return torch.randn(width, fan_in, generator=rng) / (width * fan_in) ** 0.5
+
+
+def kaiming(width: int, fan_in: int, rng: Generator) -> Tensor:
+    """N(0, 2/fan_in). Source: He et al. 2015, eq. 10, with the error's components as the fan."""
+    return torch.randn(width, fan_in, generator=rng) * (2 / fan_in) ** 0.5
+
+
+def xavier(width: int, fan_in: int, rng: Generator) -> Tensor:
+    """U(+-sqrt(6/(width + fan_in))). Source: Glorot & Bengio 2010, eq. 16."""
+    return (2 * torch.rand(width, fan_in, generator=rng) - 1) * (6 / (width + fan_in)) ** 0.5
+
+
+def orthogonal(width: int, fan_in: int, rng: Generator) -> Tensor:
+    """Orthonormal columns (rows where ``width < fan_in``), uniform (Haar). Source: Saxe et al. 2014."""
+    tall = torch.randn(max(width, fan_in), min(width, fan_in), generator=rng)
+    q, r = torch.linalg.qr(tall)
+    q = q * r.diagonal().sign()  # QR alone is not uniform: fix the signs that LAPACK leaves open
+    return (q if width >= fan_in else q.T).contiguous()
+
+
+INITIALISERS: dict[str, Callable[[int, int, Generator], Tensor]] = {
+    f.__name__: f for f in (uniform, gaussian, normalised, kaiming, xavier, orthogonal)
+}
+
+
+def check_init(init: Init) -> None:
+    """Raise a ``ValueError`` at construction, long before training, where ``init`` names nothing."""
+    if isinstance(init, str) and init not in INITIALISERS:
+        raise ValueError(f"Expected argument `init` to be one of {sorted(INITIALISERS)} or a tensor, but got {init!r}.")
+
+
+def draw(init: Init, scale: float, seed: int, name: str, shape: Sequence[int], transposed: bool = False) -> Tensor:
+    """The feedback of layer ``name``: ``scale`` times the initialiser, or times the user's own tensor.
+
+    Args:
+        init: Name of an initialiser, a tensor, or a tensor per name.
+        scale: Factor on either.
+        seed: With ``name``, fixes the draw.
+        name: Name of the block or layer.
+        shape: ``(width, fan_in)``; with ``transposed`` the shape of a weight, ``(fan_in, width...)``.
+        transposed: Whether B is stored in the shape of a weight instead of its transpose.
+
+    Raises:
+        KeyError: a mapping has no entry for ``name``.
+        ValueError: the user's tensor does not have that shape.
+    """
+    if isinstance(init, str):
+        first, rest = shape[0], math.prod(shape[1:])
+        rng = generator(seed, name)
+        if transposed:
+            return scale * INITIALISERS[init](rest, first, rng).T.reshape(tuple(shape))
+        return scale * INITIALISERS[init](first, rest, rng)
+    if isinstance(init, Mapping) and name not in init:
+        raise KeyError(f"`init` has no feedback for {name!r}, only for {sorted(init)}. Add a tensor under that name.")
+    own = init[name] if isinstance(init, Mapping) else init
+    if own.shape != torch.Size(shape):
+        raise ValueError(f"The feedback given for {name!r} has shape {tuple(own.shape)}, expected {tuple(shape)}.")
+    return scale * own.detach().clone()

@@ -1,0 +1,92 @@
+"""The router: where the graph is cut at block outputs, one node at the network's output hands each of them its error.
+
+``route`` is the identity on the output. In backward it receives e = dL/dy and returns e to the last block and d_i to the
+output h_i of every other block; between blocks there is no path left. Its second result, ``unit``, is a zero that
+``join`` adds to the loss: the gradient it receives is dL/dL, that is, whatever factor stands before the loss
+(GradScaler, gradient accumulation, ``c * loss``), which rules that are not linear in e need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+Deliver = Callable[[int, Tensor, "Tensor | None", Tensor], Tensor]
+"""(index of the block, e, factor, feedback of the block) -> d, shaped like the block's output."""
+
+NOT_JOINED = (
+    "This rule needs the loss that is differentiated: call `loss = attached.loss(loss)` before `loss.backward()`. Under a "
+    "feedback strategy or the mixin this happens by itself in automatic optimisation."
+)
+NOT_SCORED = (
+    "The loss was joined with a forward pass whose output it does not depend on. Make forward passes that are not trained "
+    "on under `torch.no_grad()`."
+)
+
+
+class _Route(Function):
+    @staticmethod
+    def forward(
+        ctx: Any, output: Tensor, deliver: Deliver, joined: bool, count: int, *taps_and_feedback: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
+        ctx.deliver, ctx.joined, ctx.count = deliver, joined, count
+        ctx.save_for_backward(*taps_and_feedback[count:])
+        # A clone, since an output that is the input would forbid in-place operations after it.
+        return output.clone(), output.new_zeros((), dtype=torch.float32)
+
+    @staticmethod
+    def backward(ctx: Any, e: Tensor | None, factor: Tensor | None) -> tuple[Tensor | None, ...]:
+        if e is None:
+            raise RuntimeError(NOT_SCORED)
+        if ctx.joined and factor is None:
+            raise RuntimeError(NOT_JOINED)
+        needs = ctx.needs_input_grad[4 : 4 + ctx.count]
+        errors = [
+            ctx.deliver(i, e, factor, feedback) if need else None
+            for i, (need, feedback) in enumerate(zip(needs, ctx.saved_tensors))
+        ]
+        return e, None, None, None, *errors, *[None] * len(ctx.saved_tensors)
+
+
+def route(
+    output: Tensor, deliver: Deliver, taps: Sequence[Tensor], feedback: Sequence[Tensor], *, joined: bool
+) -> tuple[Tensor, Tensor]:
+    """The identity on ``output`` that delivers to ``taps`` in backward.
+
+    Args:
+        output: The head's output.
+        deliver: Called in backward for each tap that needs a gradient.
+        taps: Outputs of the blocks below the head.
+        feedback: One tensor per tap.
+        joined: Whether ``unit`` must have been joined to the loss.
+
+    Returns:
+        The output, and ``unit``.
+
+    Raises:
+        RuntimeError: in backward, if the loss was not joined though ``joined``, or does not depend on the output.
+    """
+    routed: tuple[Tensor, Tensor] = _Route.apply(output, deliver, joined, len(taps), *taps, *feedback)
+    return routed
+
+
+class _Join(Function):
+    @staticmethod
+    def forward(ctx: Any, loss: Tensor, *terms: Tensor) -> Tensor:
+        ctx.dtypes = [term.dtype for term in terms]
+        return loss.clone()
+
+    @staticmethod
+    def backward(ctx: Any, factor: Tensor) -> tuple[Tensor, ...]:
+        return factor, *[factor.to(dtype) for dtype in ctx.dtypes]
+
+
+def join(loss: Tensor, terms: Sequence[Tensor]) -> Tensor:
+    """The loss with its value untouched, whose gradient also flows into every scalar of ``terms``."""
+    joined: Tensor = _Join.apply(loss, *terms)
+    return joined

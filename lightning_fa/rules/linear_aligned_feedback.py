@@ -1,0 +1,57 @@
+"""Linear aligned feedback systems (LAFS): every block descends the loss of a fixed random linear readout of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from lightning_fa.feedback import Init, check_init, draw
+from lightning_fa.rules.base import LocalRule
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": F.cross_entropy,
+    "mse": F.mse_loss,
+    "binary_cross_entropy": F.binary_cross_entropy_with_logits,
+}
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class LinearAlignedFeedback(LocalRule):
+    r"""Block i is trained so that its fixed readout :math:`B^i` predicts the targets; blocks do not see each other.
+
+    .. math:: L^i = L(f_y((B^i)^T h^i), y), \qquad \delta^i = (B^i e^i) \odot f'(a^i), \qquad
+              e^i = \partial L^i / \partial \big((B^i)^T h^i\big)
+
+    For softmax and cross-entropy :math:`e^i = \mathrm{softmax}((B^i)^T h^i) - y`. It needs the targets, and the loss
+    must pass through ``attached.loss``. The paper's eq. 6 prints :math:`h^{i-1}`, which has not the shape that
+    :math:`B^i` takes; its eq. 9 and its text feed :math:`h^i`, and so does this rule.
+
+    Args:
+        seed: Fixes every B, together with the block's name and nothing else.
+        init: Initialiser by name (see :mod:`lightning_fa.feedback`), or tensors of shape ``(width of h, outputs)``.
+        scale: Factor on the initialiser.
+        loss: The readouts' loss, averaged over the batch: ``cross_entropy``, ``mse`` or ``binary_cross_entropy``.
+
+    References: Gilmer et al. 2017, eqs. 6-9.
+    """
+
+    seed: int = 0
+    init: Init = "uniform"
+    scale: float = 1.0
+    loss: Literal["cross_entropy", "mse", "binary_cross_entropy"] = "cross_entropy"
+
+    def __post_init__(self) -> None:
+        check_init(self.init)
+        if self.loss not in LOSSES:
+            raise ValueError(f"Expected argument `loss` to be one of {sorted(LOSSES)}, but got {self.loss!r}.")
+
+    def initial(self, name: str, width: int, outputs: int) -> Tensor:
+        return draw(self.init, self.scale, self.seed, name, (width, outputs))
+
+    def local_loss(self, h: Tensor, targets: Tensor, feedback: Tensor) -> Tensor:
+        return LOSSES[self.loss](h @ feedback, targets)

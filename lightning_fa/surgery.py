@@ -1,0 +1,69 @@
+"""How a rule gets into a model: the class of a module instance is exchanged for a subclass of it, and back.
+
+Forward hooks would do the same, but ``torch.compile`` does not guard on them: an attached model could silently run code
+compiled for a plain one, that is, backprop. It does guard on a module's type, so here the trap cannot exist. The
+subclass keeps the name of its base, adds no parameter and no entry to ``state_dict``, and pickles and deep-copies.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from torch import nn
+
+_PORT = "_feedback_port"
+
+
+class Behaviour:
+    """Abstract first base of every exchanged class; a subclass overrides ``forward`` and reads ``self._feedback_port``."""
+
+    _feedback_port: Any
+    _feedback_origin: tuple[type[nn.Module], type[Behaviour]]
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        # The exchanged class has no importable name: rebuild it from the two that have.
+        return _blank, self._feedback_origin, self.__dict__
+
+
+@cache  # one subclass per pair, so that compiled code is shared between layers
+def _subclass(base: type[nn.Module], behaviour: type[Behaviour]) -> type[nn.Module]:
+    namespace = {
+        "__module__": base.__module__,
+        "__qualname__": base.__qualname__,
+        "__doc__": base.__doc__,
+        "_feedback_origin": (base, behaviour),
+    }
+    return type(base.__name__, (behaviour, base), namespace)
+
+
+def _blank(base: type[nn.Module], behaviour: type[Behaviour]) -> nn.Module:
+    cls = _subclass(base, behaviour)  # type: ignore[arg-type]
+    return cls.__new__(cls)
+
+
+def governed(module: nn.Module) -> bool:
+    """Whether a rule is in this module (not counting its children)."""
+    return isinstance(module, Behaviour)
+
+
+def adopt(module: nn.Module, behaviour: type[Behaviour], port: object) -> None:
+    """Give ``module`` the ``behaviour``, which finds ``port`` as ``self._feedback_port``."""
+    module.__class__ = _subclass(type(module), behaviour)  # type: ignore[arg-type]
+    module.__dict__[_PORT] = port
+
+
+def release(module: nn.Module) -> None:
+    """Undo :func:`adopt`.
+
+    Raises:
+        RuntimeError: something else (FSDP2, a parametrisation) has exchanged the class again since.
+    """
+    origin = type(module).__dict__.get("_feedback_origin")
+    if origin is None:
+        raise RuntimeError(
+            f"Cannot detach the rule from a {type(module).__name__}: its class was changed after the rule was attached. "
+            "Undo what changed it (fully_shard, a parametrisation) first, or rebuild the model."
+        )
+    module.__class__ = origin[0]
+    del module.__dict__[_PORT]

@@ -1,0 +1,115 @@
+"""What a LightningModule's own steps need so that its user need not change them: the targets, and the joined loss."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from lightning.pytorch import LightningModule
+from torch import Tensor
+
+from lightning_fa.attach import Attached, attach
+from lightning_fa.rules import Rule
+from lightning_fa.wiring.blocks import Blocks
+
+Targets: TypeAlias = "str | int | Callable[[Any], Tensor] | None"
+"""Where the targets are in a batch: a key, an index, the user's own function, or ``None`` for the usual places."""
+
+USUAL_KEYS = ("targets", "target", "labels", "label", "y")
+
+
+def find_targets(batch: Any, where: Targets = None) -> Tensor:
+    """The targets of a batch: ``where`` says, or ``batch[1]`` of a sequence, or the first usual key of a mapping.
+
+    Raises:
+        ValueError: there is no tensor there.
+    """
+    found: Any = None
+    if callable(where):
+        found = where(batch)
+    elif where is not None:
+        found = batch[where]
+    elif isinstance(batch, Mapping):
+        found = next((batch[key] for key in USUAL_KEYS if key in batch), None)
+    elif isinstance(batch, Sequence) and len(batch) > 1:
+        found = batch[1]
+    if isinstance(found, Tensor):
+        return found
+    raise ValueError(
+        f"Expected the targets as a tensor in batch[1] or under one of the keys {USUAL_KEYS}, but got "
+        f"{type(found).__name__} from a batch of type {type(batch).__name__}. Say where they are with `targets=`: an index, "
+        "a key or a function of the batch."
+    )
+
+
+class _Step:
+    """Base of the two wrappers: an instance attribute that hides the module's own method, until it is deleted."""
+
+    def __init__(self, attached: Attached, own: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, own)  # type: ignore[arg-type]  # Lightning reads the signature of the user's method
+        self.attached = attached
+        self.own = own
+
+
+class TrainingStep(_Step):
+    """Hands the batch's targets to the rule before the step, and joins its loss after it."""
+
+    def __init__(self, attached: Attached, own: Callable[..., Any], targets: Targets, joins: bool) -> None:
+        super().__init__(attached, own)
+        self.targets = targets
+        self.joins = joins
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.attached.needs_targets:
+            batch = args[0] if args else kwargs.get("batch")
+            self.attached.targets = find_targets(batch, self.targets)
+        out = self.own(*args, **kwargs)
+        if not self.joins or out is None:
+            return out
+        if isinstance(out, Mapping):
+            return {**out, "loss": self.attached.loss(out["loss"])}
+        return self.attached.loss(out)
+
+
+class ManualBackward(_Step):
+    """Joins every loss that a manually optimised module differentiates."""
+
+    def __call__(self, loss: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return self.own(self.attached.loss(loss), *args, **kwargs)
+
+
+class Governed:
+    """A LightningModule under a rule, with its steps adapted; :meth:`release` restores both."""
+
+    def __init__(
+        self,
+        module: LightningModule,
+        rule: str | Rule,
+        blocks: Blocks = None,
+        targets: Targets = None,
+        ungoverned: str | Sequence[str] = (),
+    ) -> None:
+        self.module = module
+        self.attached = attach(module, rule, blocks=blocks, ungoverned=ungoverned)
+        self._hidden: dict[str, Any] = {}
+        joins = self.attached.needs_loss
+        if joins or self.attached.needs_targets:
+            automatic = module.automatic_optimization
+            step = TrainingStep(self.attached, module.training_step, targets, joins and automatic)
+            self._replace("training_step", step)
+            if joins and not automatic:
+                self._replace("manual_backward", ManualBackward(self.attached, module.manual_backward))
+
+    def _replace(self, name: str, step: _Step) -> None:
+        self._hidden[name] = self.module.__dict__.get(name)  # a compiled module has its own instance attribute
+        self.module.__dict__[name] = step
+
+    def release(self) -> None:
+        """Detach the rule and give the module its own steps back."""
+        for name, own in self._hidden.items():
+            del self.module.__dict__[name]
+            if own is not None:
+                self.module.__dict__[name] = own
+        self._hidden = {}
+        self.attached.detach()

@@ -1,0 +1,117 @@
+"""Which modules are the blocks of a network: found automatically for the usual shapes, named by patterns otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from typing import NamedTuple, TypeAlias
+
+from torch import nn
+
+Blocks: TypeAlias = "str | Sequence[str | nn.Module] | None"
+"""``None`` for automatic, or name patterns (``"layer*.*"``) and modules."""
+
+
+class Block(NamedTuple):
+    """A part of the network inside which autograd works as ever; the last block is the head, whose output is scored."""
+
+    name: str
+    module: nn.Module
+
+
+def has_matrix(module: nn.Module) -> bool:
+    """Whether any parameter in it has two or more dimensions: biases and normalisation follow their neighbours."""
+    return any(p.ndim >= 2 for p in module.parameters())
+
+
+def weights_of(module: nn.Module) -> list[str]:
+    """Names of the weight matrices that the module itself holds (not its children)."""
+    return [name for name, p in module._parameters.items() if p is not None and p.ndim >= 2]
+
+
+def choose_blocks(root: nn.Module, blocks: Blocks, ungoverned: Sequence[str] = ()) -> list[Block]:
+    """The blocks in the order of registration.
+
+    Automatic choice descends into ``nn.Sequential`` and ``nn.ModuleList`` (and into a lone child), and takes every other
+    module that holds a weight matrix as one block: a ``Linear``, a convolution, a residual unit. Whether the choice fits
+    what ``forward`` does is checked exactly on the first forward pass.
+
+    Raises:
+        ValueError: a pattern matches nothing, blocks lie inside one another, fewer than one block, or a weight matrix
+            lies in no block and is not named in ``ungoverned``.
+    """
+    found = _automatic(root) if blocks is None else _named(root, blocks)
+    found = [block for block in found if not matches(block.name, ungoverned)]
+    if not found:
+        raise ValueError(
+            f"{type(root).__name__} has no weight matrix to govern. Expected at least one Linear, Conv, ..."
+        )
+    for inner in found:
+        for outer in found:
+            if inner is not outer and any(m is inner.module for m in outer.module.modules()):
+                raise ValueError(
+                    f"Block {inner.name!r} lies inside block {outer.name!r}. Name one of the two in `blocks`."
+                )
+    _check_covered(root, found, ungoverned)
+    return found
+
+
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a module of that name, or one that contains it, is meant by a pattern."""
+    parts = name.split(".")
+    return any(fnmatchcase(".".join(parts[: i + 1]), p) for p in patterns for i in range(len(parts)))
+
+
+def _automatic(root: nn.Module) -> list[Block]:
+    units = [Block("", root)]
+    while len(units) == 1:
+        inside = list(_units(units[0]))
+        if not inside or weights_of(units[0].module):
+            break
+        units = inside
+    return units
+
+
+def _units(parent: Block) -> Iterator[Block]:
+    for name, child in parent.module.named_children():
+        block = Block(f"{parent.name}.{name}".lstrip("."), child)
+        if not has_matrix(child):
+            continue
+        if isinstance(child, nn.ModuleList) or type(child).forward is nn.Sequential.forward:
+            yield from _units(block)
+        else:
+            yield block
+
+
+def _named(root: nn.Module, blocks: str | Sequence[str | nn.Module]) -> list[Block]:
+    wanted = [blocks] if isinstance(blocks, str) else list(blocks)
+    names = {module: name for name, module in root.named_modules()}
+    chosen: set[nn.Module] = set()
+    for item in wanted:
+        if isinstance(item, nn.Module):
+            if item not in names:
+                raise ValueError(f"The block {type(item).__name__} given in `blocks` is not a module of the model.")
+            chosen.add(item)
+            continue
+        hits = [module for module, name in names.items() if fnmatchcase(name, item)]
+        if not hits:
+            raise ValueError(
+                f"The pattern {item!r} in `blocks` matches no module. Names are: {', '.join(names.values())}."
+            )
+        chosen.update(module for module in hits if has_matrix(module))
+    return [Block(name, module) for module, name in names.items() if module in chosen]
+
+
+def _check_covered(root: nn.Module, blocks: list[Block], ungoverned: Sequence[str]) -> None:
+    inside = {m for block in blocks for m in block.module.modules()}
+    missed = [
+        f"{name}.{weight}".lstrip(".")
+        for name, module in root.named_modules()
+        if module not in inside and name and not matches(name, ungoverned)
+        for weight in weights_of(module)
+    ]
+    if missed:
+        raise ValueError(
+            f"No block contains {', '.join(missed)}: the rule would not govern them. Add their modules to `blocks`, or "
+            "name them in `ungoverned` to leave them to backpropagation inside the block that uses them."
+        )
