@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_fa.rehearsal import rehearse
 from lightning_fa.rules import resolve
 from lightning_fa.rules.base import DirectRule, LocalRule, Rule, TransportRule
 from lightning_fa.surgery import governed
@@ -119,6 +120,7 @@ def attach(
     *,
     blocks: Blocks = None,
     ungoverned: str | Sequence[str] = (),
+    example: Any = None,
 ) -> Attached:
     """Let ``rule`` train ``model``, in place of backpropagation, from its next forward pass on.
 
@@ -128,6 +130,8 @@ def attach(
         blocks: Where automatic choice does not serve: name patterns (``["layer*.*", "fc"]``) or modules. For direct and
             local rules each is a unit inside which autograd works as ever; the last is the head.
         ungoverned: Name patterns of modules that the rule shall leave to backpropagation, on purpose.
+        example: An input of the model (a tensor, a tuple of arguments or a mapping of keywords), for one rehearsal that
+            draws all feedback and checks the blocks now instead of in the first forward pass.
 
     Raises:
         ValueError: a pattern matches nothing, a weight matrix would not be governed, or the type of a layer is unknown.
@@ -151,4 +155,12 @@ def attach(
         raise TypeError(
             f"Expected `rule` to be a TransportRule, DirectRule or LocalRule, but got {type(rule).__name__}."
         )
-    return Attached(model, rule, wiring, [block.name for block in chosen])
+    attached = Attached(model, rule, wiring, [block.name for block in chosen])
+    try:
+        if example is not None:
+            rehearse(model, wiring, example)
+        wiring.check_ready()
+    except Exception:
+        attached.detach()
+        raise
+    return attached

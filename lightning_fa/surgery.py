@@ -13,6 +13,8 @@ from typing import Any
 from torch import nn
 
 _PORT = "_feedback_port"
+FEEDBACK = "_feedback"
+"""Name of the buffer or parameter that holds a module's feedback."""
 
 
 class Behaviour:
@@ -24,6 +26,20 @@ class Behaviour:
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         # The exchanged class has no importable name: rebuild it from the two that have.
         return _blank, self._feedback_origin, self.__dict__
+
+    # Learned feedback is a parameter, for optimizers and reducers to find, and yet no part of the model: a checkpoint of
+    # a model that a rule trained loads into the plain model, and the other way round.
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[misc]
+        destination.pop(prefix + FEEDBACK, None)
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, metadata: Any, strict: bool, missing: list[str], *lists: list[str]
+    ) -> None:
+        super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, *lists)  # type: ignore[misc]
+        if prefix + FEEDBACK in missing:
+            missing.remove(prefix + FEEDBACK)
 
 
 @cache  # one subclass per pair, so that compiled code is shared between layers

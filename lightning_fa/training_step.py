@@ -91,7 +91,8 @@ class Governed:
         ungoverned: str | Sequence[str] = (),
     ) -> None:
         self.module = module
-        self.attached = attach(module, rule, blocks=blocks, ungoverned=ungoverned)
+        example = module.example_input_array
+        self.attached = attach(module, rule, blocks=blocks, ungoverned=ungoverned, example=example)
         self._hidden: dict[str, Any] = {}
         joins = self.attached.needs_loss
         if joins or self.attached.needs_targets:

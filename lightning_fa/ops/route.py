@@ -8,15 +8,23 @@ output h_i of every other block; between blocks there is no path left. Its secon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
-Deliver = Callable[[int, Tensor, "Tensor | None", Tensor], Tensor]
-"""(index of the block, e, factor, feedback of the block) -> d, shaped like the block's output."""
+
+class Delivery(Protocol):
+    """What the router asks in backward, for the block of an index."""
+
+    def error(self, index: int, e: Tensor, factor: Tensor | None, feedback: Tensor) -> Tensor:
+        """The error d at the block's output h, in its shape."""
+
+    def lesson(self, index: int, e: Tensor, factor: Tensor | None, feedback: Tensor, h: Tensor) -> Tensor:
+        """The gradient of learned feedback, in its shape."""
+
 
 NOT_JOINED = (
     "This rule needs the loss that is differentiated: call `loss = attached.loss(loss)` before `loss.backward()`. Under a "
@@ -31,11 +39,13 @@ NOT_SCORED = (
 class _Route(Function):
     @staticmethod
     def forward(
-        ctx: Any, output: Tensor, deliver: Deliver, joined: bool, count: int, *taps_and_feedback: Tensor
+        ctx: Any, output: Tensor, delivery: Delivery, joined: bool, count: int, *taps_and_feedback: Tensor
     ) -> tuple[Tensor, Tensor]:
         ctx.set_materialize_grads(False)
-        ctx.deliver, ctx.joined, ctx.count = deliver, joined, count
-        ctx.save_for_backward(*taps_and_feedback[count:])
+        ctx.delivery, ctx.joined, ctx.count = delivery, joined, count
+        feedback = taps_and_feedback[count:]
+        learned = any(ctx.needs_input_grad[4 + count :])
+        ctx.save_for_backward(*feedback, *(taps_and_feedback[:count] if learned else ()))
         # A clone, since an output that is the input would forbid in-place operations after it.
         return output.clone(), output.new_zeros((), dtype=torch.float32)
 
@@ -45,22 +55,23 @@ class _Route(Function):
             raise RuntimeError(NOT_SCORED)
         if ctx.joined and factor is None:
             raise RuntimeError(NOT_JOINED)
-        needs = ctx.needs_input_grad[4 : 4 + ctx.count]
-        errors = [
-            ctx.deliver(i, e, factor, feedback) if need else None
-            for i, (need, feedback) in enumerate(zip(needs, ctx.saved_tensors))
-        ]
-        return e, None, None, None, *errors, *[None] * len(ctx.saved_tensors)
+        needs = ctx.needs_input_grad[4:]
+        feedback, taps = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
+        errors, lessons = [], []
+        for i, b in enumerate(feedback):
+            errors.append(ctx.delivery.error(i, e, factor, b) if needs[i] else None)
+            lessons.append(ctx.delivery.lesson(i, e, factor, b, taps[i]) if needs[ctx.count + i] else None)
+        return e, None, None, None, *errors, *lessons
 
 
 def route(
-    output: Tensor, deliver: Deliver, taps: Sequence[Tensor], feedback: Sequence[Tensor], *, joined: bool
+    output: Tensor, delivery: Delivery | None, taps: Sequence[Tensor], feedback: Sequence[Tensor], *, joined: bool
 ) -> tuple[Tensor, Tensor]:
     """The identity on ``output`` that delivers to ``taps`` in backward.
 
     Args:
         output: The head's output.
-        deliver: Called in backward for each tap that needs a gradient.
+        delivery: Asked in backward for each tap that needs a gradient; ``None`` with no taps.
         taps: Outputs of the blocks below the head.
         feedback: One tensor per tap.
         joined: Whether ``unit`` must have been joined to the loss.
@@ -71,7 +82,7 @@ def route(
     Raises:
         RuntimeError: in backward, if the loss was not joined though ``joined``, or does not depend on the output.
     """
-    routed: tuple[Tensor, Tensor] = _Route.apply(output, deliver, joined, len(taps), *taps, *feedback)
+    routed: tuple[Tensor, Tensor] = _Route.apply(output, delivery, joined, len(taps), *taps, *feedback)
     return routed
 
 

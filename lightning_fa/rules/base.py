@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import fields
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +23,9 @@ from torch import Tensor
 
 class Rule(ABC):  # noqa: B024 (each family has its own abstract function)
     """Abstract. Use one of the three families as a base."""
+
+    learned: ClassVar[bool] = False
+    """Whether feedback is learned: then it is a parameter, which the model's own optimizer trains."""
 
     def config(self) -> dict[str, Any]:
         """Class name and settings as strings and numbers; a tensor given by the user is named by its checksum."""
@@ -55,7 +58,7 @@ class TransportRule(Rule):
 class DirectRule(Rule):
     """Abstract. Block i receives ``deliver(e, B^i)`` at its output h^i, straight from the network's output."""
 
-    linear: bool = True
+    linear: ClassVar[bool] = True
     """Whether ``deliver`` is linear in e; if not, it is called with e free of any factor before the loss."""
 
     @abstractmethod
@@ -65,6 +68,10 @@ class DirectRule(Rule):
     @abstractmethod
     def deliver(self, e: Tensor, feedback: Tensor) -> Tensor:
         """The error at h^i. ``e``: ``(rows, outputs)``; ``feedback``: B^i; returns ``(rows, width)``."""
+
+    def lesson(self, e: Tensor, h: Tensor, feedback: Tensor) -> Tensor:
+        """The gradient of a learned B^i. ``h``: ``(rows, width)``."""
+        raise NotImplementedError(f"{type(self).__name__} says `learned`, and has no `lesson`.")
 
 
 class LocalRule(Rule):

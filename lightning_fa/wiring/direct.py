@@ -7,16 +7,18 @@ and never with ``requires_grad``: autograd then computes no error that crosses a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
 from lightning_fa.ops import join, route
 from lightning_fa.rules.base import DirectRule, LocalRule
 from lightning_fa.surgery import Behaviour, adopt
-from lightning_fa.wiring.base import BUFFER, Row, Wiring
+from lightning_fa.wiring.base import Row, Wiring
 from lightning_fa.wiring.blocks import Block, weights_of
 from lightning_fa.wiring.graph import check_cut
 from lightning_fa.wiring.rows import Layout, lay_out, match_targets
@@ -31,7 +33,10 @@ class Bounded(Behaviour):
         wiring, index = self._feedback_port
         args, kwargs = wiring.enter(index, args, kwargs)
         out = super().forward(*args, **kwargs)  # type: ignore[misc]
-        return wiring.leave(out) if index == len(wiring.blocks) - 1 else out
+        if index < len(wiring.blocks) - 1:
+            return out
+        with _outside_checkpoints():
+            return wiring.leave(out)
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Delivery:
     shapes: list[torch.Size]
     dtypes: list[torch.dtype]
 
-    def __call__(self, index: int, e: Tensor, factor: Tensor | None, feedback: Tensor) -> Tensor:
+    def error(self, index: int, e: Tensor, factor: Tensor | None, feedback: Tensor) -> Tensor:
         rows = self.layouts[index].rows(e).to(feedback.dtype)
         if self.rule.linear:
             d = self.rule.deliver(rows, feedback)
@@ -51,6 +56,10 @@ class Delivery:
             assert factor is not None
             d = self.rule.deliver(rows / factor, feedback) * factor
         return d.to(self.dtypes[index]).reshape(self.shapes[index])
+
+    def lesson(self, index: int, e: Tensor, factor: Tensor | None, feedback: Tensor, h: Tensor) -> Tensor:
+        layout = self.layouts[index]
+        return self.rule.lesson(layout.rows(e).to(feedback.dtype), layout.rows(h).to(feedback.dtype), feedback)
 
 
 class DirectWiring(Wiring):
@@ -112,8 +121,10 @@ class DirectWiring(Wiring):
             check_cut(self.blocks, [*taps, output])
             self._checked = True
         layouts = [self._fit(name, tap, output) for name, tap in zip(self.holders, taps)]
+        if self.rehearsing:
+            return output
         if isinstance(self.rule, LocalRule):
-            routed, unit = route(output, _nothing, [], [], joined=True)
+            routed, unit = route(output, None, [], [], joined=True)
             self._terms += [unit, *self._local_losses(taps, layouts)]
             return routed
         delivery = Delivery(self.rule, layouts, [t.shape for t in taps], [t.dtype for t in taps])
@@ -128,6 +139,15 @@ class DirectWiring(Wiring):
             return loss
         terms, self._terms = self._terms, []
         return join(loss, terms)
+
+    def check_ready(self) -> None:
+        unknown = [name for name in self.holders if self.held(name) is None]
+        if self.rule.learned and unknown:
+            raise ValueError(
+                f"{type(self.rule).__name__} learns its feedback, which must exist before the optimizer does, and the width "
+                f"of {', '.join(unknown)} is not known. Pass `example=`, an input of the model, to `attach` (a "
+                "LightningModule: set `example_input_array`)."
+            )
 
     # -- parts ----------------------------------------------------------------------------------------------------------
 
@@ -161,14 +181,14 @@ class DirectWiring(Wiring):
 
     def _fit(self, name: str, tap: Tensor, output: Tensor) -> Layout:
         layout = lay_out(name, tap, output)
-        held = self.holders[name]._buffers.get(BUFFER)
+        held = self.held(name)
         if held is None or held.shape != (layout.width, layout.outputs):
             self._draw(name, layout.width, layout.outputs, tap)
         return layout
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _draw(self, name: str, width: int, outputs: int, like: Tensor) -> None:
-        held = self.holders[name]._buffers.get(BUFFER)
+        held = self.held(name)
         if held is not None and held._version:
             raise ValueError(
                 f"The feedback of {name!r} was set with shape {tuple(held.shape)}, but its block's output takes "
@@ -177,7 +197,8 @@ class DirectWiring(Wiring):
         feedback = self.rule.initial(name, width, outputs)
         assert feedback is not None
         # Half precision loses small errors in the projection: feedback is kept in 32 bits at least.
-        self.hold(name, feedback.to(like.device, torch.promote_types(like.dtype, torch.float32)))
+        feedback = feedback.to(like.device, torch.promote_types(like.dtype, torch.float32))
+        self.hold(name, feedback, self.rule.learned)
 
     def table(self) -> list[Row]:
         held = dict(self.feedback())
@@ -193,8 +214,15 @@ class DirectWiring(Wiring):
         return rows
 
 
-def _nothing(index: int, e: Tensor, factor: Tensor | None, feedback: Tensor) -> Tensor:
-    raise AssertionError("a local rule delivers nothing through the router")
+def _outside_checkpoints() -> AbstractContextManager[Any]:
+    # Where the head lies in an activation checkpoint, what the router saves must not count as the head's own.
+    if torch.compiler.is_compiling():
+        return nullcontext()
+    return saved_tensors_hooks(_same, _same)
+
+
+def _same(saved: Any) -> Any:
+    return saved
 
 
 def _recomputing() -> bool:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from lightning_fa.rules.base import TransportRule
-from lightning_fa.surgery import adopt
-from lightning_fa.wiring.base import BUFFER, Row, Wiring
+from lightning_fa.surgery import FEEDBACK, adopt
+from lightning_fa.wiring.base import Row, Wiring
 from lightning_fa.wiring.blocks import Block, matches, weights_of
 from lightning_fa.wiring.layers import INPUT_ONLY, LAYERS, behaviour_of
 
@@ -20,7 +20,7 @@ class Port:
         self.rule = rule
 
     def __call__(self, layer: nn.Module) -> Tensor:
-        return self.rule.carrier(layer.weight, layer._buffers.get(BUFFER))  # type: ignore[arg-type]
+        return self.rule.carrier(layer.weight, layer._parameters.get(FEEDBACK, layer._buffers.get(FEEDBACK)))  # type: ignore[arg-type]
 
 
 class TransportWiring(Wiring):
@@ -47,7 +47,7 @@ class TransportWiring(Wiring):
             self.holders[name] = layer
             feedback = rule.initial(name, layer.weight)  # type: ignore[arg-type]
             if feedback is not None:
-                self.hold(name, feedback.to(layer.weight))  # type: ignore[arg-type]
+                self.hold(name, feedback.to(layer.weight), rule.learned)  # type: ignore[arg-type]
         for layer in layers.values():
             behaviour = behaviour_of(layer)
             assert behaviour is not None
