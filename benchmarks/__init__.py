@@ -1,0 +1,1 @@
+"""Measurements that decide no test: ratios to backpropagation, taken interleaved in one run."""

@@ -1,0 +1,77 @@
+"""The command line: `python -m replications gilmer2017`, `python -m replications list`, `python -m replications table`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from replications import readme, registry
+from replications.errors import ReplicationError
+
+EPILOG = (
+    "Ends with status 0 if no claim failed, 1 if a claim failed, 2 if the request or the data were wrong. "
+    "A cut replication goes on where it was if it is started again with the same --out."
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command with these arguments; returns the status to exit with."""
+    try:
+        if arguments[:1] == ["list"]:
+            return _list(arguments[1:])
+        if arguments[:1] == ["table"]:
+            return _table(arguments[1:])
+        return _replicate(parser().parse_args(arguments))
+    except ReplicationError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options, the same for all papers."""
+    options = argparse.ArgumentParser("python -m replications", description=__doc__, epilog=EPILOG)
+    options.add_argument("target", metavar="PAPER[/EXPERIMENT]", help='what to replicate; "list" shows what there is')
+    options.add_argument("--preset", default="quick", choices=("smoke", "quick", "full"), help="default: %(default)s")
+    options.add_argument("--seeds", type=int, metavar="N", help="number of seeds, 0 to N-1; default: the preset's")
+    options.add_argument("--data-dir", type=Path, metavar="D", help="folder of the data; default: LIGHTNING_FA_DATA")
+    options.add_argument("--dataset", metavar="NAME", help="default: the paper's")
+    options.add_argument("--out", type=Path, metavar="DIR", help="default: runs/<paper>/<time>")
+    options.add_argument("--accelerator", default="auto", help="as Lightning's Trainer names it; default: %(default)s")
+    options.add_argument("--devices", default="1", help="as Lightning's Trainer names them; default: %(default)s")
+    options.add_argument("--precision", default="32-true", help="as Lightning's Trainer names it; default: %(default)s")
+    options.add_argument("--wandb", choices=("offline", "online", "off"), help="default: offline if installed")
+    return options
+
+
+def _replicate(options: argparse.Namespace) -> int:
+    # imported late: listing papers and refusing a wrong request should not wait for matplotlib and the data
+    from replications.prepare import prepare
+    from replications.table import show
+
+    session = prepare(options)
+    session.paper.run(session)
+    session.judge()
+    show(session.results.content)
+    print(f"Results, logs and figures are in {session.out}")
+    return int(any(claim["verdict"] == "failed" for claim in session.results.content["claims"]))
+
+
+def _list(arguments: Sequence[str]) -> int:
+    argparse.ArgumentParser("python -m replications list", description="Show all papers.").parse_args(arguments)
+    for name in registry.names():
+        paper = registry.load(name)
+        print(f"{name}: {paper.title}")
+        for experiment, description in paper.experiments.items():
+            print(f"  {name}/{experiment}: {description}")
+    return 0
+
+
+def _table(arguments: Sequence[str]) -> int:
+    options = argparse.ArgumentParser("python -m replications table", description=readme.__doc__)
+    options.add_argument("--check", action="store_true", help="change nothing; status 1 if the README is stale")
+    options.add_argument("--readme", type=Path, default=readme.ROOT / "README.md", help="default: this project's")
+    chosen = options.parse_args(arguments)
+    current = readme.update(chosen.readme, readme.committed(), check=chosen.check)
+    if chosen.check and not current:
+        print("error: the README's results are stale: run `python -m replications table`.", file=sys.stderr)
+    return int(chosen.check and not current)

@@ -1,0 +1,79 @@
+"""What is measured in a network that learns by feedback: pure functions of tensors.
+
+Notation: h [samples, width] a hidden activation, B [width, outputs] its feedback matrix, y [samples] the labels,
+e [samples, outputs] an error at the outputs. Angles are in degrees, accuracies in percent.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, one_hot
+
+
+def angles(u: Tensor, v: Tensor) -> Tensor:
+    """The signed angle, 0 to 180 degrees, between each row of `u` and the same row of `v`; nan for a zero row.
+
+    Kahan's form 2 atan2(|u/|u| - v/|v||, |u/|u| + v/|v||), which unlike arccos is exact near 0 and 180 degrees.
+    """
+    if u.shape != v.shape:
+        raise ValueError(f"Expected two tensors of one shape but got {tuple(u.shape)} and {tuple(v.shape)}.")
+    u, v = u.double(), v.double()
+    u, v = u / u.norm(dim=-1, keepdim=True), v / v.norm(dim=-1, keepdim=True)
+    return torch.rad2deg(2 * torch.atan2((u - v).norm(dim=-1), (u + v).norm(dim=-1)))
+
+
+def mean_angle(u: Tensor, v: Tensor) -> float:
+    """The mean over the rows of `angles`; rows that are zero have no direction and are left out."""
+    return angles(u, v).nanmean().item()
+
+
+def output_error(logits: Tensor, y: Tensor) -> Tensor:
+    """The output error e = softmax(logits) - y, the gradient of each sample's cross-entropy with respect to its logits."""
+    return torch.softmax(logits, dim=-1) - one_hot(y, logits.shape[-1])
+
+
+def readout_error(h: Tensor, B: Tensor, y: Tensor) -> Tensor:
+    """The local error e^i = softmax(B^T h) - y of the readout through the feedback matrix."""
+    return output_error(h @ B, y)
+
+
+def accuracy(logits: Tensor, y: Tensor) -> float:
+    """Percent of samples whose largest logit is their label's."""
+    return 100 * (logits.argmax(dim=-1) == y).double().mean().item()
+
+
+def signal(e: Tensor, B: Tensor) -> Tensor:
+    """B e for every sample: what reaches h instead of backpropagation's gradient."""
+    return e @ B.T
+
+
+def fresh_readout_accuracy(h: Tensor, y: Tensor, outputs: int, draws: int, seed: int) -> float:
+    """Mean accuracy over `draws` readouts that training never saw, entries U(-1, 1): near chance."""
+    generator = torch.Generator().manual_seed(seed)
+    fresh = (torch.rand(h.shape[-1], outputs, generator=generator) * 2 - 1 for _ in range(draws))
+    return sum(accuracy(h @ B.to(h), y) for B in fresh) / draws
+
+
+def forward(model: nn.Module, taps: Sequence[str], x: Tensor) -> tuple[list[Tensor], Tensor]:
+    """The inputs of the modules named `taps`, and the logits, all in one graph of plain backpropagation."""
+    hidden: dict[str, Tensor] = {}
+    modules = dict(model.named_modules())
+    missing = [tap for tap in taps if tap not in modules]
+    if missing:
+        raise ValueError(f"Expected names of modules of the model but got {missing}. It has {sorted(modules)}.")
+    hooks = [
+        modules[tap].register_forward_pre_hook(lambda _, inputs, tap=tap: hidden.__setitem__(tap, inputs[0]))
+        for tap in taps
+    ]
+    try:
+        logits = model(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [hidden[tap] for tap in taps], logits
+
+
+def backprop_signals(hidden: Sequence[Tensor], logits: Tensor, y: Tensor) -> list[Tensor]:
+    """The true gradient of each sample's cross-entropy with respect to every hidden activation."""
+    return list(torch.autograd.grad(cross_entropy(logits, y, reduction="sum"), hidden))

@@ -1,0 +1,64 @@
+"""From options to a session: everything that can be wrong is found here, before any training."""
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
+
+from replications import registry
+from replications.datasets import load
+from replications.errors import ReplicationError
+from replications.fit import quiet_lightning
+from replications.loggers import check_wandb
+from replications.results import Results
+from replications.session import Hardware, Session
+
+
+def prepare(options: argparse.Namespace) -> Session:
+    """A session in which nothing is left to check."""
+    paper, experiments = registry.select(options.target)
+    seeds = paper.seeds[options.preset] if options.seeds is None else options.seeds
+    if seeds < 1:
+        raise ReplicationError(f"Expected --seeds to be at least 1 but got {seeds}.")
+    dataset = options.dataset or paper.datasets[0]
+    if dataset not in paper.datasets:
+        raise ReplicationError(
+            f"Expected --dataset for {paper.name} out of {', '.join(paper.datasets)} but got {dataset!r}."
+        )
+    hardware = Hardware(options.accelerator, options.devices, options.precision)
+    _check_hardware(hardware)
+    wandb = check_wandb(options.wandb)
+    data = load(dataset, options.data_dir)
+    out = _writable(options.out or Path("runs", paper.name, time.strftime("%Y%m%d-%H%M%S")))
+    results = Results(out, paper.name, options.preset, data.label)
+    return Session(paper, experiments, options.preset, range(seeds), data, out, hardware, wandb, results)
+
+
+def _check_hardware(hardware: Hardware) -> None:
+    """Let Lightning judge the three options: it knows what this machine has."""
+    try:
+        with quiet_lightning():
+            Trainer(
+                accelerator=hardware.accelerator,
+                devices=hardware.devices,
+                precision=hardware.precision,  # type: ignore[arg-type]
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+            )
+    except (ValueError, TypeError, RuntimeError, ModuleNotFoundError, MisconfigurationException) as error:
+        given = f"--accelerator {hardware.accelerator} --devices {hardware.devices} --precision {hardware.precision}"
+        raise ReplicationError(f"Expected hardware options that Lightning accepts but got {given}: {error}") from error
+
+
+def _writable(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReplicationError(f"Expected --out to be a folder that can be made but got {folder}: {error}.") from error
+    if not os.access(folder, os.W_OK):
+        raise ReplicationError(f"Expected --out to be a folder that can be written to but got {folder}.")
+    return folder

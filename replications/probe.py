@@ -1,0 +1,98 @@
+"""A callback that measures, at chosen steps, how errors and readouts of the hidden layers agree with the top."""
+
+import copy
+from collections.abc import Collection, Sequence
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+
+from lightning_fa import DDPFeedbackStrategy, FeedbackStrategy
+from replications import measures
+
+
+class FeedbackProbe(Callback):
+    """Log, per hidden layer i, on fixed samples: error_angle, readout, backprop_angle; and the accuracy of the top.
+
+    Args:
+        model: a twin of the trained module, to which no rule is attached: its gradients are backpropagation's
+        taps: names of the modules of the model whose inputs are the hidden activations, one for each feedback matrix
+        x, y: the fixed samples
+        steps: numbers of optimiser steps after which to measure; the end of training is added
+        local_error: whether the rule delivers B^i e^i (LAFS) rather than B^i e^y (DFA)
+        fresh_draws, seed: how many fresh random readouts to try at the end, and the seed of them
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        taps: Sequence[str],
+        x: Tensor,
+        y: Tensor,
+        steps: Collection[int],
+        *,
+        local_error: bool,
+        fresh_draws: int,
+        seed: int,
+    ) -> None:
+        self.model, self.taps, self.x, self.y = copy.deepcopy(model), list(taps), x, y
+        self.steps, self.local_error = frozenset(steps), local_error
+        self.fresh_draws, self.seed = fresh_draws, seed
+        self.last = -1
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if 0 in self.steps:
+            self._log(trainer, pl_module)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+        if trainer.global_step in self.steps:
+            self._log(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.global_step != self.last:
+            self._log(trainer, pl_module)
+        hidden, logits = measures.forward(self.model, self.taps, self.x)
+        fresh = {
+            f"fresh_readout/{layer}": measures.fresh_readout_accuracy(
+                h.detach(), self.y, logits.shape[-1], self.fresh_draws, self.seed + layer
+            )
+            for layer, h in enumerate(hidden, start=1)
+        }
+        self._send(trainer, fresh)
+
+    def _log(self, trainer: Trainer, module: LightningModule) -> None:
+        self.last = trainer.global_step
+        weights = module.state_dict()
+        self.model.load_state_dict({name: weights[name] for name in self.model.state_dict()})
+        self.model.to(module.device).eval()
+        self.x, self.y = self.x.to(module.device), self.y.to(module.device)
+        self._send(trainer, self.measure(list(_feedback(trainer).values())))
+
+    @torch.enable_grad()
+    def measure(self, feedback: Sequence[Tensor]) -> dict[str, float]:
+        """The numbers of one moment, for the twin's present weights; `feedback` in order of depth, or empty."""
+        hidden, logits = measures.forward(self.model, self.taps, self.x)
+        true_signals = measures.backprop_signals(hidden, logits, self.y)
+        e_y = measures.output_error(logits, self.y).detach()
+        numbers = {"accuracy/top": measures.accuracy(logits, self.y)}
+        if not feedback:
+            return numbers
+        for layer, (B, h, true_signal) in enumerate(zip(feedback, hidden, true_signals, strict=True), start=1):
+            h, B = h.detach(), B.detach().to(h)
+            e_i = measures.readout_error(h, B, self.y)
+            delivered = measures.signal(e_i if self.local_error else e_y, B)
+            numbers[f"error_angle/{layer}"] = measures.mean_angle(e_i, e_y)
+            numbers[f"backprop_angle/{layer}"] = measures.mean_angle(delivered, true_signal)
+            numbers[f"readout/{layer}"] = measures.accuracy(h @ B, self.y)
+        return numbers
+
+    @staticmethod
+    def _send(trainer: Trainer, numbers: dict[str, float]) -> None:
+        for logger in trainer.loggers:
+            logger.log_metrics(numbers, step=trainer.global_step)
+
+
+def _feedback(trainer: Trainer) -> dict[str, Tensor]:
+    strategy = trainer.strategy
+    assert isinstance(strategy, (FeedbackStrategy, DDPFeedbackStrategy))
+    return strategy.attached.feedback

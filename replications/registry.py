@@ -1,0 +1,69 @@
+"""Papers are the modules of this package that are called like papers: gilmer2017, lillicrap2014, ..."""
+
+import difflib
+import importlib
+import pkgutil
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import replications
+from replications.claims import Claim
+from replications.errors import ReplicationError
+
+_PAPER = re.compile(r"[a-z]+\d{4}[a-z]?")
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What a paper's module defines, under the same names in capitals, and its function run(session)."""
+
+    name: str
+    title: str
+    experiments: Mapping[str, str]
+    presets: Mapping[str, Any]
+    seeds: Mapping[str, int]
+    datasets: Sequence[str]
+    claims: Sequence[Claim]
+    run: Callable[..., None]
+
+
+def names() -> list[str]:
+    """The names of all papers, found without importing them."""
+    found = (module.name for module in pkgutil.iter_modules(replications.__path__))
+    return sorted(name for name in found if _PAPER.fullmatch(name))
+
+
+def load(name: str) -> Paper:
+    """The paper `name`."""
+    _expect_known("paper", name, names())
+    return from_module(name, importlib.import_module(f"replications.{name}"))
+
+
+def from_module(name: str, module: ModuleType) -> Paper:
+    """The paper that `module` describes, or an error that lists what the module lacks."""
+    capitals = ("TITLE", "EXPERIMENTS", "PRESETS", "SEEDS", "DATASETS", "CLAIMS")
+    missing = [attribute for attribute in (*capitals, "run") if not hasattr(module, attribute)]
+    if missing:
+        raise TypeError(f"Expected {module.__name__} to define {', '.join(missing)}.")
+    fields = {attribute.lower(): getattr(module, attribute) for attribute in capitals}
+    return Paper(name=name, run=module.run, **fields)
+
+
+def select(target: str) -> tuple[Paper, tuple[str, ...]]:
+    """The paper and the experiments that "paper" or "paper/experiment" names."""
+    name, slash, experiment = target.partition("/")
+    paper = load(name)
+    if not slash:
+        return paper, tuple(paper.experiments)
+    _expect_known(f"experiment of {name}", experiment, list(paper.experiments))
+    return paper, (experiment,)
+
+
+def _expect_known(what: str, name: str, known: list[str]) -> None:
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ReplicationError(f"Expected a {what} out of {', '.join(known)} but got {name!r}.{hint}")

@@ -1,0 +1,61 @@
+"""The table of claims: paper says, we got, verdict."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+COLOURS = {"reproduced": "green", "failed": "bold red", "reported": "yellow"}
+
+
+def got(claim: Mapping[str, Any]) -> str:
+    """The value, its spread if there is more than one seed, and n."""
+    if claim["value"] is None:
+        return f"undefined (n={claim['n']})"
+    spread = f" ± {claim['std']:.2f}" if claim["std"] is not None else ""
+    return f"{claim['value']:.2f}{spread} (n={claim['n']})"
+
+
+def accepted(claim: Mapping[str, Any]) -> str:
+    """The interval in which the value had to lie."""
+    if claim["tolerance"] is None:
+        return "no bound"
+    low, high = claim["tolerance"]
+    return f"{low:g} to {high:g}"
+
+
+def heading(results: Mapping[str, Any]) -> str:
+    """Paper, data and preset; loud where other data stand in."""
+    text = f"{results['paper']} on {results['dataset']}, preset {results['preset']}"
+    if "(stand-in)" in results["dataset"]:
+        text += ": STAND-IN DATA, so no claim of the paper is judged"
+    return text
+
+
+def show(results: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print the table: ruled on a terminal, one line per fact elsewhere."""
+    console = console or Console()
+    if console.is_terminal:
+        console.print(_ruled(results))
+        return
+    print(heading(results))
+    for claim in results["claims"]:
+        print(f"{claim['verdict']:<10} {claim['id']}: {claim['statement']}")
+        print(f"           paper says: {claim['expected']}")
+        print(f"           we got: {got(claim)}, accepted: {accepted(claim)}, source: {claim['source']}")
+
+
+def _ruled(results: Mapping[str, Any]) -> Table:
+    table = Table(title=heading(results), show_lines=True)
+    for column in ("claim", "paper says", "accepted", "we got: mean ± std (n)", "verdict"):
+        table.add_column(column)
+    for claim in results["claims"]:
+        colour = COLOURS[claim["verdict"]]
+        verdict = f"[{colour}]{claim['verdict']}[/{colour}]"
+        table.add_row(claim["statement"], _plain(claim["expected"]), accepted(claim), got(claim), verdict)
+    return table
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

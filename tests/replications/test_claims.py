@@ -1,0 +1,70 @@
+"""Oracle: the meaning of the three verdicts."""
+
+import pytest
+
+from replications.claims import Claim, judge
+from replications.results import CLAIM_KEYS
+
+
+def a_claim(**changes) -> Claim:
+    arguments = {
+        "id": "id",
+        "experiment": "fig1",
+        "statement": "statement",
+        "expected": "expected",
+        "tolerance": (10.0, 20.0),
+        "source": "figure 1",
+        "measure": lambda runs: runs["run"]["value"],
+    }
+    return Claim(**(arguments | changes))
+
+
+def judged(values, preset="full", dataset="mnist", **changes):
+    return judge(a_claim(**changes), [{"run": {"value": value}} for value in values], preset, dataset)
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict"), [(10, "reproduced"), (20, "reproduced"), (9.9, "failed"), (20.1, "failed")]
+)
+def test_a_value_outside_either_side_of_the_interval_fails(value, verdict):
+    """A value far better than the paper's may be backpropagation left on."""
+    assert judged([value])["verdict"] == verdict
+
+
+def test_the_mean_over_seeds_is_judged_unless_every_seed_is_asked_for():
+    assert judged([5, 25])["verdict"] == "reproduced"
+    assert judged([5, 25], over_seeds="every")["verdict"] == "failed"
+    assert judged([11, 19], over_seeds="every")["verdict"] == "reproduced"
+
+
+def test_the_record_has_mean_sample_deviation_and_number_of_seeds():
+    record = judged([12.0, 14.0, 16.0])
+    assert (record["value"], record["std"], record["n"]) == (14.0, 2.0, 3)
+    assert record["tolerance"] == [10.0, 20.0]
+    assert tuple(record) == CLAIM_KEYS
+
+
+def test_one_seed_has_no_deviation():
+    assert judged([12.0])["std"] is None
+
+
+def test_an_undefined_value_fails_and_is_null_in_json():
+    record = judged([float("nan"), 12.0])
+    assert (record["value"], record["std"], record["verdict"]) == (None, None, "failed")
+
+
+def test_a_claim_without_a_bound_is_reported():
+    assert judged([12.0], tolerance=None)["verdict"] == "reported"
+
+
+def test_a_claim_about_mnist_is_not_judged_on_stand_in_data_and_says_why():
+    """Otherwise digits of 8 x 8 pixels would count as a replication of an MNIST result."""
+    record = judged([12.0], dataset="digits (stand-in)")
+    assert record["verdict"] == "reported"
+    assert "not judged" in record["expected"]
+    assert "digits (stand-in)" in record["expected"]
+
+
+def test_a_number_is_not_judged_in_a_preset_that_is_too_short_for_it():
+    assert judged([12.0], preset="smoke")["verdict"] == "reported"
+    assert judged([12.0], preset="smoke", judged_in=("smoke",))["verdict"] == "reproduced"

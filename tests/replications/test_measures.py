@@ -1,0 +1,102 @@
+"""Oracle: closed forms."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from replications import measures
+
+
+@pytest.mark.parametrize("degrees", [0.0, 1e-5, 30.0, 90.0, 135.0, 179.99999, 180.0])
+def test_the_angle_between_two_vectors_of_the_plane_is_the_one_they_were_made_with(degrees):
+    """arccos in float32 cannot tell 0 from 0.03 degrees, where the angles of an untrained network lie."""
+    turned = math.radians(degrees)
+    u = torch.tensor([[2.0, 0.0]], dtype=torch.float64)
+    v = 5 * torch.tensor([[math.cos(turned), math.sin(turned)]], dtype=torch.float64)
+    assert measures.angles(u, v).item() == pytest.approx(degrees, abs=1e-9)
+
+
+def test_the_angle_of_opposite_vectors_is_180_degrees_and_not_0():
+    """With an absolute value inside arccos, as printed by some papers, anti-alignment would pass for alignment."""
+    u = torch.tensor([[1.0, 2.0, 3.0]])
+    assert measures.mean_angle(u, -u) == pytest.approx(180)
+
+
+def test_the_mean_angle_is_the_mean_of_angles_and_not_the_angle_of_means():
+    u = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    v = torch.tensor([[0.0, 1.0], [0.0, -1.0]])
+    assert measures.mean_angle(u, v) == pytest.approx(90)
+    assert measures.mean_angle(u, torch.tensor([[1.0, 0.0], [0.0, 1.0]])) == pytest.approx(45)
+
+
+def test_a_sample_without_error_has_no_direction_and_is_left_out():
+    u = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
+    v = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+    assert measures.angles(u, v)[0].isnan()
+    assert measures.mean_angle(u, v) == pytest.approx(45)
+
+
+def test_two_tensors_of_different_shapes_have_no_angle():
+    with pytest.raises(ValueError, match=r"\(2, 3\) and \(2, 4\)"):
+        measures.angles(torch.ones(2, 3), torch.ones(2, 4))
+
+
+def test_the_output_error_is_softmax_minus_one_hot():
+    logits = torch.log(torch.tensor([[0.2, 0.3, 0.5]]))
+    assert torch.allclose(measures.output_error(logits, torch.tensor([1])), torch.tensor([[0.2, -0.7, 0.5]]))
+
+
+def test_the_readout_error_reads_h_through_b_transposed():
+    h, B = torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 0.5]])
+    expected = torch.softmax(torch.tensor([[0.0, 1.0, 1.0]]), dim=1) - torch.tensor([[0.0, 0.0, 1.0]])
+    assert torch.allclose(measures.readout_error(h, B, torch.tensor([2])), expected)
+
+
+def test_accuracy_is_in_percent():
+    logits = torch.tensor([[2.0, 1.0], [0.0, 1.0], [3.0, 1.0], [0.0, 9.0]])
+    assert measures.accuracy(logits, torch.tensor([0, 0, 0, 1])) == 75.0
+
+
+def test_the_signal_is_b_times_e_for_every_sample():
+    e, B = torch.tensor([[1.0, -1.0], [2.0, 0.0]]), torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    assert measures.signal(e, B).tolist() == [[-1.0, -1.0, -1.0], [2.0, 6.0, 10.0]]
+
+
+def test_a_fresh_readout_of_separable_features_is_at_chance_and_follows_its_seed():
+    """If it were not, good readouts through B would be no evidence that training aligned the features with B."""
+    y = torch.arange(10).repeat(20)
+    h = torch.eye(10)[y]
+    drawn = measures.fresh_readout_accuracy(h, y, outputs=10, draws=200, seed=0)
+    assert 7 < drawn < 13
+    assert drawn == measures.fresh_readout_accuracy(h, y, outputs=10, draws=200, seed=0)
+    assert drawn != measures.fresh_readout_accuracy(h, y, outputs=10, draws=200, seed=1)
+
+
+def linear_net() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3), nn.Linear(3, 2)).double()
+
+
+def test_the_taps_are_the_inputs_of_the_named_modules():
+    model, x = linear_net(), torch.randn(6, 5, dtype=torch.float64)
+    (first, second), logits = measures.forward(model, ["1", "2"], x)
+    assert torch.equal(first, model[0](x))
+    assert torch.equal(second, model[1](model[0](x)))
+    assert torch.equal(logits, model(x))
+    assert not any(module._forward_pre_hooks for module in model)
+
+
+def test_an_unknown_tap_is_named():
+    with pytest.raises(ValueError, match="nowhere"):
+        measures.forward(linear_net(), ["1", "nowhere"], torch.randn(6, 5, dtype=torch.float64))
+
+
+def test_backpropagations_signal_in_a_linear_net_is_the_error_times_the_downstream_weights():
+    """A mean instead of a sum, or hidden activations of another layer, would make every reported angle meaningless."""
+    model, x, y = linear_net(), torch.randn(6, 5, dtype=torch.float64), torch.tensor([0, 1, 1, 0, 0, 1])
+    hidden, logits = measures.forward(model, ["1", "2"], x)
+    first, second = measures.backprop_signals(hidden, logits, y)
+    e = measures.output_error(logits, y)
+    assert torch.allclose(second, e @ model[2].weight, atol=1e-12)
+    assert torch.allclose(first, e @ model[2].weight @ model[1].weight, atol=1e-12)

@@ -1,0 +1,18 @@
+"""Oracle: figures hold the data they were given."""
+
+from replications.plots import draw
+
+
+def test_a_figure_is_written_as_png_and_svg_with_a_line_per_layer_and_step_0_on_the_log_axis(tmp_path):
+    seeds = [{0: 1.0, 1: 2.0, 100: 3.0}, {0: 2.0, 1: 3.0, 100: 5.0}]
+    draw({"DFA": {"layer 1": seeds, "layer 2": seeds}}, tmp_path / "figure", title="toy", ylabel="angle", top=90)
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    svg = (tmp_path / "figure.svg").read_text()
+    for text in ("layer 1", "layer 2", "DFA", "toy", "angle", "training step"):
+        assert text in svg
+
+
+def test_the_same_data_give_the_same_svg_so_that_a_committed_figure_changes_only_with_its_data(tmp_path):
+    for name in ("a", "b"):
+        draw({"DFA": {"layer 1": [{0: 1.0, 1: 2.0}]}}, tmp_path / name, title="toy", ylabel="angle")
+    assert (tmp_path / "a.svg").read_text() == (tmp_path / "b.svg").read_text()

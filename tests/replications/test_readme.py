@@ -1,0 +1,84 @@
+"""Oracle: the README says what the result files say."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from replications import readme
+from replications.cli import main
+from replications.errors import ReplicationError
+
+RESULT = {
+    "paper": "toy2000",
+    "preset": "quick",
+    "dataset": "mnist",
+    "environment": {"machine": {"cpu": "Some CPU", "gpu": None, "threads": 2}, "wall_time_s": 240.0},
+    "claims": [
+        {
+            "id": "a",
+            "statement": "error",
+            "expected": "2.4 %",
+            "tolerance": [2.0, 2.7],
+            "value": 2.5123,
+            "std": 0.1,
+            "n": 3,
+            "verdict": "failed",
+            "source": "table 1",
+        }
+    ],
+    "runs": [],
+}
+
+
+@pytest.fixture
+def page(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text(f"# Title\n\n{readme.BEGIN}\nold\n{readme.END}\n\nThe end.\n")
+    return path
+
+
+def test_the_section_between_the_markers_is_rewritten_and_the_rest_is_kept(page):
+    assert not readme.update(page, [RESULT], check=False)
+    text = page.read_text()
+    assert text.startswith(f"# Title\n\n{readme.BEGIN}\n")
+    assert text.endswith(f"{readme.END}\n\nThe end.\n")
+    assert "| error | 2.4 % | 2 to 2.7 | 2.51 ± 0.10 (n=3) | failed |" in text
+    assert "old" not in text
+    assert readme.update(page, [RESULT], check=True)
+
+
+def test_a_check_changes_nothing_and_finds_a_stale_number(page):
+    readme.update(page, [RESULT], check=False)
+    changed = json.loads(json.dumps(RESULT))
+    changed["claims"][0]["value"] = 2.6
+    before = page.read_text()
+    assert not readme.update(page, [changed], check=True)
+    assert page.read_text() == before
+
+
+def test_a_page_without_markers_is_an_error_that_names_them(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text("# Title\n")
+    with pytest.raises(ReplicationError, match="replications:begin"):
+        readme.update(path, [RESULT], check=False)
+
+
+def test_the_command_checks_the_page_it_is_given(page, capsys):
+    arguments = ["table", "--readme", str(page)]
+    assert main([*arguments, "--check"]) == 1
+    assert "stale" in capsys.readouterr().err
+    assert main(arguments) == 0
+    assert main([*arguments, "--check"]) == 0
+
+
+def test_this_projects_readme_is_not_stale():
+    """Run `python -m replications table` after results change."""
+    assert readme.update(readme.ROOT / "README.md", readme.committed(), check=True)
+
+
+def test_committed_results_have_no_path_of_a_machine():
+    for path in readme.RESULTS.glob("*/results.json"):
+        text = path.read_text()
+        assert str(Path.home()) not in text
+        assert str(readme.ROOT) not in text

@@ -1,0 +1,35 @@
+"""Oracle: a paper is added by adding one module."""
+
+from types import ModuleType
+
+import pytest
+
+import replications
+from replications import registry
+
+
+def test_only_modules_that_are_called_like_papers_are_papers():
+    names = registry.names()
+    assert "gilmer2017" in names
+    assert not {"cli", "claims", "datasets"} & set(names)
+
+
+def test_a_new_module_is_found_without_being_registered_anywhere(tmp_path, monkeypatch):
+    source = 'TITLE = "T"\nEXPERIMENTS = {"fig1": ""}\nPRESETS = SEEDS = {}\nDATASETS = CLAIMS = ()\ndef run(session): pass\n'
+    (tmp_path / "author1999.py").write_text(source)
+    monkeypatch.setattr(replications, "__path__", [*replications.__path__, str(tmp_path)])
+    assert "author1999" in registry.names()
+    paper, experiments = registry.select("author1999")
+    assert (paper.title, experiments) == ("T", ("fig1",))
+
+
+def test_a_paper_that_lacks_something_is_told_what():
+    with pytest.raises(TypeError, match="to define TITLE, EXPERIMENTS, PRESETS, SEEDS, DATASETS, CLAIMS, run"):
+        registry.from_module("author1999", ModuleType("author1999"))
+
+
+def test_every_paper_explains_itself_in_the_same_order():
+    for name in registry.names():
+        doc = __import__(f"replications.{name}", fromlist=["x"]).__doc__
+        places = [doc.index(f"\n{heading}\n") for heading in ("Paper", "Claims", "Set-up", "Differences", "Cost")]
+        assert places == sorted(places)
