@@ -10,11 +10,35 @@ from torch import Tensor, nn
 
 from lightning_fa.rehearsal import rehearse
 from lightning_fa.rules import resolve
-from lightning_fa.rules.base import DirectRule, LocalRule, Rule, TransportRule
-from lightning_fa.surgery import governed
-from lightning_fa.wiring import DirectWiring, TransportWiring, Wiring, choose_blocks
+from lightning_fa.rules.base import (
+    AuxiliaryRule,
+    DirectRule,
+    FrozenRule,
+    IndirectRule,
+    LocalRule,
+    Rule,
+    SyntheticRule,
+    TransportRule,
+)
+from lightning_fa.sharding import whole
+from lightning_fa.surgery import FEEDBACK, governed
+from lightning_fa.wiring import (
+    Block,
+    CutWiring,
+    DirectWiring,
+    FrozenWiring,
+    IndirectWiring,
+    LocalWiring,
+    SyntheticWiring,
+    TransportWiring,
+    Wiring,
+    choose_blocks,
+)
 from lightning_fa.wiring.base import Row
 from lightning_fa.wiring.blocks import Blocks, matches
+
+DDP_IGNORES = "_ddp_params_and_buffers_to_ignore"
+"""By this attribute DDP is told what not to broadcast: fixed feedback is equal on all ranks by construction."""
 
 
 class Attached:
@@ -30,7 +54,11 @@ class Attached:
         self.rule = rule
         self._wiring = wiring
         self._blocks = blocks
-        self._last: dict[str, Tensor] = {}
+        self._last: dict[str, Tensor] | None = None  # after `detach`, when another rule may have moved in
+        self._ignored_before = vars(model).get(DDP_IGNORES)
+        if not rule.learned:
+            ignored = [*(self._ignored_before or ()), *wiring.slot_names(model)]
+            model.__dict__[DDP_IGNORES] = ignored
 
     @property
     def feedback(self) -> dict[str, Tensor]:
@@ -39,7 +67,7 @@ class Attached:
         Direct rules draw B^i of a block whose width is not known before, as after a convolution, in the first forward
         pass. After :meth:`detach` these are the last values.
         """
-        return dict(self._wiring.feedback()) or dict(self._last)
+        return dict(self._wiring.feedback() if self._last is None else self._last)
 
     @property
     def targets(self) -> Tensor | None:
@@ -53,12 +81,12 @@ class Attached:
     @property
     def needs_targets(self) -> bool:
         """Whether the rule reads :attr:`targets`."""
-        return isinstance(self.rule, LocalRule)
+        return self._wiring.needs_targets
 
     @property
     def needs_loss(self) -> bool:
         """Whether the loss must pass through :meth:`loss`."""
-        return isinstance(self.rule, LocalRule) or (isinstance(self.rule, DirectRule) and not self.rule.linear)
+        return self._wiring.needs_loss or getattr(self.rule, "taught", False)
 
     def loss(self, loss: Tensor) -> Tensor:
         """The loss, with the same value, whose backward also trains what has a loss of its own.
@@ -74,8 +102,13 @@ class Attached:
 
     def detach(self) -> None:
         """Take the rule out of the model, which is bitwise as before; :attr:`feedback` can still be read."""
+        if self._last is not None:
+            return
         self._last = {name: b.detach() for name, b in self._wiring.feedback()}
         self._wiring.remove()
+        self.model.__dict__.pop(DDP_IGNORES, None)
+        if self._ignored_before is not None:
+            self.model.__dict__[DDP_IGNORES] = self._ignored_before
 
     def config(self) -> dict[str, Any]:
         """Rule, settings and blocks as strings and numbers: what a checkpoint must agree with."""
@@ -83,10 +116,13 @@ class Attached:
 
     def state_dict(self) -> dict[str, Any]:
         """:meth:`config` and the feedback: all that is needed to continue exactly, in types that any loader accepts."""
-        return {"config": self.config(), "feedback": {n: b.detach().cpu().clone() for n, b in self.feedback.items()}}
+        return {
+            "config": self.config(),
+            "feedback": {n: whole(b.detach()).cpu().clone() for n, b in self.feedback.items()},
+        }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave.
+    def check(self, state: Mapping[str, Any]) -> None:
+        """Check that what :meth:`state_dict` gave was made under this very rule.
 
         Raises:
             ValueError: it was made with another rule, seed, setting or choice of blocks; the message says which.
@@ -102,12 +138,36 @@ class Attached:
                 f"The checkpoint was made under another rule ({'; '.join(differing)}). Use the same one to continue, or load "
                 "only the model's weights."
             )
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave, after :meth:`check`."""
+        self.check(state)
         with torch.no_grad():
             for name, saved in state["feedback"].items():
                 self._wiring.restore(name, saved)
 
+    def _rows(self) -> list[Row]:
+        rows, wiring = self._wiring.table(), self._wiring
+        if not isinstance(wiring, CutWiring) or isinstance(wiring, FrozenWiring):
+            return rows
+        inside = {id(p) for module in wiring.adopted for p in module.parameters()}
+        names = {id(p): n for n, p in self.model.named_parameters() if p.ndim >= 2 and FEEDBACK not in n}
+        around = {key: name for key, name in names.items() if key not in inside}
+        if not wiring.owned:
+            lost, error = (
+                list(around.values()),
+                "that of the block whose output they reach: the first forward pass tells",
+            )
+        else:
+            reached = {id(p) for owned in wiring.owned.values() for p in owned}
+            lost, error = [n for key, n in names.items() if key not in reached], "none: frozen, or not used in forward"
+        for i, row in enumerate(rows):
+            more = [around[id(p)] for p in wiring.owned.get(row.name, ()) if id(p) in around]
+            rows[i] = row._replace(governs=", ".join([row.governs, *more]))
+        return [*rows, Row("-", "-", ", ".join(lost), error, "-")] if lost else rows
+
     def __repr__(self) -> str:
-        rows = [Row("block or layer", "module", "governs", "error", "B"), *self._wiring.table()]
+        rows = [Row("block or layer", "module", "governs", "error", "B"), *self._rows()]
         widths = [max(len(row[i]) for row in rows) for i in range(len(Row._fields))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
         rule = ", ".join(f"{key}={value!r}" for key, value in self.rule.config().items() if key != "rule")
@@ -147,14 +207,7 @@ def attach(
     for pattern in patterns:
         if not any(matches(name, [pattern]) for name, _ in model.named_modules()):
             raise ValueError(f"The pattern {pattern!r} in `ungoverned` matches no module.")
-    if isinstance(rule, TransportRule):
-        wiring: Wiring = TransportWiring(rule, chosen, patterns)
-    elif isinstance(rule, (DirectRule, LocalRule)):
-        wiring = DirectWiring(rule, chosen)
-    else:
-        raise TypeError(
-            f"Expected `rule` to be a TransportRule, DirectRule or LocalRule, but got {type(rule).__name__}."
-        )
+    wiring = _wire(model, rule, chosen, patterns)
     attached = Attached(model, rule, wiring, [block.name for block in chosen])
     try:
         if example is not None:
@@ -164,3 +217,19 @@ def attach(
         attached.detach()
         raise
     return attached
+
+
+def _wire(model: nn.Module, rule: Rule, blocks: list[Block], ungoverned: list[str]) -> Wiring:
+    if isinstance(rule, TransportRule):
+        return TransportWiring(rule, blocks, ungoverned)
+    if isinstance(rule, DirectRule):
+        return DirectWiring(rule, blocks)
+    if isinstance(rule, (LocalRule, AuxiliaryRule)):
+        return LocalWiring(rule, blocks)
+    if isinstance(rule, SyntheticRule):
+        return SyntheticWiring(rule, blocks)
+    if isinstance(rule, IndirectRule):
+        return IndirectWiring(rule, blocks)
+    if isinstance(rule, FrozenRule):
+        return FrozenWiring(rule, blocks, model)
+    raise TypeError(f"Expected `rule` to be of a family in `lightning_fa.rules.base`, but got {type(rule).__name__}.")

@@ -6,11 +6,14 @@ import functools
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 
 from lightning_fa.attach import Attached
 from lightning_fa.rules import Rule
-from lightning_fa.training_step import Governed, Targets
+from lightning_fa.sharding import unsharded
+from lightning_fa.surgery import strip_feedback
+from lightning_fa.training_step import CHECKPOINT_KEY, Governed, Targets, check_checkpoint
 from lightning_fa.wiring.blocks import Blocks
 
 HOOKS = ("configure_model", "on_save_checkpoint", "on_load_checkpoint")
@@ -41,7 +44,7 @@ class FeedbackMixin:
         super().__init_subclass__(**kwargs)
         for hook in HOOKS:
             if hook in cls.__dict__:
-                setattr(cls, hook, _followed_by_ours(cls.__dict__[hook], getattr(FeedbackMixin, hook)))
+                setattr(cls, hook, _with_ours(hook, cls.__dict__[hook]))
 
     @property
     def attached(self) -> Attached:
@@ -55,7 +58,7 @@ class FeedbackMixin:
         return self._governed.attached
 
     def configure_model(self) -> None:
-        trainer = getattr(self, "_trainer", None)
+        trainer = self._feedback_trainer
         if self._governed is not None or (trainer is not None and trainer.state.fn != TrainerFn.FITTING):
             return
         self._governed = Governed(
@@ -65,24 +68,53 @@ class FeedbackMixin:
             self.feedback_targets,
             self.feedback_ungoverned,
         )
-        if self._restored is not None:
-            self.attached.load_state_dict(self._restored)
+        self._restore()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self._governed is not None:
-            checkpoint["lightning_fa"] = self.attached.state_dict()
+            strip_feedback(checkpoint["state_dict"])
+            with unsharded(self._feedback_root):
+                checkpoint[CHECKPOINT_KEY] = self.attached.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.__dict__["_restored"] = checkpoint.get("lightning_fa")
+        self.__dict__["_restored"] = checkpoint.get(CHECKPOINT_KEY)
+        trainer = self._feedback_trainer
+        if self._governed is not None and trainer is not None and trainer.state.fn == TrainerFn.FITTING:
+            check_checkpoint(self.attached, self._restored)
+        self._restore()
+
+    def _restore(self) -> None:
         if self._governed is not None and self._restored is not None:
-            self.attached.load_state_dict(self._restored)
+            with unsharded(self._feedback_root):
+                self.attached.load_state_dict(self._restored)
+
+    @property
+    def _feedback_trainer(self) -> Any:
+        return getattr(self, "_trainer", None)
+
+    @property
+    def _feedback_root(self) -> Any:
+        trainer = self._feedback_trainer
+        return None if trainer is None else trainer.strategy.model
 
 
-def _followed_by_ours(own: Any, ours: Any) -> Any:
+def _with_ours(hook: str, own: Any) -> Any:
+    ours = getattr(FeedbackMixin, hook)
+
     @functools.wraps(own)
-    def hook(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def both(self: Any, *args: Any, **kwargs: Any) -> Any:
+        # What FSDP2 shards in `configure_model` must hold the feedback already, unless the layers are made there as well.
+        first = hook == "configure_model" and _shards(self) and any(p.ndim > 1 for p in self.parameters())
+        if first:
+            ours(self, *args, **kwargs)
         result = own(self, *args, **kwargs)
-        ours(self, *args, **kwargs)
+        if not first:
+            ours(self, *args, **kwargs)
         return result
 
-    return hook
+    return both
+
+
+def _shards(module: Any) -> bool:
+    trainer = getattr(module, "_trainer", None)
+    return trainer is not None and isinstance(trainer.strategy, ModelParallelStrategy)

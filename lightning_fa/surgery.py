@@ -14,12 +14,13 @@ from torch import nn
 
 _PORT = "_feedback_port"
 FEEDBACK = "_feedback"
-"""Name of the buffer or parameter that holds a module's feedback."""
+"""Name of the buffer or parameter that holds a module's feedback; others that a rule needs begin with it."""
 
 
 class Behaviour:
     """Abstract first base of every exchanged class; a subclass overrides ``forward`` and reads ``self._feedback_port``."""
 
+    _parameters: dict[str, Any]
     _feedback_port: Any
     _feedback_origin: tuple[type[nn.Module], type[Behaviour]]
 
@@ -32,14 +33,15 @@ class Behaviour:
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[misc]
-        destination.pop(prefix + FEEDBACK, None)
+        for name in [key[len(prefix) :] for key in destination if key.startswith(prefix + FEEDBACK)]:
+            if not getattr(self._parameters.get(name), "_fsdp_flattened", False):  # FSDP asks for its own
+                del destination[prefix + name]
 
     def _load_from_state_dict(
         self, state_dict: Any, prefix: str, metadata: Any, strict: bool, missing: list[str], *lists: list[str]
     ) -> None:
         super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, *lists)  # type: ignore[misc]
-        if prefix + FEEDBACK in missing:
-            missing.remove(prefix + FEEDBACK)
+        missing[:] = [key for key in missing if not key.startswith(prefix + FEEDBACK)]
 
 
 @cache  # one subclass per pair, so that compiled code is shared between layers
@@ -70,16 +72,23 @@ def adopt(module: nn.Module, behaviour: type[Behaviour], port: object) -> None:
 
 
 def release(module: nn.Module) -> None:
-    """Undo :func:`adopt`.
-
-    Raises:
-        RuntimeError: something else (FSDP2, a parametrisation) has exchanged the class again since.
-    """
-    origin = type(module).__dict__.get("_feedback_origin")
-    if origin is None:
-        raise RuntimeError(
-            f"Cannot detach the rule from a {type(module).__name__}: its class was changed after the rule was attached. "
-            "Undo what changed it (fully_shard, a parametrisation) first, or rebuild the model."
-        )
-    module.__class__ = origin[0]
+    """Undo :func:`adopt`, also where FSDP2 or a parametrisation has derived another class from ours since."""
+    module.__class__ = _without(type(module))
     del module.__dict__[_PORT]
+
+
+def _without(cls: type[Any]) -> type[Any]:
+    origin = cls.__dict__.get("_feedback_origin")
+    if origin is not None:
+        base: type[Any] = origin[0]
+        return base
+    namespace = {key: value for key, value in vars(cls).items() if key not in ("__dict__", "__weakref__")}
+    bases = tuple(_without(base) if issubclass(base, Behaviour) else base for base in cls.__bases__)
+    return type(cls)(cls.__name__, bases, namespace)
+
+
+def strip_feedback(state_dict: dict[str, Any]) -> dict[str, Any]:
+    """Take learned feedback out of a ``state_dict`` that FSDP has put together, in place."""
+    for name in [name for name in state_dict if name.rpartition(".")[2].startswith(FEEDBACK)]:
+        del state_dict[name]
+    return state_dict

@@ -10,11 +10,14 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from lightning_fa.attach import Attached, attach
-from lightning_fa.rules import Rule
+from lightning_fa.rules import Backpropagation, Rule
 from lightning_fa.wiring.blocks import Blocks
 
 Targets: TypeAlias = "str | int | Callable[[Any], Tensor] | None"
 """Where the targets are in a batch: a key, an index, the user's own function, or ``None`` for the usual places."""
+
+CHECKPOINT_KEY = "lightning_fa"
+"""Where a checkpoint holds the rule and its feedback."""
 
 USUAL_KEYS = ("targets", "target", "labels", "label", "y")
 
@@ -41,6 +44,22 @@ def find_targets(batch: Any, where: Targets = None) -> Tensor:
         f"{type(found).__name__} from a batch of type {type(batch).__name__}. Say where they are with `targets=`: an index, "
         "a key or a function of the batch."
     )
+
+
+def check_checkpoint(attached: Attached, saved: Mapping[str, Any] | None) -> None:
+    """Check that training can continue under ``attached`` from a checkpoint that holds ``saved`` of a rule.
+
+    Raises:
+        ValueError: it was made under another rule, setting or choice of blocks, or under no rule, which is backpropagation.
+    """
+    if saved is not None:
+        attached.check(saved)
+    elif not isinstance(attached.rule, Backpropagation):
+        raise ValueError(
+            f"The checkpoint holds no feedback: it was made by backpropagation, and training would continue under "
+            f"{type(attached.rule).__name__}. To do that on purpose, start from its weights (`load_from_checkpoint`) "
+            "instead of passing `ckpt_path`."
+        )
 
 
 class _Step:

@@ -1,4 +1,5 @@
-"""The command line: `python -m replications gilmer2017`, `python -m replications list`, `python -m replications table`."""
+"""The command line: `python -m replications gilmer2017`, `python -m replications list`, `python -m replications table`,
+`python -m replications report`."""
 
 import argparse
 import sys
@@ -21,6 +22,10 @@ def main(arguments: Sequence[str]) -> int:
             return _list(arguments[1:])
         if arguments[:1] == ["table"]:
             return _table(arguments[1:])
+        if arguments[:1] == ["report"]:
+            from replications.report import report
+
+            return report(arguments[1:])
         return _replicate(parser().parse_args(arguments))
     except ReplicationError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -30,7 +35,9 @@ def main(arguments: Sequence[str]) -> int:
 def parser() -> argparse.ArgumentParser:
     """The options, the same for all papers."""
     options = argparse.ArgumentParser("python -m replications", description=__doc__, epilog=EPILOG)
-    options.add_argument("target", metavar="PAPER[/EXPERIMENT]", help='what to replicate; "list" shows what there is')
+    options.add_argument(
+        "target", metavar="PAPER[/EXPERIMENT,...]", help='what to replicate; "list" shows what there is'
+    )
     options.add_argument("--preset", default="quick", choices=("smoke", "quick", "full"), help="default: %(default)s")
     options.add_argument("--seeds", type=int, metavar="N", help="number of seeds, 0 to N-1; default: the preset's")
     options.add_argument("--data-dir", type=Path, metavar="D", help="folder of the data; default: LIGHTNING_FA_DATA")

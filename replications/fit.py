@@ -3,7 +3,7 @@
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import Strategy
 
 from replications.datasets import Dataset, batches
-from replications.loggers import Curve, loggers, read_curve
+from replications.loggers import Curve, read_curve
 from replications.progress import ShowSteps
 from replications.session import Run, Session
 
@@ -25,31 +25,39 @@ def fit(
     data: Dataset,
     callbacks: Sequence[Callback],
 ) -> Curve:
-    """Train and test `module`; returns everything that was logged, as read from the CSV log.
+    """Train and test `module` on one data set; returns everything that was logged, as read from the CSV log.
 
     `run.settings` has the fields batch_size, epochs and max_steps (-1 for no limit).
     """
+    train = batches(data.train_inputs, data.train_labels, run.settings.batch_size, shuffle_seed=run.seed)
+    test = batches(data.test_inputs, data.test_labels, 1000)
+    return fit_loaders(session, run, module, strategy, train, test, callbacks, steps_per_epoch=len(train))
+
+
+def fit_loaders(
+    session: Session,
+    run: Run,
+    module: LightningModule,
+    strategy: Strategy,
+    train: Iterable[Any],
+    test: Iterable[Any],
+    callbacks: Sequence[Callback],
+    *,
+    steps_per_epoch: int,
+) -> Curve:
+    """The same for batches of any kind, as of several data sets at once."""
     settings = run.settings
     folder = session.folder(run)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    train = batches(data.train_inputs, data.train_labels, settings.batch_size, shuffle_seed=run.seed)
-    test = batches(data.test_inputs, data.test_labels, 1000)
-    config = {**asdict(settings), "seed": run.seed, "dataset": data.label, "preset": session.preset}
-    group = f"{session.paper.name}/{run.experiment}"
     shown = [ShowSteps(session.progress)] if session.progress else []
-    with (
-        quiet_lightning(),
-        loggers(
-            folder, session.out, session.wandb, group=group, rule=run.rule, name=run.label, config=config
-        ) as logged_to,
-    ):
+    with quiet_lightning(), session.loggers(run.label, run, seed=run.seed) as logged_to:
         trainer = Trainer(
             strategy=strategy,
             max_epochs=settings.epochs,
             max_steps=settings.max_steps,
             logger=logged_to,
-            log_every_n_steps=min(50, len(train)),
+            log_every_n_steps=min(50, steps_per_epoch),
             callbacks=[*callbacks, *shown],
             **quiet_trainer(session),
         )

@@ -1,6 +1,8 @@
 """Figures from CSV logs: panels side by side, one line per layer, a band of one standard deviation over seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +26,37 @@ Line = Sequence[Mapping[int, float]]  # {step: value} of each seed
 
 
 def draw(
-    panels: Mapping[str, Mapping[str, Line]], path: Path, *, title: str, ylabel: str, top: float | None = None
+    panels: Mapping[str, Mapping[str, Line]],
+    path: Path,
+    *,
+    title: str,
+    ylabel: str,
+    top: float | None = None,
+    bottom: float | None = 0,
+    xlabel: str = "training step",
+    xscale: str = "symlog",
+    yscale: str = "linear",
+    markers: bool = True,
 ) -> None:
-    """Write `path`.png and `path`.svg: {title of panel: {label of line: seeds}} over a log axis of steps."""
+    """Write `path`.png and `path`.svg: {title of panel: {label of line: seeds}}, by default over a log axis of steps."""
+    with sheet(path, columns=len(panels), title=title) as axes:
+        for axis, (name, lines) in zip(axes, panels.items(), strict=True):
+            _panel(axis, lines, log=yscale == "log", markers=markers)
+            # linear below 1, so that step 0 has a place on the log axis
+            axis.set_xscale(xscale, **({"linthresh": 1, "linscale": 0.4} if xscale == "symlog" else {}))
+            axis.set(title=name, yscale=yscale, ylim=(bottom, top), xlabel=xlabel, xlim=(0, None))
+            axis.grid(alpha=0.3, linewidth=0.6)
+        axes[0].set_ylabel(ylabel)
+        axes[-1].legend(frameon=False, loc="best")
+
+
+@contextmanager
+def sheet(path: Path, *, columns: int, title: str, share: bool = True) -> Iterator[Any]:
+    """Axes side by side, which are written to `path`.png and `path`.svg when the block ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with plt.rc_context(TEXT):
-        figure, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels), 3.9), sharey=True, squeeze=False)
-        for axis, (name, lines) in zip(axes[0], panels.items(), strict=True):
-            _panel(axis, lines)
-            axis.set(title=name, ylim=(0, top))
-        axes[0][0].set_ylabel(ylabel)
-        axes[0][-1].legend(frameon=False, loc="best")
+        figure, axes = plt.subplots(1, columns, figsize=(4.6 * columns, 3.9), sharey=share, squeeze=False)
+        yield axes[0]
         figure.suptitle(title, fontsize=10)
         figure.tight_layout()
         figure.savefig(path.with_suffix(".png"), dpi=150)
@@ -42,16 +64,16 @@ def draw(
         plt.close(figure)
 
 
-def _panel(axis: Any, lines: Mapping[str, Line]) -> None:
-    for style, (label, seeds) in zip(STYLES, lines.items(), strict=False):
+def _panel(axis: Any, lines: Mapping[str, Line], *, log: bool, markers: bool) -> None:
+    for style, (label, seeds) in zip(cycle(STYLES), lines.items(), strict=False):
         steps = sorted(set.intersection(*(set(seed) for seed in seeds)))
         values = np.array([[seed[step] for step in steps] for seed in seeds])
+        # on a log axis the mean and the spread of the logarithms
+        values = np.log10(values) if log else values
         mean = values.mean(axis=0)
-        axis.plot(steps, mean, label=label, markersize=4, linewidth=1.6, **style)
+        spread = values.std(axis=0, ddof=1) if len(seeds) > 1 else 0 * mean
+        middle, low, high = (10**line if log else line for line in (mean, mean - spread, mean + spread))
+        look = style if markers else {**style, "marker": ""}
+        axis.plot(steps, middle, label=label, markersize=4, linewidth=1.6, **look)
         if len(seeds) > 1:
-            spread = values.std(axis=0, ddof=1)
-            axis.fill_between(steps, mean - spread, mean + spread, color=style["color"], alpha=0.2, linewidth=0)
-    # linear below 1, so that step 0 has a place on the log axis
-    axis.set_xscale("symlog", linthresh=1, linscale=0.4)
-    axis.set(xlabel="training step", xlim=(0, None))
-    axis.grid(alpha=0.3, linewidth=0.6)
+            axis.fill_between(steps, low, high, color=style["color"], alpha=0.2, linewidth=0)

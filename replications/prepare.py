@@ -34,7 +34,9 @@ def prepare(options: argparse.Namespace) -> Session:
     data = load(dataset, options.data_dir)
     out = _writable(options.out or Path("runs", paper.name, time.strftime("%Y%m%d-%H%M%S")))
     results = Results(out, paper.name, options.preset, data.label)
-    return Session(paper, experiments, options.preset, range(seeds), data, out, hardware, wandb, results)
+    return Session(
+        paper, experiments, options.preset, range(seeds), data, out, hardware, wandb, results, options.data_dir
+    )
 
 
 def _check_hardware(hardware: Hardware) -> None:

@@ -42,6 +42,11 @@ def load(name: str) -> Paper:
     return from_module(name, importlib.import_module(f"replications.{name}"))
 
 
+def docstring(name: str) -> str:
+    """The docstring of the paper's package."""
+    return importlib.import_module(f"replications.{name}").__doc__ or ""
+
+
 def from_module(name: str, module: ModuleType) -> Paper:
     """The paper that `module` describes, or an error that lists what the module lacks."""
     capitals = ("TITLE", "EXPERIMENTS", "PRESETS", "SEEDS", "DATASETS", "CLAIMS")
@@ -53,13 +58,15 @@ def from_module(name: str, module: ModuleType) -> Paper:
 
 
 def select(target: str) -> tuple[Paper, tuple[str, ...]]:
-    """The paper and the experiments that "paper" or "paper/experiment" names."""
-    name, slash, experiment = target.partition("/")
+    """The paper and the experiments that "paper", "paper/experiment" or "paper/experiment,experiment" names."""
+    name, slash, listed = target.partition("/")
     paper = load(name)
     if not slash:
         return paper, tuple(paper.experiments)
-    _expect_known(f"experiment of {name}", experiment, list(paper.experiments))
-    return paper, (experiment,)
+    chosen = tuple(dict.fromkeys(listed.split(",")))
+    for experiment in chosen:
+        _expect_known(f"experiment of {name}", experiment, list(paper.experiments))
+    return paper, chosen
 
 
 def _expect_known(what: str, name: str, known: list[str]) -> None:

@@ -3,13 +3,17 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch.loggers import Logger
+
 from replications.claims import Metrics, judge
 from replications.datasets import Dataset
 from replications.environment import commit, environment
+from replications.loggers import loggers
 from replications.progress import RunProgress
 from replications.registry import Paper
 from replications.results import Results
@@ -40,6 +44,11 @@ class Run:
         return f"{self.experiment}/{self.name}-seed{self.seed}"
 
 
+def together(runs: Sequence[Run]) -> str:
+    """What runs that differ in their seeds alone are called."""
+    return f"{runs[0].experiment}/{runs[0].name}"
+
+
 @dataclass
 class Session:
     """What a paper's run() works with."""
@@ -53,6 +62,7 @@ class Session:
     hardware: Hardware
     wandb: str
     results: Results
+    data_dir: Path | None = None
     progress: RunProgress | None = None
     records: list[dict[str, Any]] = field(default_factory=list)
 
@@ -66,9 +76,20 @@ class Session:
         """For figures: which paper, which data."""
         return f"{self.paper.name}, {self.data.label}, preset {self.preset}"
 
+    @property
+    def logs(self) -> Path:
+        """Where the logs of all runs lie."""
+        return self.out / "logs"
+
     def folder(self, run: Run) -> Path:
         """Where the logs of a run lie."""
-        return self.out / "logs" / run.label
+        return self.logs / run.label
+
+    def loggers(self, label: str, run: Run, **config: Any) -> AbstractContextManager[list[Logger]]:
+        """Loggers into the folder `label`, grouped by experiment; `config` is kept beside the run's settings."""
+        settings = {**asdict(run.settings), **config, "dataset": self.data.label, "preset": self.preset}
+        group = f"{self.paper.name}/{run.experiment}"
+        return loggers(self.logs / label, self.out, self.wandb, group=group, rule=run.rule, name=label, config=settings)
 
     def finish(self, runs: Sequence[Run], train: Callable[[Run], Metrics]) -> None:
         """Train every run that --out does not hold yet; each is in results.json as soon as it is finished."""
@@ -80,11 +101,33 @@ class Session:
                 self.records.append(record)
                 self.progress.finish("finished earlier, not repeated" if earlier else f"{record['seconds']} s")
 
+    def finish_together(
+        self, groups: Sequence[Sequence[Run]], train: Callable[[Sequence[Run]], Sequence[Metrics]]
+    ) -> None:
+        """The same for groups of runs that differ in their seeds alone and are computed at once, as in one batch."""
+        with RunProgress(len(groups)) as self.progress:
+            for runs in groups:
+                self.progress.start(together(runs))
+                earlier = [self.results.finished(self._identity(run)) for run in runs]
+                if all(earlier):
+                    self.records += [record for record in earlier if record]
+                    self.progress.finish("finished earlier, not repeated")
+                    continue
+                begun = time.monotonic()
+                found = train(runs)
+                share = (time.monotonic() - begun) / len(runs)
+                known = zip(runs, found, earlier, strict=True)
+                self.records += [before or self._keep(run, metrics, share) for run, metrics, before in known]
+                self.progress.finish(f"{share * len(runs):.1f} s for all seeds")
+
     def judge(self) -> None:
-        """Fill in the claims of the chosen experiments over the chosen seeds."""
-        chosen = [claim for claim in self.paper.claims if claim.experiment in self.experiments]
+        """Fill in the claims of the chosen experiments over the chosen seeds; those of other experiments are kept."""
+        known = {record["id"]: record for record in self.results.content["claims"]}
         by_seed = [self._metrics(seed) for seed in self.seeds]
-        records = [judge(claim, by_seed, self.preset, self.data.label) for claim in chosen]
+        for claim in self.paper.claims:
+            if claim.experiment in self.experiments:
+                known[claim.id] = judge(claim, by_seed[: claim.seeds], self.preset, self.data.label)
+        records = [known[claim.id] for claim in self.paper.claims if claim.id in known]
         seconds = sum(run["seconds"] for run in self.results.content["runs"])
         self.results.content["environment"] = environment() | {"wall_time_s": round(seconds, 1)}
         self.results.content["claims"] = records
@@ -92,10 +135,13 @@ class Session:
 
     def _train(self, run: Run, train: Callable[[Run], Metrics]) -> dict[str, Any]:
         begun = time.monotonic()
+        metrics = train(run)
+        return self._keep(run, metrics, time.monotonic() - begun)
+
+    def _keep(self, run: Run, metrics: Metrics, seconds: float) -> dict[str, Any]:
         # JSON has no word for nan, which a diverged run measures
-        metrics = {name: value if math.isfinite(value) else None for name, value in train(run).items()}
-        seconds = round(time.monotonic() - begun, 1)
-        record = {**self._identity(run), "metrics": metrics, "seconds": seconds, "commit": commit()}
+        finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+        record = {**self._identity(run), "metrics": finite, "seconds": round(seconds, 1), "commit": commit()}
         self.results.add_run(record)
         return record
 

@@ -13,8 +13,12 @@ def got(claim: Mapping[str, Any]) -> str:
     """The value, its spread if there is more than one seed, and n."""
     if claim["value"] is None:
         return f"undefined (n={claim['n']})"
-    spread = f" ± {claim['std']:.2f}" if claim["std"] is not None else ""
-    return f"{claim['value']:.2f}{spread} (n={claim['n']})"
+    spread = f" ± {_number(claim['std'])}" if claim["std"] is not None else ""
+    return f"{_number(claim['value'])}{spread} (n={claim['n']})"
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if value == 0 or abs(value) >= 0.01 else f"{value:.1e}"
 
 
 def accepted(claim: Mapping[str, Any]) -> str:

@@ -3,16 +3,21 @@
 Forward, weight gradient and bias gradient are the layer's own; only the error handed to the layer below changes::
 
     backprop       dL/dx = W^T delta          here       dL/dx = B^T delta          (B has the shape of W)
+
+Where B itself requires a gradient, it receives that of W (Kolen-Pollack), or, through :func:`lesson`, one of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
+
+from lightning_fa.ops.route import NOT_JOINED
 
 
 class _Linear(Function):
@@ -28,12 +33,14 @@ class _Linear(Function):
     @staticmethod
     def backward(ctx: Any, delta: Tensor) -> tuple[Tensor | None, ...]:
         x, feedback = ctx.saved_tensors
-        need_x, need_weight, need_bias, _ = ctx.needs_input_grad
+        need_x, need_weight, need_bias, need_feedback = ctx.needs_input_grad
         rows = delta.reshape(-1, delta.shape[-1])
         grad_x = (rows @ feedback).view(x.shape) if need_x else None
-        grad_weight = rows.t() @ x.reshape(-1, x.shape[-1]) if need_weight else None
-        grad_bias = rows.sum(0) if need_bias else None
-        return grad_x, grad_weight, grad_bias, None
+        grad = rows.t() @ x.reshape(-1, x.shape[-1]) if need_weight or need_feedback else None
+        # Summed as autograd does for either layout of x, so that the control is bitwise equal to it.
+        batch = tuple(range(delta.ndim - 1))
+        grad_bias = (rows.sum(0) if x.is_contiguous() or not batch else delta.sum(batch)) if need_bias else None
+        return grad_x, grad if need_weight else None, grad_bias, grad if need_feedback else None
 
 
 class Geometry(NamedTuple):
@@ -62,10 +69,43 @@ class _Convolution(Function):
     def backward(ctx: Any, delta: Tensor) -> tuple[Tensor | None, ...]:
         x, feedback = ctx.saved_tensors
         # The operator's weight argument only serves grad_x, so that handing it B changes nothing else.
-        grad_x, grad_weight, grad_bias = torch.ops.aten.convolution_backward(
-            delta, x, feedback, ctx.bias_sizes, *ctx.geometry, list(ctx.needs_input_grad[:3])
+        need_x, need_weight, need_bias, need_feedback, _ = ctx.needs_input_grad
+        grad_x, grad, grad_bias = torch.ops.aten.convolution_backward(
+            delta, x, feedback, ctx.bias_sizes, *ctx.geometry, [need_x, need_weight or need_feedback, need_bias]
         )
-        return grad_x, grad_weight, grad_bias, None, None
+        return grad_x, grad if need_weight else None, grad_bias, grad if need_feedback else None, None
+
+
+Lesson = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(W, B, state of the layer's stream) -> gradient of B."""
+
+
+class _Lesson(Function):
+    @staticmethod
+    def forward(ctx: Any, feedback: Tensor, weight: Tensor, state: Tensor, teach: Lesson) -> tuple[Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
+        ctx.teach = teach
+        ctx.save_for_backward(feedback, weight, state)
+        return feedback.clone(), feedback.new_zeros((), dtype=torch.float32)
+
+    @staticmethod
+    def backward(ctx: Any, unused: Tensor | None, factor: Tensor | None) -> tuple[Tensor | None, ...]:
+        if factor is None:
+            raise RuntimeError(NOT_JOINED)
+        if unused is None:  # the layer had no part in this loss
+            return None, None, None, None
+        feedback, weight, state = ctx.saved_tensors
+        return (ctx.teach(weight, feedback, state) * factor).to(feedback.dtype), None, None, None
+
+
+def lesson(feedback: Tensor, weight: Tensor, state: Tensor, teach: Lesson) -> tuple[Tensor, Tensor]:
+    """B, and a zero to be joined to the loss: in backward B receives ``teach(W, B, state)`` times the factor on the loss.
+
+    Raises:
+        RuntimeError: in backward, if the loss was not joined.
+    """
+    pair: tuple[Tensor, Tensor] = _Lesson.apply(feedback, weight, state, teach)
+    return pair
 
 
 def _autocast(*tensors: Tensor | None) -> list[Any]:

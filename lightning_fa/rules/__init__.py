@@ -3,16 +3,62 @@
 from __future__ import annotations
 
 from lightning_fa.rules.backpropagation import Backpropagation
-from lightning_fa.rules.base import DirectRule, LocalRule, Rule, TransportRule
+from lightning_fa.rules.base import (
+    AuxiliaryRule,
+    DirectRule,
+    FrozenRule,
+    IndirectRule,
+    LocalRule,
+    Rule,
+    SyntheticRule,
+    TransportRule,
+)
+from lightning_fa.rules.batch_random_sign_symmetry import BatchRandomSignSymmetry
+from lightning_fa.rules.bidirectional_feedback_alignment import BidirectionalFeedbackAlignment
 from lightning_fa.rules.direct_feedback_alignment import DirectFeedbackAlignment
+from lightning_fa.rules.direct_kolen_pollack import DirectKolenPollack
+from lightning_fa.rules.direct_random_target_projection import DirectRandomTargetProjection
 from lightning_fa.rules.feedback_alignment import FeedbackAlignment
+from lightning_fa.rules.fixed_random_sign_symmetry import FixedRandomSignSymmetry
+from lightning_fa.rules.indirect_feedback_alignment import IndirectFeedbackAlignment
+from lightning_fa.rules.kickback import Kickback
+from lightning_fa.rules.kolen_pollack import KolenPollack
+from lightning_fa.rules.last_layer_only import LastLayerOnly
 from lightning_fa.rules.linear_aligned_feedback import LinearAlignedFeedback
+from lightning_fa.rules.local_losses import LocalLosses
+from lightning_fa.rules.low_rank_direct_feedback_alignment import LowRankDirectFeedbackAlignment
+from lightning_fa.rules.pseudobackpropagation import Pseudobackpropagation
+from lightning_fa.rules.sign_direct_feedback_alignment import SignDirectFeedbackAlignment
+from lightning_fa.rules.sparse_direct_feedback_alignment import SparseDirectFeedbackAlignment
+from lightning_fa.rules.sparse_feedback_alignment import SparseFeedbackAlignment
+from lightning_fa.rules.synthetic_gradient import SyntheticGradient
+from lightning_fa.rules.synthetic_gradient_propagation import SyntheticGradientPropagation
+from lightning_fa.rules.uniform_sign_symmetry import UniformSignSymmetry
+from lightning_fa.rules.weight_mirror import WeightMirror
 
 RULES: dict[str, type[Rule]] = {
     "bp": Backpropagation,
     "fa": FeedbackAlignment,
+    "usf": UniformSignSymmetry,
+    "brsf": BatchRandomSignSymmetry,
+    "frsf": FixedRandomSignSymmetry,
+    "kp": KolenPollack,
+    "wm": WeightMirror,
+    "pbp": Pseudobackpropagation,
+    "fa_sparse": SparseFeedbackAlignment,
     "dfa": DirectFeedbackAlignment,
     "lafs": LinearAlignedFeedback,
+    "dfa_sign": SignDirectFeedbackAlignment,
+    "dfa_sparse": SparseDirectFeedbackAlignment,
+    "dfa_lowrank": LowRankDirectFeedbackAlignment,
+    "dkp": DirectKolenPollack,
+    "ifa": IndirectFeedbackAlignment,
+    "kickback": Kickback,
+    "shallow": LastLayerOnly,
+    "drtp": DirectRandomTargetProjection,
+    "local": LocalLosses,
+    "sg": SyntheticGradient,
+    "sgprop": SyntheticGradientPropagation,
 }
 
 
@@ -34,13 +80,36 @@ def resolve(rule: str | Rule) -> Rule:
 
 __all__ = [
     "RULES",
+    "AuxiliaryRule",
     "Backpropagation",
+    "BatchRandomSignSymmetry",
+    "BidirectionalFeedbackAlignment",
     "DirectFeedbackAlignment",
+    "DirectKolenPollack",
+    "DirectRandomTargetProjection",
     "DirectRule",
     "FeedbackAlignment",
+    "FixedRandomSignSymmetry",
+    "FrozenRule",
+    "IndirectFeedbackAlignment",
+    "IndirectRule",
+    "Kickback",
+    "KolenPollack",
+    "LastLayerOnly",
     "LinearAlignedFeedback",
+    "LocalLosses",
     "LocalRule",
+    "LowRankDirectFeedbackAlignment",
+    "Pseudobackpropagation",
     "Rule",
+    "SignDirectFeedbackAlignment",
+    "SparseDirectFeedbackAlignment",
+    "SparseFeedbackAlignment",
+    "SyntheticGradient",
+    "SyntheticGradientPropagation",
+    "SyntheticRule",
     "TransportRule",
+    "UniformSignSymmetry",
+    "WeightMirror",
     "resolve",
 ]

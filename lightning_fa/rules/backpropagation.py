@@ -22,5 +22,7 @@ class Backpropagation(TransportRule):
     References: Rumelhart, Hinton & Williams 1986.
     """
 
+    symbol = "W"
+
     def carrier(self, weight: Tensor, feedback: Tensor | None) -> Tensor:
         return weight.detach()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, final
 
 from torch import Tensor
 
 from lightning_fa.feedback import Init, check_init, draw
 from lightning_fa.rules.base import DirectRule
+from lightning_fa.shared import check_choice, check_shared, draw_shared
 
 
 @final
@@ -18,23 +19,37 @@ class DirectFeedbackAlignment(DirectRule):
 
     .. math:: \delta^l = (B^l e) \odot f'(a^l), \qquad e = \partial L / \partial a^k
 
+    Launay's practice is ``init="normalised", shared=True, reduction="sum"``.
+
     Args:
         seed: Fixes every B, together with the block's name and nothing else.
         init: Initialiser by name (see :mod:`lightning_fa.feedback`), or tensors of shape ``(width of h, outputs)``.
         scale: Factor on the initialiser.
+        shared: Whether all blocks use the first rows of one matrix, rescaled to their width, instead of one each.
+        reduction: ``"sum"`` multiplies the error that hidden blocks receive by the number of rows, which undoes the mean
+            over them in the loss; the head keeps the loss as it is.
+        spatial: ``"dense"``: every unit of a feature map has its own row of B; ``"shared"``: every channel has.
 
-    References: Nokland 2016 (arXiv 1609.01596), eq. 8; Gilmer et al. 2017, eq. 3.
+    References: Nokland 2016 (arXiv 1609.01596), eq. 8; Gilmer et al. 2017, eq. 3; Launay et al. 2019 and its code.
     """
 
     seed: int = 0
     init: Init = "uniform"
     scale: float = 1.0
+    shared: bool = False
+    reduction: Literal["mean", "sum"] = "mean"
+    spatial: Literal["dense", "shared"] = "dense"
 
     def __post_init__(self) -> None:
-        check_init(self.init)
+        (check_shared if self.shared else check_init)(self.init)
+        check_choice("reduction", self.reduction, ("mean", "sum"))
+        check_choice("spatial", self.spatial, ("dense", "shared"))
 
     def initial(self, name: str, width: int, outputs: int) -> Tensor:
+        if self.shared:
+            return draw_shared(self.init, self.scale, self.seed, (width, outputs))
         return draw(self.init, self.scale, self.seed, name, (width, outputs))
 
     def deliver(self, e: Tensor, feedback: Tensor) -> Tensor:
-        return e @ feedback.T
+        d = e @ feedback.T
+        return d * len(e) if self.reduction == "sum" else d

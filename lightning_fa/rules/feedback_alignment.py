@@ -25,6 +25,7 @@ class FeedbackAlignment(TransportRule):
         init: Initialiser by name (see :mod:`lightning_fa.feedback`; the width is the layer's fan-in, so that the default
             is PyTorch's own default for W, as in Nokland 2016), or tensors in the shape of the weights.
         scale: Factor on the initialiser.
+        signed: Whether B takes the signs that W has when the rule is attached (signed initialisation), and keeps them.
 
     References: Lillicrap et al. 2014 (arXiv 1411.0247), eq. 3; Cheung & Jiang 2019, eq. 5.
     """
@@ -32,12 +33,14 @@ class FeedbackAlignment(TransportRule):
     seed: int = 0
     init: Init = "uniform"
     scale: float = 1.0
+    signed: bool = False
 
     def __post_init__(self) -> None:
         check_init(self.init)
 
     def initial(self, name: str, weight: Tensor) -> Tensor:
-        return draw(self.init, self.scale, self.seed, name, weight.shape, transposed=True)
+        drawn = draw(self.init, self.scale, self.seed, name, weight.shape, transposed=True)
+        return drawn.abs() * weight.detach().cpu().sign() if self.signed else drawn
 
     def carrier(self, weight: Tensor, feedback: Tensor | None) -> Tensor:
         assert feedback is not None

@@ -2,7 +2,23 @@
 
 from lightning_fa.wiring.base import Wiring
 from lightning_fa.wiring.blocks import Block, choose_blocks
+from lightning_fa.wiring.cut import CutWiring
 from lightning_fa.wiring.direct import DirectWiring
+from lightning_fa.wiring.frozen import FrozenWiring
+from lightning_fa.wiring.indirect import IndirectWiring
+from lightning_fa.wiring.local import LocalWiring
+from lightning_fa.wiring.synthetic import SyntheticWiring
 from lightning_fa.wiring.transport import TransportWiring
 
-__all__ = ["Block", "DirectWiring", "TransportWiring", "Wiring", "choose_blocks"]
+__all__ = [
+    "Block",
+    "CutWiring",
+    "DirectWiring",
+    "FrozenWiring",
+    "IndirectWiring",
+    "LocalWiring",
+    "SyntheticWiring",
+    "TransportWiring",
+    "Wiring",
+    "choose_blocks",
+]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
+from lightning_fa.sharding import is_sharded, write
 from lightning_fa.surgery import FEEDBACK, release
 
 
@@ -25,6 +26,11 @@ class Row(NamedTuple):
 class Wiring(ABC):
     """Abstract. Lays a rule into the modules it is constructed with; :meth:`remove` takes it out without a trace."""
 
+    needs_targets = False
+    """Whether :attr:`targets` are read."""
+    needs_loss = False
+    """Whether the loss must pass through :meth:`join`."""
+
     def __init__(self) -> None:
         self.adopted: list[nn.Module] = []
         self.targets: Tensor | None = None
@@ -32,20 +38,44 @@ class Wiring(ABC):
         """Whether a forward pass only serves to find shapes and to check the cut."""
         self.holders: dict[str, nn.Module] = {}
         """Name of a block or layer -> the module that holds its feedback."""
+        self.slots: dict[str, str] = {}
+        """Under which name it does so, where a module holds several."""
 
     def remove(self) -> None:
+        sharded = [name for name, held in self.feedback() if isinstance(held, nn.Parameter) and is_sharded(held)]
+        if sharded:
+            raise RuntimeError(
+                f"Cannot detach the rule: the learned feedback of {', '.join(sharded)} is sharded with the model's own "
+                "parameters (FSDP). Save a checkpoint and load it into the plain model."
+            )
         for module in self.adopted:
             release(module)
-        for module in self.holders.values():
-            module._parameters.pop(FEEDBACK, None)
-            module._buffers.pop(FEEDBACK, None)
-            module._non_persistent_buffers_set.discard(FEEDBACK)
+        for name, module in self.holders.items():
+            slot = self.slots.get(name, FEEDBACK)
+            module._parameters.pop(slot, None)
+            module._buffers.pop(slot, None)
+            module._non_persistent_buffers_set.discard(slot)
         self.adopted = []
+
+    @contextmanager
+    def undone_on_error(self) -> Iterator[None]:
+        """Around what may refuse the user's feedback, so that a refused rule leaves the model plain."""
+        try:
+            yield
+        except Exception:
+            self.remove()
+            raise
 
     def held(self, name: str) -> Tensor | None:
         """The live feedback of a block or layer, if it exists yet."""
-        module = self.holders[name]
-        return module._parameters.get(FEEDBACK, module._buffers.get(FEEDBACK))
+        # By attribute, since FSDP keeps parameters elsewhere while it uses them.
+        held: Tensor | None = getattr(self.holders[name], self.slots.get(name, FEEDBACK), None)
+        return held
+
+    def slot_names(self, root: nn.Module) -> list[str]:
+        """Full names of all feedback in ``root``, also of what is not drawn yet."""
+        names = {module: name for name, module in root.named_modules()}
+        return [f"{names[m]}.{self.slots.get(name, FEEDBACK)}".lstrip(".") for name, m in self.holders.items()]
 
     def feedback(self) -> Iterator[tuple[str, Tensor]]:
         """The live feedback tensors that exist so far, by name, in the order of depth."""
@@ -56,11 +86,12 @@ class Wiring(ABC):
 
     def hold(self, name: str, feedback: Tensor, learned: bool = False) -> None:
         """Keep ``feedback`` on its module: as a parameter if it is learned, else as a buffer; in no ``state_dict``."""
-        module = self.holders[name]
+        module, slot = self.holders[name], self.slots.get(name, FEEDBACK)
+        feedback = feedback.contiguous()  # FSDP2 asks for it
         if learned:
-            module.register_parameter(FEEDBACK, nn.Parameter(feedback))
+            module.register_parameter(slot, nn.Parameter(feedback))
         else:
-            module.register_buffer(FEEDBACK, feedback, persistent=False)
+            module.register_buffer(slot, feedback, persistent=False)
 
     def restore(self, name: str, saved: Tensor) -> None:
         """Put a saved feedback tensor back: into the tensor that is there, which an optimizer may know, if it fits."""
@@ -68,8 +99,7 @@ class Wiring(ABC):
             raise ValueError(f"The checkpoint has feedback for {name!r}, which is no block or layer here.")
         held = self.held(name)
         if held is not None and held.shape == saved.shape:
-            with torch.no_grad():
-                held.copy_(saved)
+            write(held, saved)
         elif isinstance(held, nn.Parameter):
             raise ValueError(
                 f"The checkpoint's feedback for {name!r} has shape {tuple(saved.shape)}, expected {tuple(held.shape)}."

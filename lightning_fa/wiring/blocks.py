@@ -6,10 +6,15 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple, TypeAlias
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 Blocks: TypeAlias = "str | Sequence[str | nn.Module] | None"
 """``None`` for automatic, or name patterns (``"layer*.*"``) and modules."""
+
+
+EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+"""Layers whose input is an index: no error passes below them, so that one follows what stands above it."""
 
 
 class Block(NamedTuple):
@@ -32,16 +37,18 @@ def weights_of(module: nn.Module) -> list[str]:
 def choose_blocks(root: nn.Module, blocks: Blocks, ungoverned: Sequence[str] = ()) -> list[Block]:
     """The blocks in the order of registration.
 
-    Automatic choice descends into ``nn.Sequential`` and ``nn.ModuleList`` (and into a lone child), and takes every other
-    module that holds a weight matrix as one block: a ``Linear``, a convolution, a residual unit. Whether the choice fits
-    what ``forward`` does is checked exactly on the first forward pass.
+    Automatic choice descends into ``nn.Sequential`` and ``nn.ModuleList``, into a lone child and into a stack of like units
+    (a transformer's encoder), and takes every other module that holds a weight matrix as one block: a ``Linear``, a
+    convolution, a residual unit, a recurrent layer. Embeddings after the first belong to the block that their output
+    enters, as do parameters of the modules around the blocks (position embeddings, a class token). Whether the choice
+    fits what ``forward`` does is checked exactly on the first forward pass.
 
     Raises:
         ValueError: a pattern matches nothing, blocks lie inside one another, fewer than one block, or a weight matrix
             lies in no block and is not named in ``ungoverned``.
     """
     found = _automatic(root) if blocks is None else _named(root, blocks)
-    found = [block for block in found if not matches(block.name, ungoverned)]
+    found = [block for block in found if has_matrix(block.module) and not matches(block.name, ungoverned)]
     if not found:
         raise ValueError(
             f"{type(root).__name__} has no weight matrix to govern. Expected at least one Linear, Conv, ..."
@@ -59,17 +66,23 @@ def choose_blocks(root: nn.Module, blocks: Blocks, ungoverned: Sequence[str] = (
 def matches(name: str, patterns: Sequence[str]) -> bool:
     """Whether a module of that name, or one that contains it, is meant by a pattern."""
     parts = name.split(".")
-    return any(fnmatchcase(".".join(parts[: i + 1]), p) for p in patterns for i in range(len(parts)))
+    return any(_is_meant(".".join(parts[: i + 1]), p) for p in patterns for i in range(len(parts)))
+
+
+def _is_meant(name: str, pattern: str) -> bool:
+    # As in a file system, a star stays within its level: "layer*.*" are the units of a resnet, not the layers in them.
+    parts, patterns = name.split("."), pattern.split(".")
+    return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
 
 
 def _automatic(root: nn.Module) -> list[Block]:
     units = [Block("", root)]
     while len(units) == 1:
         inside = list(_units(units[0]))
-        if not inside or weights_of(units[0].module):
+        if not inside or (len(inside) == 1 and weights_of(units[0].module)):
             break
         units = inside
-    return units
+    return [unit for i, unit in enumerate(units) if i == 0 or not isinstance(unit.module, EMBEDDINGS)]
 
 
 def _units(parent: Block) -> Iterator[Block]:
@@ -77,10 +90,35 @@ def _units(parent: Block) -> Iterator[Block]:
         block = Block(f"{parent.name}.{name}".lstrip("."), child)
         if not has_matrix(child):
             continue
-        if isinstance(child, nn.ModuleList) or type(child).forward is nn.Sequential.forward:
+        if _is_list(child) or _is_stack(child):
             yield from _units(block)
         else:
             yield block
+
+
+def _is_list(module: nn.Module) -> bool:
+    return isinstance(module, nn.ModuleList) or type(module).forward is nn.Sequential.forward
+
+
+def _is_stack(module: nn.Module) -> bool:
+    # A list of composite units of one type is called one after the other; a list of layers may be a residual unit's body.
+    lists = [child for child in module.children() if has_matrix(child)]
+    units = list(lists[0].children()) if len(lists) == 1 and _is_list(lists[0]) else []
+    alike = (
+        len({type(unit) for unit in units}) == 1 and not _is_list(units[0]) and any(True for _ in units[0].children())
+    )
+    return alike and (len(units) > 1 or isinstance(module, nn.TransformerEncoder))
+
+
+def channels_of(module: nn.Module, h: Tensor) -> int | None:
+    """The dimension of a block's output ``h`` that holds its features, of those that are no samples; ``None`` for rows."""
+    if h.ndim <= 2:
+        return None
+    last = next((m for m in reversed(list(module.modules())) if weights_of(m)), module)
+    convolution = isinstance(last, _ConvNd)
+    width = last.out_channels if convolution else getattr(last, "out_features", None)
+    order = (1, h.ndim - 1) if convolution else (h.ndim - 1, 1)
+    return next((dim for dim in order if h.shape[dim] == width), order[0])
 
 
 def _named(root: nn.Module, blocks: str | Sequence[str | nn.Module]) -> list[Block]:
@@ -93,7 +131,7 @@ def _named(root: nn.Module, blocks: str | Sequence[str | nn.Module]) -> list[Blo
                 raise ValueError(f"The block {type(item).__name__} given in `blocks` is not a module of the model.")
             chosen.add(item)
             continue
-        hits = [module for module, name in names.items() if fnmatchcase(name, item)]
+        hits = [module for module, name in names.items() if _is_meant(name, item)]
         if not hits:
             raise ValueError(
                 f"The pattern {item!r} in `blocks` matches no module. Names are: {', '.join(names.values())}."
@@ -107,7 +145,10 @@ def _check_covered(root: nn.Module, blocks: list[Block], ungoverned: Sequence[st
     missed = [
         f"{name}.{weight}".lstrip(".")
         for name, module in root.named_modules()
-        if module not in inside and name and not matches(name, ungoverned)
+        if module not in inside
+        and not isinstance(module, EMBEDDINGS)
+        and not matches(name, ungoverned)
+        and not any(m in inside for m in module.modules())
         for weight in weights_of(module)
     ]
     if missed:

@@ -7,39 +7,49 @@ from typing import Any
 
 from torch import Tensor
 
-from lightning_fa.wiring.blocks import Block
 
-
-def _nodes(tensor: Tensor) -> set[Any]:
+def _nodes(tensor: Tensor, barriers: set[Any]) -> tuple[set[Any], set[Any]]:
     # Leaves (AccumulateGrad has no `next_functions`) may be shared: that is weight tying, not a leak.
     seen: set[Any] = set()
+    leaves: set[Any] = set()
     stack = [tensor.grad_fn]
     while stack:
         node = stack.pop()
-        if node is None or node in seen or not node.next_functions:
+        if node is None or node in seen or node in barriers:
+            continue
+        if not node.next_functions:
+            leaves.add(node)
             continue
         seen.add(node)
         stack += [following for following, _ in node.next_functions]
-    return seen
+    return seen, leaves
 
 
-def check_cut(blocks: Sequence[Block], outputs: Sequence[Tensor]) -> None:
+def check_cut(cuts: Sequence[tuple[str, Tensor]], barriers: Sequence[Any]) -> dict[str, list[Tensor]]:
     """Check that no true gradient can cross from one block into another.
 
     Args:
-        blocks: The blocks.
-        outputs: The output of each, with its autograd graph.
+        cuts: The name of each block, and its output with its autograd graph.
+        barriers: Nodes that end a block's graph, since they answer for what passes below.
+
+    Returns:
+        The parameters that each block's output depends on, also those of modules between the blocks.
 
     Raises:
         RuntimeError: two graphs meet, as when a skip connection passes a block by.
     """
     owner: dict[Any, str] = {}
-    for block, output in zip(blocks, outputs):
-        for node in _nodes(output):
-            other = owner.setdefault(node, block.name)
-            if other != block.name:
+    owned: dict[str, list[Tensor]] = {}
+    ends = set(barriers)
+    for name, output in cuts:
+        nodes, leaves = _nodes(output, ends)
+        owned[name] = [leaf.variable for leaf in leaves if hasattr(leaf, "variable")]
+        for node in nodes:
+            other = owner.setdefault(node, name)
+            if other != name and "CompiledFunction" not in node.name():  # after a graph break it may stand for several
                 raise RuntimeError(
-                    f"The true gradient leaks from block {block.name!r} into block {other!r}: a tensor computed in the "
+                    f"The true gradient leaks from block {name!r} into block {other!r}: a tensor computed in the "
                     "latter reaches the former beside its first input, as a skip connection does. Make the modules it "
                     "spans one block with `blocks=`."
                 )
+    return owned

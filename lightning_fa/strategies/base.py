@@ -1,28 +1,21 @@
-"""Lightning strategies that train an unmodified LightningModule by a feedback rule.
-
-Each is a true subclass of a stock strategy, since Lightning asks with ``isinstance``; all they add is in
-:class:`FeedbackStrategyMixin`. ``loss.backward()`` stays the one backward, so that precision, clipping, accumulation,
-reduction and checkpoints remain Lightning's.
-"""
+"""What every feedback strategy adds to the stock one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, StrategyRegistry
 from lightning.pytorch.trainer.states import TrainerFn
+from torch import nn
 
 from lightning_fa.attach import Attached
 from lightning_fa.mixin import FeedbackMixin
 from lightning_fa.rules import RULES, Rule, resolve
-from lightning_fa.training_step import Governed, Targets
+from lightning_fa.sharding import unsharded
+from lightning_fa.training_step import CHECKPOINT_KEY, Governed, Targets, check_checkpoint
 from lightning_fa.wiring.blocks import Blocks
-
-CHECKPOINT_KEY = "lightning_fa"
 
 
 class FeedbackStrategyMixin:
@@ -38,6 +31,12 @@ class FeedbackStrategyMixin:
     """
 
     lightning_module: LightningModule | None
+    model: nn.Module | None
+
+    suffix: ClassVar[str] = ""
+    """What follows a rule's short name in the registry."""
+    releases: ClassVar[bool] = True
+    """Whether the module is plain again after `fit`; not where the stock strategy leaves it in shards."""
 
     def __init__(
         self,
@@ -92,13 +91,14 @@ class FeedbackStrategyMixin:
         try:
             super().teardown()  # type: ignore[misc]
         finally:
-            if self._governed is not None:
+            if self._governed is not None and self.releases:
                 self._governed.release()
                 self._finished, self._governed = self._governed, None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         if self._governed or self._finished:
-            checkpoint[CHECKPOINT_KEY] = self.attached.state_dict()
+            with unsharded(self.model):
+                checkpoint[CHECKPOINT_KEY] = self.attached.state_dict()
         super().save_checkpoint(checkpoint, *args, **kwargs)  # type: ignore[misc]
 
     def load_checkpoint(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -107,12 +107,18 @@ class FeedbackStrategyMixin:
         return checkpoint
 
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], *args: Any, **kwargs: Any) -> None:
-        module = self.lightning_module
-        if module is not None and module.trainer.state.fn == TrainerFn.FITTING:
+        if self._fitting:
             attached = self._attach()
+            check_checkpoint(attached, self._restored)
             if self._restored is not None:
-                attached.load_state_dict(self._restored)
+                with unsharded(self.model):
+                    attached.load_state_dict(self._restored)
         super().load_model_state_dict(checkpoint, *args, **kwargs)  # type: ignore[misc]
+
+    @property
+    def _fitting(self) -> bool:
+        module = self.lightning_module
+        return module is not None and module.trainer.state.fn == TrainerFn.FITTING
 
     @classmethod
     def register_strategies(cls, strategy_registry: Any) -> None:
@@ -125,41 +131,3 @@ class FeedbackStrategyMixin:
                 override=True,
                 rule=name,
             )
-
-    suffix: str = ""
-    """What follows a rule's short name in the registry."""
-
-
-class FeedbackStrategy(FeedbackStrategyMixin, SingleDeviceStrategy):
-    """One device, by default the one the Trainer's accelerator chose: ``Trainer(strategy="dfa", accelerator="gpu")``."""
-
-    def __init__(
-        self, rule: str | Rule = "dfa", *, device: torch.device | str | int | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(rule, device="cpu" if device is None else device, **kwargs)
-        self._parallel_devices = None if device is None else [self._root_device]
-
-    @property
-    def parallel_devices(self) -> list[torch.device] | None:
-        """The device as a list of one: what Lightning sets on a strategy to hand it the accelerator's choice."""
-        return self._parallel_devices
-
-    @parallel_devices.setter
-    def parallel_devices(self, devices: Sequence[torch.device]) -> None:
-        if len(devices) != 1:
-            raise MisconfigurationException(
-                f"{type(self).__name__} trains on one device, but {len(devices)} were selected. Use `devices=1`, or a "
-                "distributed strategy such as 'dfa_ddp'."
-            )
-        self._parallel_devices = list(devices)
-        self._root_device = self._parallel_devices[0]
-
-
-class DDPFeedbackStrategy(FeedbackStrategyMixin, DDPStrategy):
-    """Several processes with a replica each; gradients are reduced by DDP as ever."""
-
-    suffix = "_ddp"
-
-
-for _strategy in (FeedbackStrategy, DDPFeedbackStrategy):
-    _strategy.register_strategies(StrategyRegistry)

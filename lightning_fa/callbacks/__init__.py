@@ -1,0 +1,27 @@
+"""Callbacks that look at a network while it learns, without changing what it learns.
+
+They work on any LightningModule, under a feedback strategy, the mixin or plain backpropagation, and with any logger.
+:data:`NAMES` lists everything that they log. They need no more than the library; figures need matplotlib.
+"""
+
+from lightning_fa.callbacks.alignment import AlignmentMonitor
+from lightning_fa.callbacks.configuration import RuleConfig
+from lightning_fa.callbacks.health import GradientHealth
+from lightning_fa.callbacks.names import NAMES
+from lightning_fa.callbacks.probes import LinearProbes
+from lightning_fa.callbacks.representations import RepresentationMonitor
+from lightning_fa.callbacks.schedule import Steps
+from lightning_fa.callbacks.synthetic import SyntheticGradientMonitor
+from lightning_fa.callbacks.weights import WeightNorms
+
+__all__ = [
+    "NAMES",
+    "AlignmentMonitor",
+    "GradientHealth",
+    "LinearProbes",
+    "RepresentationMonitor",
+    "RuleConfig",
+    "Steps",
+    "SyntheticGradientMonitor",
+    "WeightNorms",
+]

@@ -1,0 +1,71 @@
+"""What AlignmentMonitor compares, one function per comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from lightning_fa.attach import Attached
+from lightning_fa.callbacks.passes import Pass, matrices
+from lightning_fa.callbacks.sums import Sums
+from lightning_fa.metrics import chance, output_error, readout_error
+from lightning_fa.rules.base import TransportRule
+from lightning_fa.wiring.blocks import Block
+from lightning_fa.wiring.rows import lay_out, match_targets
+
+
+def compare_signals(sums: Sums, block: str, prefix: str, ours: Pass, theirs: Pass | None) -> None:
+    """Add the directions of the signals of two passes at a block's output, per sample."""
+    if theirs is not None and block in ours.signals and block in theirs.signals:
+        sums.directions(block, prefix, ours.signals[block], theirs.signals[block])
+
+
+def weight_layers(module: nn.Module, blocks: Iterable[Block]) -> list[tuple[str, nn.Module]]:
+    """The modules inside ``blocks`` that hold a weight matrix, by name."""
+    inside = {layer for block in blocks for layer in block.module.modules()}
+    return [(name, layer) for name, layer in module.named_modules() if layer in inside and matrices(layer)]
+
+
+def compare_updates(
+    sums: Sums, name: str, layer: nn.Module, ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]
+) -> None:
+    """Add the directions of the gradients of a layer's weights in two passes."""
+    for weight in matrices(layer):
+        full = f"{name}.{weight}".lstrip(".")
+        if full in ours and full in theirs:
+            prefix = "update_" if weight == "weight" else f"{weight}_update_"
+            sums.directions(name, prefix, ours[full].reshape(1, -1), theirs[full].reshape(1, -1), spread=False)
+            sums.fixed(name, f"{prefix}chance", ours[full], lambda g: chance(g.numel()))
+
+
+def carriers(attached: Attached) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """``(layer, what carries the error in place of W, W)`` of a transport rule, in the shape of W."""
+    assert isinstance(attached.rule, TransportRule)
+    wiring = attached._wiring
+    names = {module: name for name, module in attached.model.named_modules()}
+    rehearsing, wiring.rehearsing = wiring.rehearsing, True  # what is drawn anew in every step must not be drawn here
+    try:
+        with torch.no_grad():
+            for layer in wiring.adopted:
+                for weight in matrices(layer):
+                    name = names[layer] if weight == "weight" else f"{names[layer]}.{weight}"
+                    w, carrier = layer.__dict__["_feedback_port"](layer, weight)
+                    yield name.lstrip("."), carrier.detach(), w.detach()
+    finally:
+        wiring.rehearsing = rehearsing
+
+
+def read_out(sums: Sums, name: str, B: Tensor, h: Tensor, output: Tensor, targets: Tensor) -> None:
+    """Add the local error of the readout of h through B, beside the error at the network's output, and its accuracy."""
+    layouts = [lay_out(name, h, output), lay_out(name, h, output, 1)]  # dense, or shared by all positions
+    layout = next((each for each in layouts if B.shape == (each.width, each.outputs)), None)
+    if layout is None:
+        return
+    rows, logits = layout.features(h).double(), layout.rows(output)
+    y = match_targets(targets, len(rows))
+    sums.directions(name, "error_", readout_error(rows, B, y), output_error(logits, y))
+    if y.ndim == 1 and not y.is_floating_point():
+        right = 100 * ((rows @ B.double()).argmax(dim=1) == y).double().mean().item()
+        sums.fixed(name, "readout_accuracy", rows, lambda _: right)

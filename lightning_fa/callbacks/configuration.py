@@ -1,0 +1,42 @@
+"""RuleConfig: what a run was made with, for every logger."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lightning_fa.callbacks.passes import find_attached
+
+PACKAGES = ("lightning-fa", "torch", "lightning", "torchmetrics")
+
+
+class RuleConfig(Callback):
+    """Logs, as hyper-parameters: the rule, its settings and feedback seed (``feedback``), blocks, versions, and ``extra``.
+
+    Args:
+        extra: More to log, as a commit.
+    """
+
+    def __init__(self, extra: dict[str, Any] | None = None) -> None:
+        self.extra = dict(extra or {})
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        attached = find_attached(trainer, pl_module)
+        feedback = {"rule": "Backpropagation, no rule attached"} if attached is None else attached.config()
+        blocks = feedback.pop("blocks", [])
+        params = {"feedback": feedback, "blocks": list(blocks), "versions": versions(), **self.extra}
+        for logger in trainer.loggers if trainer.is_global_zero else ():
+            logger.log_hyperparams(params)
+
+
+def versions() -> dict[str, str]:
+    """Version of the library and of what it stands on."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed as a package"
+    return found

@@ -1,0 +1,92 @@
+"""What chosen layers make of given samples, in evaluation mode and without a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor, nn
+
+from lightning_fa.callbacks.passes import blocks_of, find_attached, recorded
+from lightning_fa.callbacks.undisturbed import undisturbed
+
+Layers = Sequence[str] | None
+"""Names of modules, whose outputs are meant; ``None`` for the blocks, as each enters the next one."""
+
+
+def features(
+    trainer: Trainer, module: LightningModule, layers: Layers, samples: Tensor, batch_size: int = 1000
+) -> dict[str, Tensor]:
+    """``{layer: (rows, width)}`` on the CPU, from the input to the output.
+
+    Args:
+        trainer: For its precision and rule.
+        module: Called as ``module(samples)``.
+        layers: See :data:`Layers`.
+        samples: Inputs, ``(rows, ...)``.
+        batch_size: Samples per forward pass.
+
+    Raises:
+        ValueError: a layer does not exist, or was not called, or does not return a tensor.
+    """
+    parts: dict[str, list[Tensor]] = {}
+    with undisturbed(module), torch.no_grad(), trainer.precision_plugin.forward_context():
+        module.eval()
+        for chunk in samples.split(batch_size):
+            for name, h in _observed(trainer, module, layers, chunk.to(module.device)).items():
+                parts.setdefault(name, []).append(h.reshape(len(chunk), -1).float().cpu())
+    return {name: torch.cat(part) for name, part in parts.items()}
+
+
+def _observed(trainer: Trainer, module: LightningModule, layers: Layers, x: Tensor) -> dict[str, Tensor]:
+    if layers is None:
+        with recorded(blocks_of(module, find_attached(trainer, module))) as outputs:
+            module(x)
+        return {name or "model": h for name, h in outputs.items()}
+    modules = dict(module.named_modules())
+    unknown = [name for name in layers if name not in modules]
+    if unknown:
+        raise ValueError(f"Expected names of modules in `layers`, but got {unknown}. The model has {sorted(modules)}.")
+    seen: dict[str, Any] = {}
+    with ExitStack() as stack:
+        for name in layers:
+            stack.callback(modules[name].register_forward_hook(_keep(seen, name)).remove)
+        module(x)
+    missing = [name for name in layers if not isinstance(seen.get(name), Tensor)]
+    if missing:
+        raise ValueError(f"The layers {missing} were not called by the model, or returned no tensor.")
+    return {name: seen[name] for name in layers}
+
+
+def _keep(seen: dict[str, Any], name: str) -> Callable[..., None]:
+    def hook(_: nn.Module, args: Any, output: Any) -> None:
+        # The layer after may work in place.
+        seen[name] = output.clone() if isinstance(output, Tensor) else output
+
+    return hook
+
+
+def tensors(data: Any, limit: int | None = None) -> tuple[Tensor, Tensor]:
+    """Inputs and labels as two tensors, of a pair of tensors or of anything that yields batches ``(x, y)``.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if isinstance(data, Sequence) and len(data) == 2 and all(isinstance(part, Tensor) for part in data):
+        return data[0][:limit], data[1][:limit]
+    inputs, labels, count = [], [], 0
+    try:
+        for x, y in data:
+            inputs.append(x)
+            labels.append(y)
+            count += len(x)
+            if limit is not None and count >= limit:
+                break
+        return torch.cat(inputs)[:limit], torch.cat(labels)[:limit]
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"Expected a pair of tensors (inputs, labels) or a DataLoader of such pairs, but got {type(data).__name__}: {error}"
+        ) from error

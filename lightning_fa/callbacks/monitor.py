@@ -1,0 +1,54 @@
+"""What all monitors have in common: when they measure, and that they go on after a resume as if there had been none."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lightning_fa.callbacks.schedule import Steps, check_steps, is_due
+
+
+class Monitor(Callback, ABC):
+    """Abstract. Measures at the chosen optimiser steps and once more at the end of training.
+
+    Attributes:
+        steps: When: every n steps, at these steps, or ``"log"`` for 0, 1, 2, 5, 10, 20, 50, ...
+        latest: The numbers of the last measurement, by name.
+    """
+
+    def __init__(self, steps: Steps) -> None:
+        self.steps = check_steps(steps)
+        self.latest: dict[str, float] = {}
+        self._last_step = -1
+        self._batch: tuple[Any, int] | None = None
+
+    @property
+    def state_key(self) -> str:
+        return f"{type(self).__qualname__}[steps={self.steps!r}]"
+
+    @abstractmethod
+    def measure(self, trainer: Trainer, module: LightningModule, batch: Any, batch_index: int) -> None:
+        """Measure and send, for the weights before the optimiser step number ``trainer.global_step``."""
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self._batch = (batch, batch_idx)
+        if is_due(self.steps, trainer.global_step):
+            self._once(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._once(trainer, pl_module)
+        self._batch = None
+
+    def _once(self, trainer: Trainer, module: LightningModule) -> None:
+        # Under gradient accumulation several batches belong to one step.
+        if self._batch is not None and trainer.global_step != self._last_step:
+            self._last_step = trainer.global_step
+            self.measure(trainer, module, *self._batch)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"last_step": self._last_step, "latest": dict(self.latest)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._last_step, self.latest = state_dict["last_step"], dict(state_dict["latest"])

@@ -1,0 +1,154 @@
+"""One pass through a model with its blocks' outputs and gradients recorded: by the rule, by backprop, by pseudobackprop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
+from torch import Tensor, nn
+
+from lightning_fa.attach import Attached
+from lightning_fa.mixin import FeedbackMixin
+from lightning_fa.rules.base import TransportRule
+from lightning_fa.surgery import FEEDBACK, adopt, release
+from lightning_fa.wiring.blocks import Block, choose_blocks
+from lightning_fa.wiring.layers import behaviour_of, matrices_of
+
+Loss = Callable[[LightningModule, Any], Tensor]
+"""The loss of a batch: the user's own function, where ``training_step`` cannot be called twice."""
+
+
+class Pass(NamedTuple):
+    """What was recorded.
+
+    ``outputs``: block -> its output h, as it enters the next block; the last block's is the network's output.
+    ``signals``: block -> what reached h in backward, ``dL/dh`` or what stands for it.
+    ``updates``: parameter -> its gradient.
+    """
+
+    outputs: dict[str, Tensor]
+    signals: dict[str, Tensor]
+    updates: dict[str, Tensor]
+
+
+def find_attached(trainer: Trainer, module: LightningModule) -> Attached | None:
+    """The rule that trains ``module``, named by the module or by the strategy; ``None`` for plain backpropagation."""
+    if isinstance(module, FeedbackMixin):
+        return module.attached
+    return getattr(trainer.strategy, "attached", None)
+
+
+def blocks_of(module: nn.Module, attached: Attached | None) -> list[Block]:
+    """The blocks of the rule, or, without a rule, those that one would have."""
+    if attached is None:
+        return choose_blocks(module, None)
+    return [Block(name, module.get_submodule(name)) for name in attached.config()["blocks"]]
+
+
+@contextmanager
+def recorded(blocks: Sequence[Block]) -> Iterator[dict[str, Tensor]]:
+    """Inside, a forward pass fills the dict with each block's output, at its first call."""
+    outputs: dict[str, Tensor] = {}
+
+    def before(name: str) -> Callable[..., Any]:
+        def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            values: dict[int | str, Any] = dict(enumerate(args)) | kwargs  # type: ignore[operator]
+            key = next((k for k, value in values.items() if isinstance(value, Tensor)), None)
+            if key is None or name in outputs:
+                return None
+            outputs[name] = values[key]
+            values[key] = values[key].clone()  # the block may change its input in place
+            return tuple(values[i] for i in range(len(args))), {k: values[k] for k in kwargs}
+
+        return hook
+
+    def after(_: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        if not isinstance(output, Tensor) or blocks[-1].name in outputs:
+            return None
+        outputs[blocks[-1].name] = output
+        return output.clone()
+
+    with ExitStack() as stack:
+        for block, following in pairwise(blocks):
+            handle = following.module.register_forward_pre_hook(before(block.name), with_kwargs=True)
+            stack.callback(handle.remove)
+        stack.callback(blocks[-1].module.register_forward_hook(after).remove)
+        yield outputs
+
+
+@contextmanager
+def transported(blocks: Sequence[Block], rule: TransportRule) -> Iterator[None]:
+    """Inside, every weight layer of a plain model sends its error down as a rule without feedback of its own does."""
+    layers = [m for b in blocks for m in b.module.modules() if matrices(m) and behaviour_of(m) is not None]
+
+    def port(layer: nn.Module, name: str = "weight", x: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        weight: Tensor = getattr(layer, name)
+        groups = getattr(layer, "groups", 1)
+        matrix = weight.reshape(groups, weight.shape[0] // groups, -1) if groups > 1 else weight.flatten(1)
+        return weight, rule.carrier(matrix, None).reshape(weight.shape)
+
+    try:
+        for layer in layers:
+            behaviour = behaviour_of(layer)
+            assert behaviour is not None
+            adopt(layer, behaviour, port)
+        yield
+    finally:
+        for layer in layers:
+            release(layer)
+
+
+def matrices(module: nn.Module) -> list[str]:
+    """Names of the weight matrices that the module itself holds, without feedback."""
+    return [name for name in matrices_of(module) if not name.startswith(FEEDBACK)]
+
+
+def run(
+    trainer: Trainer,
+    module: LightningModule,
+    blocks: Sequence[Block],
+    batch: Any,
+    batch_index: int,
+    loss: Loss | None = None,
+    governed: bool = True,
+) -> Pass | None:
+    """One forward and backward pass on ``batch``; ``None`` if the step returns no loss. Writes no ``.grad``.
+
+    Args:
+        trainer: For its precision.
+        module: The model; call it inside ``undisturbed``.
+        blocks: What to record.
+        batch: A training batch, on the device.
+        batch_index: Its index.
+        loss: See :data:`Loss`; default: ``module.training_step``.
+        governed: Whether the rule is on.
+    """
+    step = module.training_step if loss is None else None
+    if step is not None and not governed:
+        step = getattr(step, "own", step)  # without what the rule wraps around it
+    with torch.enable_grad(), recorded(blocks) as outputs, trainer.precision_plugin.train_step_context():
+        value = loss(module, batch) if loss else _call(step, batch, batch_index)  # type: ignore[arg-type]
+        value = value.get("loss") if isinstance(value, Mapping) else value
+    if value is None:
+        return None
+    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    reached = {name: h for name, h in outputs.items() if h.requires_grad}  # frozen blocks receive nothing
+    wanted = [*reached.values(), *parameters.values()]
+    scaler = getattr(trainer.precision_plugin, "scaler", None)
+    scale = scaler.get_scale() if scaler is not None and scaler.is_enabled() else 1.0
+    found = torch.autograd.grad(value * scale, wanted, allow_unused=True)
+    gradients = [None if g is None else g.detach() / scale for g in found]
+    signals = {name: g for name, g in zip(reached, gradients) if g is not None}
+    updates = {name: g for name, g in zip(parameters, gradients[len(reached) :]) if g is not None}
+    return Pass({name: h.detach() for name, h in outputs.items()}, signals, updates)
+
+
+def _call(step: Callable[..., Any], batch: Any, batch_index: int) -> Any:
+    if is_param_in_hook_signature(step, "batch_idx", min_args=2):
+        return step(batch, batch_index)
+    return step(batch)

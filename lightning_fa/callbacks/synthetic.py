@@ -1,0 +1,121 @@
+"""SyntheticGradientMonitor: how good the predictions are that stand for the true gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from lightning_fa.attach import Attached
+from lightning_fa.callbacks.monitor import Monitor
+from lightning_fa.callbacks.passes import Pass, blocks_of, find_attached, run
+from lightning_fa.callbacks.schedule import Steps
+from lightning_fa.callbacks.sending import send_numbers
+from lightning_fa.callbacks.sums import Sums
+from lightning_fa.callbacks.undisturbed import undisturbed
+from lightning_fa.metrics import antisymmetric_share, implied_loss, relative_error
+from lightning_fa.suspension import suspended
+from lightning_fa.training_step import Targets, find_targets
+from lightning_fa.wiring import SyntheticWiring
+from lightning_fa.wiring.rows import as_labels, match_targets
+
+
+class SyntheticGradientMonitor(Monitor):
+    r"""Compares every SG(h, y) with the gradient that backpropagation computes at h on the same batch.
+
+    The batch is passed through the model once more, with the rule suspended and the same masks and statistics, without a
+    trace (see :class:`~lightning_fa.callbacks.AlignmentMonitor`). A linear SG, hA + yB + C, also implies a loss: what it
+    would be the gradient of, :math:`\hat L(h) = \tfrac12 h \tfrac{A + A^T}{2} h^T + (yB + C) h^T`.
+
+    Logged, see :data:`lightning_fa.callbacks.NAMES`: ``sg/<block>/relative_error, angle, cosine`` and, for linear SGs,
+    ``implied_loss, loss_correlation, antisymmetric_share``.
+
+    Args:
+        steps: When to measure; see :class:`~lightning_fa.callbacks.Steps`.
+        targets: Where the targets are in a batch; see :func:`lightning_fa.training_step.find_targets`.
+
+    Raises:
+        MisconfigurationException: at the start of training, if the rule has no synthetic gradients.
+
+    References: Czarnecki et al. 2017 (arXiv 1703.00522), sections 3 and 4.
+    """
+
+    def __init__(self, steps: Steps = 100, *, targets: Targets = None) -> None:
+        super().__init__(steps)
+        self.targets = targets
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        attached = find_attached(trainer, pl_module)
+        if attached is None or not isinstance(attached._wiring, SyntheticWiring):
+            rule = "backpropagation" if attached is None else type(attached.rule).__name__
+            raise MisconfigurationException(
+                f"SyntheticGradientMonitor needs a rule with synthetic gradients, such as 'sg' or 'sgprop', but got {rule}."
+            )
+        if not pl_module.automatic_optimization:
+            raise MisconfigurationException(
+                "SyntheticGradientMonitor calls `training_step` once more, and in manual optimisation that trains."
+            )
+
+    def measure(self, trainer: Trainer, module: LightningModule, batch: Any, batch_index: int) -> None:
+        attached = find_attached(trainer, module)
+        assert attached is not None
+        blocks, targets = blocks_of(module, attached), find_targets(batch, self.targets)
+        with suspended(attached), undisturbed(module):
+            seen = run(trainer, module, blocks, batch, batch_index, governed=False)
+        if seen is None:
+            return
+        sums, wiring = Sums("sg/"), attached._wiring
+        assert isinstance(wiring, SyntheticWiring)
+        for block in blocks[:-1]:
+            if block.name in seen.signals and wiring.feeds(block.name) and wiring.theta(block.name):
+                _judge(sums, attached, wiring, block.name, seen, targets, blocks[-1].name)
+        self.latest = sums.reduced(trainer, module)
+        send_numbers(trainer, self.latest)
+
+
+def _judge(
+    sums: Sums, attached: Attached, wiring: SyntheticWiring, name: str, seen: Pass, targets: Tensor, head: str
+) -> None:
+    h = seen.outputs[name]
+    theta = {letter: t.detach() for letter, t in wiring.theta(name).items() if letter != "steps"}
+    before, attached.targets = attached.targets, targets
+    try:
+        with torch.no_grad():
+            synthetic = wiring._predict(name, h, dict(theta), None) / len(h)
+    finally:
+        attached.targets = before
+    true = seen.signals[name]
+    error = relative_error(synthetic, true).item()
+    sums.fixed(name, "relative_error", h, lambda _: error)
+    sums.directions(name, "", synthetic, true)
+    linear = getattr(attached.rule, "predictor", None) == "linear" and "A" in theta
+    if linear and h.ndim == 2 and seen.outputs[head].ndim == 2:
+        _imply(sums, attached, name, theta, h, seen.outputs[head], targets)
+
+
+def _imply(
+    sums: Sums, attached: Attached, name: str, theta: dict[str, Tensor], h: Tensor, output: Tensor, targets: Tensor
+) -> None:
+    constant = theta["C"].expand(len(h), -1)
+    if "B" in theta:
+        constant = constant + as_labels(targets, len(h), 1, len(theta["B"])).to(constant) @ theta["B"]
+    implied = implied_loss(h, theta["A"], constant)
+    true = _losses(output, match_targets(targets, len(h)))
+    correlation = torch.corrcoef(torch.stack([implied, true.to(implied)]))[0, 1].item() if len(h) > 1 else float("nan")
+    share = antisymmetric_share(theta["A"]).item()
+    for quantity, value in (
+        ("implied_loss", implied.mean().item()),
+        ("loss_correlation", correlation),
+        ("antisymmetric_share", share),
+    ):
+        sums.fixed(name, quantity, h, lambda _, value=value: value)  # type: ignore[misc]
+
+
+def _losses(output: Tensor, y: Tensor) -> Tensor:
+    if y.ndim == 1 and not y.is_floating_point():
+        return cross_entropy(output.double(), y, reduction="none")
+    return (output - y).double().square().sum(dim=1) / 2

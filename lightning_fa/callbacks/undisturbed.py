@@ -1,0 +1,101 @@
+"""Extra passes through a model that leave no trace in it, so that a monitored run equals one that is not, bit by bit."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+from torchmetrics import Metric
+
+from lightning_fa.surgery import FEEDBACK
+
+LOGGING = ("log", "log_dict")
+REGISTRIES = ("_parameters", "_buffers", "_modules")
+
+
+@contextmanager
+def undisturbed(module: nn.Module) -> Iterator[None]:
+    """Restore, on leaving, all that a forward pass and a ``training_step`` change.
+
+    That is: the state of every random number generator, buffers (the statistics of batch norm), which modules train,
+    torchmetrics, and the plain attributes of every module: numbers, tensors, lists, dicts. ``log`` does nothing inside.
+    Objects of other types that a ``training_step`` changes in place are not known here, nor files that it writes.
+    """
+    saved = [_Saved(each) for each in module.modules()]
+    for name in LOGGING:
+        if hasattr(module, name):
+            module.__dict__[name] = _mute
+    try:
+        with _same_draws(), _eager():
+            yield
+    finally:
+        for each in saved:
+            each.restore()
+
+
+@contextmanager
+def _same_draws() -> Iterator[None]:
+    numpy = sys.modules.get("numpy")
+    python_state, numpy_state = random.getstate(), numpy.random.get_state() if numpy else None
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    cpu = torch.get_rng_state()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(cpu)
+        if cuda:
+            torch.cuda.set_rng_state_all(cuda)
+        random.setstate(python_state)
+        if numpy:
+            numpy.random.set_state(numpy_state)
+
+
+def _mute(*_: Any, **__: Any) -> None:
+    """Stands for `log` inside."""
+
+
+def _eager() -> AbstractContextManager[Any]:
+    # Compiled code does not see hooks that are added after it was compiled.
+    set_stance = getattr(torch.compiler, "set_stance", None)
+    return nullcontext() if set_stance is None else set_stance("force_eager")
+
+
+class _Saved:
+    """What one module was."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.attributes = dict(module.__dict__)
+        self.contents = {
+            name: value.copy()
+            for name, value in module.__dict__.items()
+            if type(value) in (list, dict) and name not in REGISTRIES
+        }
+        self.buffers = {
+            name: (buffer, buffer.clone()) for name, buffer in module._buffers.items() if buffer is not None
+        }
+        self.metric = module._copy_state_dict() if isinstance(module, Metric) else {}
+
+    def restore(self) -> None:
+        own = self.module.__dict__
+        for name in own.keys() - self.attributes.keys():
+            del own[name]
+        own.update(self.attributes)
+        for name, content in self.contents.items():
+            own[name].clear()
+            own[name].update(content) if isinstance(content, dict) else own[name].extend(content)
+        for name, (buffer, value) in self.buffers.items():
+            now = self.module._buffers.get(name)
+            if name.startswith(FEEDBACK) and now is not None and now.shape != buffer.shape:
+                continue  # feedback whose shape was not known is drawn in the first pass, whenever that is
+            if not torch.equal(buffer, value):  # batch norm does not count versions
+                with torch.no_grad():
+                    buffer.copy_(value)
+            self.module._buffers[name] = buffer
+        for name, state in self.metric.items():
+            setattr(self.module, name, state)

@@ -1,0 +1,87 @@
+"""WeightNorms: how large weights and feedback are, and how far the weights have come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+
+from lightning_fa.callbacks.comparisons import weight_layers
+from lightning_fa.callbacks.monitor import Monitor
+from lightning_fa.callbacks.passes import find_attached, matrices
+from lightning_fa.callbacks.schedule import Steps
+from lightning_fa.callbacks.sending import send_figure, send_histogram, send_numbers, send_table
+from lightning_fa.wiring.blocks import Block
+
+
+class WeightNorms(Monitor):
+    """Frobenius norms of all weight matrices and of the feedback.
+
+    Logged, see :data:`lightning_fa.callbacks.NAMES`: ``weights/<layer>/norm, change, feedback_norm, histogram``.
+
+    Args:
+        steps: When to measure; see :class:`~lightning_fa.callbacks.Steps`.
+        histograms: Whether loggers that show histograms get the entries of every weight.
+        change: Whether to keep a copy of the weights at the start, and log the distance from it.
+        figures: Whether loggers that show images get one at the end.
+    """
+
+    def __init__(
+        self, steps: Steps = "log", *, histograms: bool = True, change: bool = True, figures: bool = True
+    ) -> None:
+        super().__init__(steps)
+        self.histograms, self.change, self.figures = histograms, change, figures
+        self._start: dict[str, Tensor] = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.change and not self._start:
+            self._start = {name: w.detach().cpu().clone() for name, w in _weights(pl_module).items()}
+
+    def measure(self, trainer: Trainer, module: LightningModule, batch: Any, batch_index: int) -> None:
+        self.latest = {}
+        for name, weight in _weights(module).items():
+            w = weight.detach().double().cpu()
+            self.latest[f"weights/{name}/norm"] = w.norm().item()
+            if name in self._start:
+                self.latest[f"weights/{name}/change"] = (w - self._start[name].double()).norm().item()
+        attached = find_attached(trainer, module)
+        for name, feedback in attached.feedback.items() if attached else ():
+            self.latest[f"weights/{name or 'model'}/feedback_norm"] = feedback.detach().double().norm().item()
+        send_numbers(trainer, self.latest)
+        if self.histograms:
+            for name, weight in _weights(module).items():
+                send_histogram(trainer, f"weights/{name}/histogram", weight)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_end(trainer, pl_module)
+        rows = [[*name.removeprefix("weights/").rsplit("/", 1), value] for name, value in self.latest.items()]
+        if rows:
+            send_table(trainer, "weights/table", ["layer", "quantity", "value"], rows)
+            if self.figures:
+                send_figure(trainer, "weights/figure", self.draw)
+
+    def draw(self) -> Any:
+        """The norms by depth (needs matplotlib)."""
+        from lightning_fa.figures import weight_norms_by_depth
+
+        norms = {name.split("/")[1]: value for name, value in self.latest.items() if name.endswith("/norm")}
+        return weight_norms_by_depth({"weights": [norms]})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "start": dict(self._start)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self._start = dict(state_dict["start"])
+
+
+def _weights(module: LightningModule) -> dict[str, Tensor]:
+    """Weight matrices by their layer's name; a layer's weights but for ``weight`` have their own name after it."""
+    found: dict[str, Tensor] = {}
+    for name, layer in weight_layers(module, [Block("", module)]):
+        for parameter in matrices(layer):
+            weight = layer._parameters[parameter]
+            assert weight is not None
+            found[(name or "model") + ("" if parameter == "weight" else f".{parameter}")] = weight
+    return found

@@ -1,0 +1,22 @@
+"""Figures of what is measured, for every kind of measurement; they need matplotlib (``pip install lightning-fa[figures]``).
+
+Every function returns a ``matplotlib.figure.Figure`` on a transparent ground, in colours that are told apart with any colour
+vision and that are legible on white and on black; line styles and markers tell the same in grey. :func:`save` writes SVG
+and PNG. Nothing here touches pyplot, its state or its backend.
+"""
+
+from lightning_fa.figures.depth import probe_accuracy_by_depth, weight_norms_by_depth
+from lightning_fa.figures.maps import loss_surface, rdm_grid
+from lightning_fa.figures.style import save
+from lightning_fa.figures.time import alignment_over_time, bottleneck, learning_curves
+
+__all__ = [
+    "alignment_over_time",
+    "bottleneck",
+    "learning_curves",
+    "loss_surface",
+    "probe_accuracy_by_depth",
+    "rdm_grid",
+    "save",
+    "weight_norms_by_depth",
+]

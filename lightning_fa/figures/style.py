@@ -1,0 +1,100 @@
+"""One look for all figures: transparent ground, mid-tones that have contrast with white and with black."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import matplotlib
+from matplotlib.figure import Figure
+
+INK = "#7b7b7b"
+"""Text, axes and grid: a contrast of more than 4 with white and with black."""
+
+# The four of Okabe and Ito's colours with a contrast of 3 with both grounds, and two mid-tones between them in hue.
+STYLES: Sequence[dict[str, Any]] = (
+    {"color": "#0072B2", "linestyle": "-", "marker": "o"},
+    {"color": "#D55E00", "linestyle": "--", "marker": "s"},
+    {"color": "#009E73", "linestyle": "-.", "marker": "^"},
+    {"color": "#C0669B", "linestyle": ":", "marker": "D"},
+    {"color": "#7b7b7b", "linestyle": "-", "marker": "v"},
+    {"color": "#A67C00", "linestyle": "--", "marker": "P"},
+)
+MAP = "cividis"
+
+RC: dict[str, Any] = {
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    "axes.facecolor": "none",
+    "font.size": 11,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "axes.titlecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": INK,
+    "grid.alpha": 0.3,
+    "grid.linewidth": 0.6,
+    "axes.grid": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4,
+    "legend.frameon": False,
+    "svg.hashsalt": "lightning-fa",
+    "svg.fonttype": "none",
+}
+# What a user's own settings must not change in a figure; never the backend.
+_OURS = [
+    key
+    for key in matplotlib.rcParamsDefault
+    if key.split(".")[0] in ("axes", "figure", "font", "lines", "xtick", "ytick")
+]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def styled(draw: Callable[P, T]) -> Callable[P, T]:
+    """Run ``draw`` in this style, and leave the user's own settings as they were."""
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
+        defaults: dict[str, Any] = {key: matplotlib.rcParamsDefault[key] for key in _OURS}  # type: ignore[index]
+        settings: Any = {**defaults, **RC}
+        with matplotlib.rc_context(settings):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def axis(title: str | None, xlabel: str, ylabel: str, size: tuple[float, float] = (5.6, 3.9)) -> tuple[Figure, Any]:
+    """A figure with one plot."""
+    figure = Figure(figsize=size, layout="constrained")
+    ax = figure.add_subplot()
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    if title:
+        ax.set_title(title, fontsize=11)
+    return figure, ax
+
+
+def styles() -> Iterator[dict[str, Any]]:
+    """The styles of lines, over and over; from the second time on in paler colour."""
+    opacity = 1.0
+    while True:
+        for style in STYLES:
+            yield {**style, "alpha": opacity}
+        opacity = max(0.4, opacity - 0.3)
+
+
+@styled
+def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
+    """Write ``path``.svg and ``path``.png, the same bytes for the same figure; returns both paths."""
+    stem = Path(path)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    svg, png = stem.with_name(stem.name + ".svg"), stem.with_name(stem.name + ".png")
+    figure.savefig(svg, metadata={"Date": None})
+    figure.savefig(png, dpi=150, metadata={"Software": None})
+    return svg, png

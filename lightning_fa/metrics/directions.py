@@ -1,0 +1,44 @@
+"""Whether two vectors point the same way."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def angles(u: Tensor, v: Tensor) -> Tensor:
+    """The angle in degrees between each row of ``u`` and the same row of ``v``; nan where either is zero.
+
+    Kahan's ``2 atan2(|u/|u| - v/|v||, |u/|u| + v/|v||)``, which unlike arccos is exact near 0 and 180 degrees.
+
+    Args:
+        u: ``(rows, ...)``; all dimensions but the first are one vector.
+        v: The same shape.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    u, v = _unit_rows(u, v)
+    return torch.rad2deg(2 * torch.atan2((u - v).norm(dim=1), (u + v).norm(dim=1)))
+
+
+def cosines(u: Tensor, v: Tensor) -> Tensor:
+    """The cosine between each row of ``u`` and the same row of ``v``; nan where either is zero. See :func:`angles`."""
+    u, v = _unit_rows(u, v)
+    return (u * v).sum(dim=1).clamp(-1, 1)
+
+
+def chance(size: int) -> float:
+    """The standard deviation of the cosine of two random directions in ``size`` dimensions: below it nothing is aligned."""
+    if size < 1:
+        raise ValueError(f"Expected argument `size` to be at least 1, but got {size}.")
+    return float(size) ** -0.5
+
+
+def _unit_rows(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    if u.shape != v.shape or not u.ndim:
+        raise ValueError(f"Expected two tensors of one shape with rows, but got {tuple(u.shape)} and {tuple(v.shape)}.")
+    u, v = u.detach().reshape(len(u), -1).double(), v.detach().reshape(len(v), -1).double()
+    # By the largest entry first: the square of a small gradient is zero.
+    u, v = (t / t.abs().amax(dim=1, keepdim=True) for t in (u, v))
+    return u / u.norm(dim=1, keepdim=True), v / v.norm(dim=1, keepdim=True)

@@ -1,0 +1,37 @@
+"""How good synthetic gradients are, and the loss that they imply (Czarnecki et al. 2017)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def relative_error(synthetic: Tensor, gradient: Tensor) -> Tensor:
+    """``|SG - g|^2 / |g|^2`` over all entries: 0 is exact, 1 is as good as sending nothing."""
+    s, g = synthetic.detach().double(), gradient.detach().double()
+    return (s - g).square().sum() / g.square().sum()
+
+
+def implied_loss(h: Tensor, quadratic: Tensor, linear: Tensor) -> Tensor:
+    r"""The loss, up to a constant, whose gradient with respect to h is the linear synthetic gradient ``h A + c``.
+
+    .. math:: \hat L(h) = \tfrac12 h \, \tfrac{A + A^T}{2} \, h^T + c \, h^T
+
+    Only a symmetric A is the gradient of anything: see :func:`antisymmetric_share` for how much of A this leaves out.
+
+    Args:
+        h: ``(rows, width)``.
+        quadratic: A, ``(width, width)``.
+        linear: c, ``(rows, width)`` or ``(width,)``: what does not depend on h, as y B + C.
+
+    Returns:
+        ``(rows,)``.
+    """
+    h, A, c = (t.detach().double() for t in (h, quadratic, linear))
+    symmetric = (A + A.T) / 2
+    return ((h @ symmetric / 2 + c) * h).sum(dim=-1)
+
+
+def antisymmetric_share(quadratic: Tensor) -> Tensor:
+    """``|A - A^T|^2 / (4 |A|^2)``, 0 to 1: the part of A that is no gradient of a loss."""
+    A = quadratic.detach().double()
+    return (A - A.T).square().sum() / (4 * A.square().sum())

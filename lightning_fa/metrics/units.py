@@ -1,0 +1,11 @@
+"""Units that do not learn."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def dead_units(gradient: Tensor) -> float:
+    """Percent of a layer's units whose whole row of the weight's gradient, ``(units, ...)``, is exactly zero."""
+    rows = gradient.detach().reshape(len(gradient), -1)
+    return 100 * (rows == 0).all(dim=1).double().mean().item()

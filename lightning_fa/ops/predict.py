@@ -1,0 +1,77 @@
+"""The tap of a synthetic gradient: at a block's output h, the block below is handed a prediction s, not the true error g.
+
+``predicted`` is the identity on h. In backward it receives g = dL/dh from the block above and, through ``unit``, the
+factor c before the loss. With n samples in h and a loss averaged over them, s predicts a sample's own gradient n g / c,
+as in Czarnecki et al., whose losses are sums; what it returns is therefore::
+
+    to h    c s / n                        to s    2 (c s / n - g) = c d/ds mean_j |s_j - n g_j / c|^2
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from lightning_fa.ops.route import NOT_JOINED, NOT_SCORED
+
+
+class _Predicted(Function):
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, s: Tensor, applied: Tensor | None, share: float) -> tuple[Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
+        ctx.share = share
+        ctx.save_for_backward(s, applied)
+        return h.clone(), h.new_zeros((), dtype=torch.float32)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor | None, factor: Tensor | None) -> tuple[Tensor | None, ...]:
+        if g is None:
+            raise RuntimeError(NOT_SCORED)
+        if factor is None:
+            raise RuntimeError(NOT_JOINED)
+        s, applied = ctx.saved_tensors
+        true = g.to(s.dtype)
+        d = factor * s / len(s)
+        delivered = ctx.share * d
+        if applied is not None:
+            delivered = torch.where(applied, delivered, true)
+        return delivered.to(g.dtype), 2 * (d - true), None, None
+
+
+def predicted(h: Tensor, s: Tensor, applied: Tensor | None, share: float) -> tuple[Tensor, Tensor]:
+    """The identity on ``h`` that hands s down in backward and teaches it.
+
+    Args:
+        h: The output of the block below, samples first.
+        s: The prediction, in the shape of ``h``.
+        applied: A boolean scalar; while it is false h receives g itself, and s only learns. ``None``: always applied.
+        share: Factor on what h receives of s.
+
+    Returns:
+        ``h``, and a zero that must be joined to the loss.
+    """
+    out: tuple[Tensor, Tensor] = _Predicted.apply(h, s, applied, share)
+    return out
+
+
+class _Scaled(Function):
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, alpha: float, applied: Tensor | None) -> Tensor:
+        ctx.alpha = alpha
+        ctx.save_for_backward(applied)
+        return h.view_as(h)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
+        (applied,) = ctx.saved_tensors
+        g = ctx.alpha * g
+        return (g if applied is None else g * applied), None, None
+
+
+def scaled(h: Tensor, alpha: float, applied: Tensor | None) -> Tensor:
+    """The identity whose gradient is ``alpha`` times as large, or zero while ``applied`` is false."""
+    out: Tensor = _Scaled.apply(h, alpha, applied)
+    return out

@@ -1,0 +1,39 @@
+"""A check of the error that survives compilation: an operator that is opaque to ``torch.compile`` and may raise."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+ZERO_SUM = (
+    "Every row of the error e = dL/d(output) sums to zero, as under softmax with cross-entropy, where it is p - y. Kickback "
+    "hands all hidden units that sum, so that none of them would ever learn. Use it with a loss whose outputs are "
+    "independent (mean squared error, binary cross-entropy), or another rule such as 'dfa' for classification."
+)
+
+
+@torch.library.custom_op("lightning_fa::refuse_zero_sum", mutates_args=())
+def _refuse_zero_sum(e: Tensor) -> Tensor:
+    exact, absolute = e.double(), e.double().abs().sum(1)
+    # The error may have been rounded to the output's own precision before it came here.
+    held = next(
+        t for t in (torch.bfloat16, torch.float16, torch.float32, torch.float64) if torch.equal(e.to(t).to(e.dtype), e)
+    )
+    if absolute.any() and (exact.sum(1).abs() <= 4 * torch.finfo(held).eps * absolute).all():
+        raise RuntimeError(ZERO_SUM)
+    return e.clone()
+
+
+@_refuse_zero_sum.register_fake  # type: ignore[untyped-decorator]
+def _(e: Tensor) -> Tensor:
+    return torch.empty_like(e)
+
+
+def refuse_zero_sum(e: Tensor) -> Tensor:
+    """``e`` of shape ``(rows, outputs)`` itself.
+
+    Raises:
+        RuntimeError: it is not zero, and yet every row of it sums to zero within rounding.
+    """
+    out: Tensor = _refuse_zero_sum(e)
+    return out

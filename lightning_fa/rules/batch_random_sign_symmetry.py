@@ -1,0 +1,48 @@
+"""Batch-random-magnitude sign symmetry (brSF): the signs of the weights, with magnitudes drawn anew for every batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from torch import Tensor
+
+from lightning_fa.rules.base import TransportRule
+from lightning_fa.stream import stream, uniform
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class BatchRandomSignSymmetry(TransportRule):
+    r"""Backpropagation with the current signs of W, and magnitudes that are new in every training step, in place of W.
+
+    .. math:: \delta^l = \big(|M_t^{l+1}| \odot \mathrm{sign}(W^{l+1})\big)^T \delta^{l+1} \odot f'(a^l), \qquad
+              |M_t| \sim U\big(0, s \sqrt{6/(m + n)}\big)
+
+    for an ``(m, n)`` matrix, the kernel counted to n: the magnitudes of Xavier's uniform initialisation, as in BioTorch.
+    M is no tensor that is kept but a hash of (seed, layer name, t, index), see :mod:`lightning_fa.stream`;
+    ``attached.feedback`` holds the state of the streams, whose last entry is t. A step is a forward pass with gradients
+    on, so that each batch of an accumulated gradient has magnitudes of its own.
+
+    Args:
+        seed: Fixes every M, together with the layer's name and the step.
+        scale: s.
+
+    References: Liao et al. 2016 (arXiv 1510.05067), where M ~ U(0, 1) is followed by batch normalisation.
+    """
+
+    seed: int = 0
+    scale: float = 1.0
+
+    symbol = "(|M_t| sign(W))"
+
+    def stream(self, name: str) -> Tensor:
+        return stream(self.seed, name)
+
+    def redraw(self, weight: Tensor, state: Tensor) -> Tensor:
+        bound = self.scale * (6 / (weight.shape[0] + weight.shape[1:].numel())) ** 0.5
+        return uniform(state, weight.shape).to(weight.dtype) * bound
+
+    def carrier(self, weight: Tensor, feedback: Tensor | None) -> Tensor:
+        assert feedback is not None
+        return feedback * weight.detach().sign()

@@ -1,0 +1,53 @@
+"""Direct random target projection (DRTP): hidden blocks are trained by the targets, with no error at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, final
+
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from lightning_fa.feedback import Init, check_init, draw
+from lightning_fa.rules.base import LocalRule
+from lightning_fa.shared import check_choice
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class DirectRandomTargetProjection(LocalRule):
+    r"""Every block is handed a fixed random projection of the targets, before the output is known.
+
+    .. math:: \delta^l = (B^l y^*) \odot f'(a^l)
+
+    with :math:`y^*` the one-hot class or the target vector. It is the gradient of :math:`L^l = \langle h^l, B^l y^* \rangle`, so
+    that, as in the published code, gradient descent moves h away from :math:`B^l y^*`; B has both signs alike.
+
+    Args:
+        seed: Fixes every B, together with the block's name and nothing else.
+        init: Initialiser by name (see :mod:`lightning_fa.feedback`), or tensors of shape ``(width of h, outputs)``.
+        scale: Factor on the initialiser.
+        reduction: ``"mean"`` divides by the number of rows, as the loss does; ``"sum"`` does not, as the published code.
+        spatial: ``"dense"``: every unit of a feature map has its own row of B; ``"shared"``: every channel has.
+
+    References: Frenkel, Lefebvre & Bol 2021 (Frontiers in Neuroscience 15; arXiv 1909.01311) and its code.
+    """
+
+    seed: int = 0
+    init: Init = "uniform"
+    scale: float = 1.0
+    reduction: Literal["mean", "sum"] = "mean"
+    spatial: Literal["dense", "shared"] = "dense"
+
+    def __post_init__(self) -> None:
+        check_init(self.init)
+        check_choice("reduction", self.reduction, ("mean", "sum"))
+        check_choice("spatial", self.spatial, ("dense", "shared"))
+
+    def initial(self, name: str, width: int, outputs: int) -> Tensor:
+        return draw(self.init, self.scale, self.seed, name, (width, outputs))
+
+    def local_loss(self, h: Tensor, targets: Tensor, feedback: Tensor) -> Tensor:
+        y = targets if targets.ndim > 1 else one_hot(targets, feedback.shape[1])
+        loss = (h * (y.to(h.dtype) @ feedback.T)).sum()
+        return loss / len(h) if self.reduction == "mean" else loss

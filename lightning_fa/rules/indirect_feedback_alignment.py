@@ -1,0 +1,43 @@
+"""Indirect feedback alignment: the error enters at the first hidden layer and travels forward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from torch import Tensor
+
+from lightning_fa.feedback import Init, check_init, draw
+from lightning_fa.rules.base import IndirectRule
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class IndirectFeedbackAlignment(IndirectRule):
+    r"""The first block is handed a random projection of the error, which the network's own weights carry on upwards.
+
+    .. math:: \delta^1 = (B e) \odot f'(a^1), \qquad \delta^{l+1} = (W^{l+1} \delta^l) \odot f'(a^{l+1})
+
+    Each block below the head must be one ``Linear`` or convolution, and between two of them sizes must stay. It computes
+    derivatives inside of backward, which ``torch.compile(fullgraph=True)`` refuses.
+
+    Args:
+        seed: Fixes B, together with the first block's name and nothing else.
+        init: Initialiser by name (see :mod:`lightning_fa.feedback`), or a tensor of shape ``(width of h^1, outputs)``.
+        scale: Factor on the initialiser.
+
+    References: Nokland 2016 (arXiv 1609.01596), "indirect feedback alignment".
+    """
+
+    seed: int = 0
+    init: Init = "uniform"
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_init(self.init)
+
+    def initial(self, name: str, width: int, outputs: int) -> Tensor:
+        return draw(self.init, self.scale, self.seed, name, (width, outputs))
+
+    def deliver(self, e: Tensor, feedback: Tensor) -> Tensor:
+        return e @ feedback.T

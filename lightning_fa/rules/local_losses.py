@@ -1,0 +1,93 @@
+"""Local losses: every block learns to classify by itself, and to make samples of one class alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lightning_fa.feedback import generator
+from lightning_fa.rules.base import AuxiliaryRule
+from lightning_fa.shared import check_choice
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class LocalLosses(AuxiliaryRule):
+    r"""Every block descends a loss of its own output, through small layers that learn with it; blocks do not see each other.
+
+    .. math:: L^l = (1 - \beta) \, CE(P^l h^l + p^l, y) + \beta \, \| S(Q^l * h^l) - S(y) \|^2
+
+    S is the matrix of cosines between the samples' centred features: for a feature map, its standard deviations over
+    space. ``"pred"`` has only the first term and ``"sim"`` only the second, both with weight 1. P begins at zero; before it, a
+    feature map is averaged down to a grid that leaves ``pooled`` features at most; Q is a 3x3 convolution or a matrix.
+
+    Args:
+        seed: Fixes every Q, together with the block's name and nothing else.
+        loss: ``"predsim"``, ``"pred"`` or ``"sim"``.
+        beta: :math:`\beta`.
+        pooled: Features that P may see; ours pools adaptively whereas the published code doubles its window.
+
+    References: Nokland & Eidnes 2019 (arXiv 1901.06656) and its code.
+    """
+
+    seed: int = 0
+    loss: Literal["predsim", "pred", "sim"] = "predsim"
+    beta: float = 0.99
+    pooled: int = 2048
+
+    def __post_init__(self) -> None:
+        check_choice("loss", self.loss, ("predsim", "pred", "sim"))
+
+    def initial(self, name: str, shape: Sequence[int], outputs: int) -> dict[str, Tensor]:
+        theta, width = {}, shape[0]
+        if self.loss != "sim":
+            features = len(_pool(torch.empty(1, *shape), self.pooled)[0])
+            theta = {"P": torch.zeros(outputs, features), "p": torch.zeros(outputs)}
+        if self.loss != "pred":
+            kernel = (3,) * (len(shape) - 1)
+            bound = 1 / (width * 3 ** len(kernel)) ** 0.5
+            drawn = torch.rand(width, width, *kernel, generator=generator(self.seed, name))
+            theta |= {"Q": (2 * drawn - 1) * bound, "Y": torch.eye(outputs, dtype=torch.int8)}
+        return theta
+
+    def local_loss(self, h: Tensor, targets: Tensor, theta: Mapping[str, Tensor]) -> Tensor:
+        pred = sim = h.new_zeros(())
+        if self.loss != "sim":
+            pred = F.cross_entropy(F.linear(_pool(h, self.pooled), theta["P"], theta["p"]), targets)
+        if self.loss != "pred":
+            y = (targets if targets.ndim > 1 else theta["Y"][targets]).to(h.dtype)
+            sim = F.mse_loss(_similarity(_mix(h, theta["Q"])), _similarity(y))
+        return {"pred": pred, "sim": sim}.get(self.loss, (1 - self.beta) * pred + self.beta * sim)
+
+
+def _pool(h: Tensor, most: int) -> Tensor:
+    if h.ndim == 2:
+        return h
+    sizes = list(h.shape[2:])
+    while h.shape[1] * torch.Size(sizes).numel() > most and max(sizes) > 1:
+        sizes = [-(-size // 2) for size in sizes]
+    pools: dict[int, Callable[..., Tensor]] = {
+        3: F.adaptive_avg_pool1d,
+        4: F.adaptive_avg_pool2d,
+        5: F.adaptive_avg_pool3d,
+    }
+    return pools[h.ndim](h, sizes).flatten(1)
+
+
+def _mix(h: Tensor, Q: Tensor) -> Tensor:
+    if h.ndim == 2:
+        return F.linear(h, Q)
+    mixed = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}[h.ndim](h, Q, padding=1).flatten(2)
+    return mixed.std(2) if mixed.shape[1] > 3 and mixed.shape[2] > 1 else mixed.flatten(1)
+
+
+def _similarity(x: Tensor) -> Tensor:
+    x = x - x.mean(1, keepdim=True)
+    # The norm's gradient at zero is NaN, as for a sample of which every unit is dead.
+    x = x / (x.square().sum(1, keepdim=True) + 1e-16).sqrt()
+    return (x @ x.T).clamp(-1, 1)

@@ -1,0 +1,92 @@
+"""The modules that predict a gradient: what they learn, and how they predict. Functions of tensors, without state.
+
+With h in ``(rows, d)``, labels y in ``(rows, K)`` and a prediction in ``(rows, d)``; where a predictor does not see h or y,
+that input is ``None``, or 0 wide. All of them begin with a prediction of zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Generator, Tensor
+
+
+class Initial(Protocol):
+    """Makes what a predictor learns."""
+
+    def __call__(self, width: int, h: int, y: int, hidden: int, rng: Generator) -> dict[str, Tensor]: ...
+
+
+class Predict(Protocol):
+    """Predicts."""
+
+    def __call__(self, h: Tensor | None, y: Tensor | None, theta: Mapping[str, Tensor]) -> Tensor: ...
+
+
+class Predictor(NamedTuple):
+    """One kind of predictor."""
+
+    initial: Initial
+    predict: Predict
+
+
+def _zeros(width: int, h: int, y: int, hidden: int, rng: Generator) -> dict[str, Tensor]:
+    theta = {"C": torch.zeros(width)}
+    if y:
+        theta["B"] = torch.zeros(y, width)
+    if h:
+        theta["A"] = torch.zeros(h, width)
+    return theta
+
+
+def _linear(h: Tensor | None, y: Tensor | None, theta: Mapping[str, Tensor]) -> Tensor:
+    rows = h if h is not None else y
+    assert rows is not None
+    s = theta["C"].expand(len(rows), -1)
+    s = s if h is None else s + h @ theta["A"]
+    return s if y is None else s + y @ theta["B"]
+
+
+def _sigmoid_zeros(width: int, h: int, y: int, hidden: int, rng: Generator) -> dict[str, Tensor]:
+    theta = _zeros(width, h, y, hidden, rng)
+    return {**theta, "D": torch.zeros(width)} if h else theta
+
+
+def _sigmoid(h: Tensor | None, y: Tensor | None, theta: Mapping[str, Tensor]) -> Tensor:
+    rows = h if h is not None else y
+    assert rows is not None
+    s = theta["C"].expand(len(rows), -1)
+    s = s if h is None else s + theta["D"] * torch.sigmoid(h @ theta["A"])
+    return s if y is None else s + y @ theta["B"]
+
+
+def _mlp_initial(width: int, h: int, y: int, hidden: int, rng: Generator) -> dict[str, Tensor]:
+    fan_in = h + y
+    inner = torch.randn(fan_in, hidden, generator=rng) * (2 / fan_in) ** 0.5
+    theta = {
+        "U": inner[:h],
+        "V": inner[h:],
+        "b": torch.zeros(hidden),
+        "A": torch.zeros(hidden, width),
+        "C": torch.zeros(width),
+    }
+    return {letter: tensor for letter, tensor in theta.items() if tensor.numel()}
+
+
+def _mlp(h: Tensor | None, y: Tensor | None, theta: Mapping[str, Tensor]) -> Tensor:
+    inner = theta["b"] if h is None else theta["b"] + h @ theta["U"]
+    inner = inner if y is None else inner + y @ theta["V"]
+    return torch.relu(inner) @ theta["A"] + theta["C"]
+
+
+PREDICTORS: dict[str, Predictor] = {
+    "linear": Predictor(_zeros, _linear),
+    "sigmoid": Predictor(_sigmoid_zeros, _sigmoid),
+    "mlp": Predictor(_mlp_initial, _mlp),
+}
+"""``linear``: hA + yB + C. ``sigmoid``: D * sigmoid(hA) + yB + C. ``mlp``: relu(hU + yV + b) A + C."""
+LABELS = {"linear": "B", "sigmoid": "B", "mlp": "V"}
+"""The letter whose rows are the components of y."""
+INPUTS = ("both", "activations", "labels")

@@ -1,0 +1,79 @@
+"""SG+prop: synthetic gradients that conspire, since blocks also descend the loss of the module that predicts for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, final
+
+from torch import Tensor
+
+from lightning_fa.feedback import generator
+from lightning_fa.rules.base import SyntheticRule
+from lightning_fa.rules.predictors import INPUTS, LABELS, PREDICTORS
+from lightning_fa.shared import check_choice
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class SyntheticGradientPropagation(SyntheticRule):
+    r"""Every block is handed a prediction of its error, and the gradient of the prediction's own loss.
+
+    .. math:: \delta^l = \Big( SG^l(h^l, y) + \alpha \frac{\partial L_{SG^l}}{\partial h^l} \Big) \odot f'(a^l), \qquad
+              L_{SG^l} = \textstyle\sum_j \| SG^l(h^l_j, y_j) - t^l_j \|^2
+
+    with t, the error from above, taken as constant. All else is as in synthetic gradients.
+
+    Args:
+        alpha: Weight of the second term.
+        alone: Whether the second term is all that blocks receive (footnote 5).
+        seed: Fixes what a predictor draws, together with the block's name; only ``"mlp"`` draws anything.
+        predictor: ``"linear"``: :math:`hA + yB + C`; ``"sigmoid"``: :math:`D \sigma(hA) + yB + C`, in the image of the
+            log-loss' gradient; ``"mlp"``: one hidden layer of ReLU. All begin at zero.
+        inputs: What it sees: ``"both"`` h and y, ``"activations"`` or ``"labels"``.
+        hidden: Width of the hidden layer of ``"mlp"``; 0 is the width of h.
+        at: Name patterns of the blocks after which a predictor stands, all by default. The true gradient travels on
+            between the others, as in backpropagation.
+        warm_up: For how many forward passes in training mode it only learns, and blocks receive the true gradient.
+        spatial: ``"shared"``: one predictor for all positions of a feature map or sequence; ``"dense"``: one of the whole.
+
+    References: Czarnecki et al. 2017 (arXiv 1703.00522), section 6 and Table 1.
+    """
+
+    alpha: float = 1.0
+    alone: bool = False
+    seed: int = 0
+    predictor: Literal["linear", "sigmoid", "mlp"] = "linear"
+    inputs: Literal["both", "activations", "labels"] = "both"
+    hidden: int = 0
+    at: str | Sequence[str] = "*"
+    warm_up: int = 0
+    spatial: Literal["dense", "shared"] = "shared"
+
+    def __post_init__(self) -> None:
+        check_choice("predictor", self.predictor, tuple(PREDICTORS))
+        check_choice("inputs", self.inputs, INPUTS)
+        check_choice("spatial", self.spatial, ("dense", "shared"))
+        if self.inputs == "labels":
+            raise ValueError(
+                "Expected argument `inputs` to be 'both' or 'activations': without h its loss has no gradient there."
+            )
+
+    @property
+    def share(self) -> float:  # type: ignore[override]
+        return 0.0 if self.alone else 1.0
+
+    @property
+    def labels(self) -> bool:  # type: ignore[override]
+        return self.inputs != "activations"
+
+    def initial(self, name: str, width: int, outputs: int) -> dict[str, Tensor]:
+        h, y = (0 if self.inputs == "labels" else width), (outputs if self.labels else 0)
+        rng = generator(self.seed, name)
+        return PREDICTORS[self.predictor].initial(width, h, y, self.hidden or width, rng)
+
+    def outputs(self, theta: Mapping[str, Tensor]) -> int:
+        return len(theta[LABELS[self.predictor]]) if self.labels else 0
+
+    def predict(self, h: Tensor, y: Tensor | None, theta: Mapping[str, Tensor]) -> Tensor:
+        return PREDICTORS[self.predictor].predict(None if self.inputs == "labels" else h, y, theta)

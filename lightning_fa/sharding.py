@@ -1,0 +1,58 @@
+"""Learned feedback is sharded like any other parameter (FSDP, FSDP2): how to see it whole, and to write to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def is_sharded(parameter: Tensor) -> bool:
+    """Whether FSDP or FSDP2 manages this parameter, so that a module cannot add or drop it on its own."""
+    return hasattr(parameter, "full_tensor") or getattr(parameter, "_fsdp_flattened", False)
+
+
+def check_gathered(tensors: Mapping[str, Tensor]) -> None:
+    """Check that what a rule uses outside of its own layer's forward is not in shards just then.
+
+    Raises:
+        RuntimeError: FSDP wraps the layers one by one.
+    """
+    sharded = [name for name, t in tensors.items() if isinstance(t, nn.Parameter) and is_sharded(t)]
+    if sharded:
+        raise RuntimeError(
+            f"This rule uses {', '.join(sharded)} beyond the forward pass of the layer that holds it, when FSDP has sharded it "
+            "again. Shard the network as one unit: no `auto_wrap_policy` (FSDP), `fully_shard` on the network and not on its "
+            "layers (FSDP2)."
+        )
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """The full value of an FSDP2 shard, on every rank; any other tensor is whole already."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
+def write(tensor: Tensor, value: Tensor) -> None:
+    """``tensor.copy_(value)``, where ``value`` is whole and ``tensor`` may be an FSDP2 shard."""
+    with torch.no_grad():
+        if hasattr(tensor, "full_tensor"):
+            try:
+                from torch.distributed.tensor import distribute_tensor
+            except ImportError:  # torch 2.4
+                from torch.distributed._tensor import distribute_tensor
+            shard: Any = tensor
+            value = distribute_tensor(value.to(shard.device, shard.dtype), shard.device_mesh, shard.placements)
+        tensor.copy_(value)
+
+
+def unsharded(root: nn.Module | None) -> AbstractContextManager[Any]:
+    """Where ``root`` is wrapped by FSDP: its parameters are whole inside, and what is written to them stays."""
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    if isinstance(root, FullyShardedDataParallel):
+        context: AbstractContextManager[Any] = FullyShardedDataParallel.summon_full_params(root, writeback=True)
+        return context
+    return nullcontext()

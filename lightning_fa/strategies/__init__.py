@@ -1,0 +1,25 @@
+"""Lightning strategies that train an unmodified LightningModule by a feedback rule.
+
+Each is a true subclass of a stock strategy, since Lightning asks with ``isinstance``; all they add is in
+:class:`FeedbackStrategyMixin`. ``loss.backward()`` stays the one backward, so that precision, clipping, accumulation,
+reduction and checkpoints remain Lightning's.
+"""
+
+from lightning.pytorch.strategies import StrategyRegistry
+
+from lightning_fa.strategies.base import FeedbackStrategyMixin
+from lightning_fa.strategies.ddp import DDPFeedbackStrategy
+from lightning_fa.strategies.fsdp import FSDPFeedbackStrategy
+from lightning_fa.strategies.model_parallel import ModelParallelFeedbackStrategy
+from lightning_fa.strategies.single_device import FeedbackStrategy
+
+for _strategy in (FeedbackStrategy, DDPFeedbackStrategy, FSDPFeedbackStrategy, ModelParallelFeedbackStrategy):
+    _strategy.register_strategies(StrategyRegistry)
+
+__all__ = [
+    "DDPFeedbackStrategy",
+    "FSDPFeedbackStrategy",
+    "FeedbackStrategy",
+    "FeedbackStrategyMixin",
+    "ModelParallelFeedbackStrategy",
+]

@@ -1,0 +1,60 @@
+"""Parameters sharded by ``FullyShardedDataParallel``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.load import _METADATA_FILENAME
+from lightning.pytorch.strategies import FSDPStrategy
+from torch import nn
+
+from lightning_fa.strategies.base import FeedbackStrategyMixin
+from lightning_fa.surgery import strip_feedback
+from lightning_fa.training_step import CHECKPOINT_KEY, check_checkpoint
+
+
+class FSDPFeedbackStrategy(FeedbackStrategyMixin, FSDPStrategy):
+    """Parameters, learned feedback among them, in shards. As with the stock strategy, the module stays sharded after
+    ``fit``, and the rule stays in it; its checkpoints load into the plain module.
+
+    Unlike the stock strategy it also runs on CPU (gloo), to try a set-up without a GPU.
+    """
+
+    suffix = "_fsdp"
+    releases = False
+
+    def _setup_model(self, model: nn.Module) -> nn.Module:
+        from torch.distributed.fsdp import FullyShardedDataParallel
+
+        if self.root_device.type == "cpu" and not any(isinstance(m, FullyShardedDataParallel) for m in model.modules()):
+            # The stock strategy names a device by its index, and FSDP takes every index for a GPU's.
+            model = FullyShardedDataParallel(
+                model,
+                cpu_offload=self.cpu_offload,
+                mixed_precision=self.mixed_precision_config,
+                sharding_strategy=self.sharding_strategy,
+                auto_wrap_policy=self.kwargs.pop("auto_wrap_policy", None),
+                device_id=self.root_device,
+                **self.kwargs,
+            )
+        return super()._setup_model(model)
+
+    def lightning_module_state_dict(self) -> dict[str, Any]:
+        return strip_feedback(super().lightning_module_state_dict())
+
+    def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
+        if self._fitting:
+            check_checkpoint(self._attach(), peek(self.broadcast(checkpoint_path), weights_only).get(CHECKPOINT_KEY))
+        return super().load_checkpoint(checkpoint_path, weights_only)
+
+
+def peek(path: str | Path, weights_only: bool | None) -> dict[str, Any]:
+    """A checkpoint that is a file or a folder, without reading any weights: the stock strategies load these, and the
+    optimizer's state, before anyone can say that the checkpoint is another rule's.
+    """
+    path = Path(path)
+    file = path / _METADATA_FILENAME if path.is_dir() else path
+    checkpoint: dict[str, Any] = torch.load(file, mmap=True, map_location="cpu", weights_only=weights_only)
+    return checkpoint

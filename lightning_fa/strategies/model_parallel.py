@@ -1,0 +1,57 @@
+"""Parameters sharded by ``fully_shard`` (FSDP2), in the user's own ``configure_model``."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.strategies import ModelParallelStrategy
+
+from lightning_fa.strategies.base import FeedbackStrategyMixin
+from lightning_fa.strategies.fsdp import peek
+from lightning_fa.training_step import CHECKPOINT_KEY, check_checkpoint
+
+
+class ModelParallelFeedbackStrategy(FeedbackStrategyMixin, ModelParallelStrategy):
+    """The rule is attached before the LightningModule's ``configure_model`` shards it, so that learned feedback is sharded
+    with its layer. Where ``configure_model`` also creates the layers, it is attached afterwards; learned feedback cannot be
+    sharded then, and is refused. The module stays sharded after ``fit``, and the rule stays in it.
+    """
+
+    suffix = "_fsdp2"
+    releases = False
+
+    @contextmanager
+    def model_sharded_context(self) -> Generator[None, None, None]:
+        if self._fitting and any(p.ndim > 1 for p in self.lightning_module.parameters()):  # type: ignore[union-attr]
+            self._attach()
+        with super().model_sharded_context():
+            yield
+
+    def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
+        path = Path(self.broadcast(checkpoint_path))
+        checkpoint = peek(path, weights_only)
+        if self._fitting:
+            check_checkpoint(self._attach(), checkpoint.get(CHECKPOINT_KEY))
+        module = self.lightning_module
+        assert module is not None
+        strict = module.strict_loading
+        if strict and path.is_file():
+            # Lightning asks a file for every parameter there is, and learned feedback is not among the model's.
+            self._check_keys(checkpoint["state_dict"])
+            module.strict_loading = False
+        try:
+            return super().load_checkpoint(path, weights_only)
+        finally:
+            module.strict_loading = strict
+
+    def _check_keys(self, saved: Mapping[str, Any]) -> None:
+        assert self.lightning_module is not None
+        own = self.lightning_module.state_dict().keys()
+        if own != saved.keys():
+            raise RuntimeError(
+                f"The checkpoint does not fit {type(self.lightning_module).__name__}. Missing keys: "
+                f"{sorted(own - saved.keys())}. Unexpected keys: {sorted(saved.keys() - own)}."
+            )

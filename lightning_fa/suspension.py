@@ -1,0 +1,28 @@
+"""A rule set aside for a moment, so that what backpropagation would do can be measured on the very same model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lightning_fa.attach import Attached
+from lightning_fa.surgery import release
+
+
+@contextmanager
+def suspended(attached: Attached) -> Iterator[None]:
+    """Inside, the model is plain: forward passes made here are differentiated by backpropagation. Afterwards as before.
+
+    Feedback stays where it is, learned feedback and its optimizer state included.
+    """
+    targets = attached.targets
+    held = [(module, type(module), module.__dict__["_feedback_port"]) for module in attached._wiring.adopted]
+    try:
+        for module, _, _ in held:
+            release(module)
+        yield
+    finally:
+        for module, cls, port in held:
+            module.__class__ = cls
+            module.__dict__["_feedback_port"] = port
+        attached.targets = targets

@@ -1,0 +1,54 @@
+"""Local rules in a model: each block below the head descends a loss of its own output, which is joined to the true one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from lightning_fa.ops import route
+from lightning_fa.rules.base import AuxiliaryRule, LocalRule
+from lightning_fa.wiring.cut import CutWiring
+from lightning_fa.wiring.rows import Layout, match_targets
+
+
+class LocalWiring(CutWiring):
+    """Joins the local losses of a rule."""
+
+    rule: LocalRule | AuxiliaryRule
+    needs_targets = True
+    needs_loss = True
+    error = "own loss"
+
+    def initial(self, name: str, shape: torch.Size, layout: Layout) -> Tensor | Mapping[str, Tensor]:
+        if isinstance(self.rule, AuxiliaryRule):
+            return self.rule.initial(name, shape[1:] if not layout.per_position else shape[-1:], layout.outputs)
+        feedback = self.rule.initial(name, layout.width, layout.outputs)
+        assert feedback is not None
+        return feedback
+
+    def holds_one(self, name: str) -> bool:
+        return isinstance(self.rule, LocalRule)
+
+    def fit_key(self, shape: torch.Size, layout: Layout) -> tuple[int, ...]:
+        if isinstance(self.rule, AuxiliaryRule) and not layout.per_position:
+            return (*shape[1:], layout.outputs)
+        return layout.width, layout.outputs
+
+    def finish(self, output: Tensor, taps: list[Tensor], layouts: list[Layout]) -> Tensor:
+        routed, unit = route(output, None, [], [], joined=True)
+        self._terms.append(unit)
+        for name, tap, layout in zip(self.below, taps, layouts):
+            if tap.requires_grad:
+                with torch.autocast(tap.device.type, enabled=False):
+                    self._terms.append(self._loss(self.theta(name), tap, layout))
+        return routed
+
+    def _loss(self, theta: dict[str, Tensor], tap: Tensor, layout: Layout) -> Tensor:
+        h = tap.to(next(iter(theta.values())).dtype)
+        if isinstance(self.rule, AuxiliaryRule):
+            h = layout.rows(h) if layout.per_position else h
+            return self.rule.local_loss(h, match_targets(self.targets, len(h)), theta)
+        h = layout.features(h)
+        return self.rule.local_loss(h, match_targets(self.targets, len(h)), theta[""])

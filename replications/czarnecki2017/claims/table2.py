@@ -1,0 +1,87 @@
+"""Table 2: on which problems a linear SG reaches the global optimum."""
+
+from replications.claims import Claim
+from replications.czarnecki2017.claims.common import ANY_DATA, Measure, defined
+
+PAPER = {
+    ("linear2", "shallow"): 0.03842,
+    ("linear100", "shallow"): 0.08554,
+    ("noisy2", "shallow"): 0.00036,
+    ("noisy100", "shallow"): 0.00442,
+    ("random2", "shallow"): 0.0,
+    ("random100", "shallow"): 0.00003,
+    ("noisy2", "deep"): 0.0,
+    ("noisy100", "deep"): 0.00293,
+    ("random2", "deep"): 0.0,
+    ("random100", "deep"): 0.00004,
+}
+"""Log loss above the global optimum."""
+BOUNDS: dict[tuple[str, str], tuple[float, float]] = {
+    ("linear2", "shallow"): (0.005, 0.2),
+    ("linear100", "shallow"): (0.05, 0.13),
+    ("noisy2", "shallow"): (-1e-6, 0.001),
+    ("noisy100", "shallow"): (0.001, 0.01),
+    ("random2", "shallow"): (-1e-6, 0.001),
+    ("random100", "shallow"): (-1e-6, 0.001),
+    ("noisy2", "deep"): (-1e-6, 0.001),
+    ("noisy100", "deep"): (0.0005, 0.01),
+    ("random2", "deep"): (-1e-6, 0.001),
+    ("random100", "deep"): (-1e-6, 0.001),
+}
+
+
+def _excess(dataset: str, model: str) -> Measure:
+    return lambda runs: runs[dataset][f"{model}-log/sg"]
+
+
+def _squared(model: str) -> Measure:
+    name = f"{model}-mse/sg"
+    return lambda runs: max(defined([metrics[name] for metrics in runs.values() if name in metrics]))
+
+
+def _claim(
+    id: str, statement: str, expected: str, bound: tuple[float, float] | None, source: str, measure: Measure
+) -> Claim:
+    return Claim(id, "table2", statement, expected, bound, source, measure, judged_in=("full",), datasets=ANY_DATA)
+
+
+TABLE2 = (
+    *(
+        _claim(
+            f"table2-{model}-mse",
+            f"{model}, MSE: loss above the global optimum, worst data set",
+            at_most,
+            (-1e-6, 1e-3),
+            "table 2",
+            _squared(model),
+        )
+        for model, at_most in (("shallow", "0.00004"), ("deep", "0.00001"))
+    ),
+    *(
+        _claim(
+            f"table2-{model}-log-{dataset}",
+            f"{dataset}, {model}, log loss: above the global optimum",
+            f"{value:.5f}",
+            BOUNDS[dataset, model],
+            "table 2; bound: our pilot",
+            _excess(dataset, model),
+        )
+        for (dataset, model), value in PAPER.items()
+    ),
+    _claim(
+        "table2-linear2-ratio",
+        "linear2, shallow, log loss: SG's excess over that of backprop after as many steps",
+        "control: the excess is SG's, not that of a training cut short",
+        (3, 1e4),
+        "ours",
+        lambda runs: runs["linear2"]["shallow-log/sg"] / runs["linear2"]["shallow-log/bp"],
+    ),
+    _claim(
+        "table2-linear100-backprop",
+        "linear100, shallow, log loss: backprop after as many steps",
+        "control, not in the paper",
+        None,
+        "ours",
+        lambda runs: runs["linear100"]["shallow-log/bp"],
+    ),
+)

@@ -1,0 +1,91 @@
+"""Which runs the chosen experiments need: the deep networks of figures 3, 5, 7 and 8 are the same, and trained once."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from replications.czarnecki2017.settings import Settings
+from replications.session import Run, Session
+
+NOT_RANDOM = ("fig6", "step-time")
+"""Of these there is one run, whatever the number of seeds."""
+LABELS = ("linear", "noisy", "random")
+LOSSES = ("mse", "log")
+PICTURED = {
+    "fig3": ("bp", "sg-mid", "sg-all"),
+    "fig5": ("bp", "sg-mid", "sg-all"),
+    "fig7": ("bp", "sg-mid", "sg-all", "dfa"),
+    "fig8": ("bp", "sg-mid", "sg-all", "dfa"),
+    "footnote5": ("sg-loss-alone", "lower-half-fixed", "sg-mid"),
+}
+"""The rules whose networks of the preset's depth an experiment looks at."""
+
+
+def plan(session: Session) -> list[Run]:
+    """All runs of the chosen experiments; what is quick comes first."""
+    chosen, runs = set(session.experiments), []
+    for seed in session.seeds:
+        for names, of in PARTS:
+            if chosen & set(names):
+                runs += list(of(session.settings, seed, chosen))
+    return runs
+
+
+def mnist_name(rule: str, activation: str, depth: int) -> str:
+    """The name of a run on MNIST."""
+    return f"{rule}-{activation}-{depth}"
+
+
+def grid_name(labels: str, loss: str, inputs: str) -> str:
+    """The name of a run on the grid."""
+    return f"{labels}-{loss}-{inputs}"
+
+
+def _one(experiment: str, rule: str, field: str) -> Callable[[Settings, int, set[str]], Iterator[Run]]:
+    def runs(settings: Settings, seed: int, chosen: set[str]) -> Iterator[Run]:
+        if seed == 0 or experiment not in NOT_RANDOM:
+            yield Run(experiment, experiment, rule, seed, getattr(settings, field))
+
+    return runs
+
+
+def _table2(settings: Settings, seed: int, chosen: set[str]) -> Iterator[Run]:
+    for size, samples in settings.table2_sizes:
+        for labels in LABELS:
+            chosen_settings = replace(settings.table2, dataset=labels, dimensions=size, samples=samples)
+            yield Run("table2", f"{labels}{size}", "sg", seed, chosen_settings)
+
+
+def _grid(settings: Settings, seed: int, chosen: set[str]) -> Iterator[Run]:
+    inputs = ("both", *(("activations", "labels") if "fig9" in chosen else ()))
+    for seen in inputs:
+        for loss in LOSSES:
+            for labels in ("linear", "random"):
+                run_settings = replace(settings.grid, labels=labels, loss=loss, inputs=seen)
+                experiment = "fig2" if seen == "both" else "fig9"
+                yield Run(experiment, grid_name(labels, loss, seen), "sg", seed, run_settings)
+
+
+def _mnist(settings: Settings, seed: int, chosen: set[str]) -> Iterator[Run]:
+    base = settings.mnist
+    wanted = {(rule, base.activation, base.depth) for name in sorted(chosen) for rule in PICTURED.get(name, ())}
+    if "fig4" in chosen:
+        depths, activations = settings.depths, settings.activations
+        wanted |= {(rule, act, depth) for rule in ("bp", "sg-mid") for act in activations for depth in depths}
+    for rule, activation, depth in sorted(
+        wanted, key=lambda key: (key[1] != base.activation, key[2] != base.depth, key)
+    ):
+        run_settings: Any = replace(base, activation=activation, depth=depth)
+        yield Run("mnist", mnist_name(rule, activation, depth), rule, seed, run_settings)
+
+
+PARTS: tuple[tuple[tuple[str, ...], Callable[[Settings, int, set[str]], Iterator[Run]]], ...] = (
+    (("table1",), _one("table1", "all", "unification")),
+    (("fig6",), _one("fig6", "sg", "spurious")),
+    (("thm1",), _one("thm1", "sg", "theorem1")),
+    (("prop2",), _one("prop2", "sg", "tracking")),
+    (("step-time",), _one("step-time", "sg-mid", "step_time")),
+    (("table2",), _table2),
+    (("fig2", "fig9"), _grid),
+    (("fig3", "fig4", "fig5", "fig7", "fig8", "footnote5"), _mnist),
+)

@@ -1,0 +1,49 @@
+"""A callback that measures accuracy on held-out samples during training."""
+
+from collections.abc import Callable, Collection
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from replications.measures import accuracy
+
+ROWS = 1000
+
+
+class HeldOut(Callback):
+    """Log `name`: the accuracy in percent on fixed samples after chosen numbers of steps.
+
+    Args:
+        logits: from the module and some inputs to the outputs of its classes
+        x, y: the fixed samples
+        steps: numbers of optimiser steps after which to measure
+        name: what to call the number
+    """
+
+    def __init__(
+        self,
+        logits: Callable[[LightningModule, Tensor], Tensor],
+        x: Tensor,
+        y: Tensor,
+        steps: Collection[int],
+        name: str = "test/accuracy_at",
+    ) -> None:
+        self.logits, self.x, self.y = logits, x, y
+        self.steps, self.name = frozenset(steps), name
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+        if trainer.global_step in self.steps:
+            self.x, self.y = self.x.to(pl_module.device), self.y.to(pl_module.device)
+            found = {self.name: self.measure(pl_module)}
+            for logger in trainer.loggers:
+                logger.log_metrics(found, step=trainer.global_step)
+
+    @torch.no_grad()
+    def measure(self, module: LightningModule) -> float:
+        """The accuracy of the present weights; the module's mode is as before."""
+        training = module.training
+        module.eval()
+        logits = torch.cat([self.logits(module, part) for part in self.x.split(ROWS)])
+        module.train(training)
+        return accuracy(logits, self.y)

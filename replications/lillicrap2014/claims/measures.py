@@ -1,0 +1,19 @@
+"""From the metrics of the runs of one seed to the value that a claim is about; nan where a run was too short for it."""
+
+import math
+from collections.abc import Callable, Mapping
+
+from replications.claims import Metrics
+
+Runs = Mapping[str, Metrics]
+Measure = Callable[[Runs], float]
+
+
+def of(run: str, quantity: str) -> Measure:
+    """One number of one run."""
+    return lambda runs: runs[run].get(quantity, math.nan)
+
+
+def difference(quantity: str, larger: str, smaller: str) -> Measure:
+    """One number of a run minus that of another."""
+    return lambda runs: of(larger, quantity)(runs) - of(smaller, quantity)(runs)

@@ -1,0 +1,259 @@
+"""What the processes of the distributed tests do: ``python -m tests.distributed.jobs <job> <folder> <arguments>``."""
+
+import itertools
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from lightning.fabric import Fabric
+from lightning.pytorch import Callback, Trainer
+from torch import nn
+from torch.nn.parallel import distributed as ddp
+from torch.utils.data import DataLoader, DistributedSampler
+
+import lightning_fa as fa
+from lightning_fa.rules.base import IndirectRule
+from lightning_fa.sharding import unsharded, whole
+from lightning_fa.surgery import strip_feedback
+from tests.distributed.net import BATCH, Net, WithSpare, divisible, fit, fit_module, samples
+
+Results = dict[str, Any]
+
+
+def layerwise(rule: str | fa.Rule) -> bool:
+    """Whether the rule uses what a layer holds in that layer's own forward and backward only, so that FSDP can shard
+    layer by layer.
+    """
+    cls = fa.RULES[rule] if isinstance(rule, str) else type(rule)
+    return issubclass(cls, fa.TransportRule) or not (cls.learned or issubclass(cls, IndirectRule))
+
+
+def strategy(kind: str, rule: str | fa.Rule, world: int, *, layers: bool | None = None) -> Any:
+    layers = layerwise(rule) if layers is None else layers
+    rule = divisible(rule)
+    if kind in ("ddp", "ddp_accumulate"):
+        return rule + "_ddp" if isinstance(rule, str) else fa.DDPFeedbackStrategy(rule)
+    if kind == "single":
+        return fa.FeedbackStrategy(rule)
+    if kind == "ddp_find_unused":
+        return fa.DDPFeedbackStrategy(rule, find_unused_parameters=True)
+    if kind == "ddp_static":
+        return fa.DDPFeedbackStrategy(rule, static_graph=True)
+    if kind.startswith("fsdp2"):
+        return fa.ModelParallelFeedbackStrategy(
+            rule, data_parallel_size=world, tensor_parallel_size=1, save_distributed_checkpoint=kind.endswith("sharded")
+        )
+    from torch.distributed.fsdp import MixedPrecision
+
+    return fa.FSDPFeedbackStrategy(
+        rule,
+        auto_wrap_policy={nn.Linear} if layers else None,
+        mixed_precision=MixedPrecision(),  # none: Lightning's would compute in 32 bits
+        state_dict_type="sharded" if kind.endswith("sharded") else "full",
+    )
+
+
+def state(trainer: Any, net: Net) -> Results:
+    """Whole weights and feedback, whatever the strategy has done to them."""
+    with unsharded(trainer.strategy.model):
+        weights = {n: whole(w).detach().clone() for n, w in net.state_dict().items()}
+        weights = {n.replace("_fsdp_wrapped_module.", ""): w for n, w in weights.items()}
+        return {"weights": strip_feedback(weights), "feedback": trainer.strategy.attached.state_dict()}
+
+
+def train(folder: Path, rank: int, world: int, kinds: list[str], rules: list[str], nodes: int = 1) -> Results:
+    """Train with every rule, one after the other, under every kind of strategy."""
+
+    def one(kind: str, rule: str) -> Results:
+        options = {"accumulate_grad_batches": 2} if kind.endswith("accumulate") else {}
+        trainer, net = fit(strategy(kind, rule, world), world=world, num_nodes=nodes, layers=layerwise(rule), **options)
+        gradients = net.gradients if kind.startswith("ddp") else []  # FSDP has shards only: its weights must tell
+        return {**state(trainer, net), "gradients": gradients}
+
+    return every(kinds, rules, one)
+
+
+def every(kinds: list[str], rules: list[str], one: Callable[[str, str], Results]) -> Results:
+    """``{kind: {rule: one(kind, rule)}}``; what fails says so, and does not keep the others from being tested."""
+    results: Results = {kind: {} for kind in kinds}
+    for kind, rule in itertools.product(kinds, rules):
+        try:
+            results[kind][rule] = one(kind, rule)
+        except Exception as error:
+            traceback.print_exc()
+            results[kind][rule] = {"error": f"{type(error).__name__}: {error}"}
+    return results
+
+
+class SaveAfter(Callback):
+    """Save a checkpoint when so many steps are done."""
+
+    def __init__(self, path: Path, steps: int) -> None:
+        self.path, self.steps = path, steps
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        if trainer.global_step == self.steps:
+            trainer.save_checkpoint(self.path)
+
+
+def resume(folder: Path, rank: int, world: int, kinds: list[str], rules: list[str]) -> Results:
+    """Three steps in one go, and one step, a checkpoint, then two more in a new Trainer."""
+
+    def one(kind: str, rule: str) -> Results:
+        path = folder / f"{kind}_{rule}.ckpt"
+
+        def run(with_rule: Any, **options: Any) -> Results:
+            using = strategy(kind, with_rule, world)
+            return state(*fit(using, world=world, optimizer="adam", layers=layerwise(with_rule), **options))
+
+        results = {"whole": run(rule, callbacks=[SaveAfter(path, 1)]), "resumed": run(rule, ckpt_path=path)}
+        try:
+            run(other_seed(rule), ckpt_path=path)
+        except ValueError as error:
+            results["refusal"] = str(error)
+        return results
+
+    return every(kinds, rules, one)
+
+
+def layered(folder: Path, rank: int, world: int, kinds: list[str], rules: list[str]) -> Results:
+    """Shard layer by layer under rules that cannot be; what they say."""
+
+    def one(kind: str, rule: str) -> Results:
+        fit(strategy(kind, rule, world, layers=True), world=world)
+        return {}
+
+    return every(kinds, rules, one)
+
+
+def other_seed(rule: str) -> fa.Rule:
+    """The same rule with another seed; another rule, where it has none."""
+    cls = fa.RULES[rule]
+    return cls(seed=5) if "seed" in {f.name for f in fields(cls)} else fa.DirectFeedbackAlignment()
+
+
+def traffic(folder: Path, rank: int, world: int, rules: list[str]) -> Results:
+    """Bytes that DDP broadcasts in the forward passes of two steps, beside those that a plain module's buffers take."""
+    sent = [0]
+    broadcast = dist._broadcast_coalesced
+
+    def counting(group: Any, tensors: list[torch.Tensor], *rest: Any) -> None:
+        sent[0] += sum(t.numel() * t.element_size() for t in tensors)
+        broadcast(group, tensors, *rest)
+
+    ddp.dist._broadcast_coalesced = counting
+    results: Results = {}
+    for rule in rules:
+        for buffer in (False, True):
+            torch.manual_seed(0)
+            model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Flatten(), nn.Linear(8, 4))
+            if buffer:
+                model.register_buffer("running", torch.zeros(10))
+            attached = fa.attach(model, rule, example=torch.zeros(2, 6))
+            replica = ddp.DistributedDataParallel(model)
+            sent[0] = 0
+            for _ in range(2):
+                attached.targets = torch.tensor([0, 1])
+                attached.loss(replica(torch.randn(2, 6)).square().sum()).backward()
+            results.setdefault(rule, []).append(sent[0])
+    return results
+
+
+def lazy(folder: Path, rank: int, world: int) -> Results:
+    """As above, for feedback that is only drawn in the first forward pass, after DDP has listed the buffers."""
+    sent: list[int] = []
+    broadcast = dist._broadcast_coalesced
+    ddp.dist._broadcast_coalesced = lambda g, tensors, *r: sent.append(len(tensors)) or broadcast(g, tensors, *r)
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(32, 4))
+    attached = fa.attach(model, "dfa")
+    early = len(attached.feedback)
+    replica = ddp.DistributedDataParallel(model)
+    sent.clear()
+    for _ in range(2):
+        replica(torch.randn(2, 1, 6, 6)).sum().backward()
+    return {"early": early, "late": len(attached.feedback), "sent": sent}
+
+
+def unused(folder: Path, rank: int, world: int, rules: list[str]) -> Results:
+    """A layer that takes no part in the loss: with find_unused_parameters training goes on, as under backprop."""
+    results: Results = {}
+    for rule in rules:
+        torch.manual_seed(0)
+        net = WithSpare()
+        trainer = fit_module(net, fa.DDPFeedbackStrategy(rule, ungoverned="spare", find_unused_parameters=True), world)
+        results[rule] = {"steps": trainer.global_step, **{n: p.detach().clone() for n, p in net.named_parameters()}}
+    return results
+
+
+def fabric(folder: Path, rank: int, world: int, rules: list[str]) -> Results:
+    """Lightning Fabric with the stock DDP strategy, and a model with the rule attached by the user."""
+    runner = Fabric(accelerator="cpu", devices=world, strategy="ddp")
+    runner.launch()
+    results: Results = {}
+    for rule in rules:
+        net = Net()
+        attached = fa.attach(net, divisible(rule), example=net.example_input_array)
+        model, optimizer = runner.setup(net, torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9))
+        loader = DataLoader(
+            samples(), BATCH // world, sampler=DistributedSampler(samples(), world, rank, shuffle=False)
+        )
+        for x, y in runner.setup_dataloaders(loader, use_distributed_sampler=False):
+            attached.targets = y
+            optimizer.zero_grad()
+            runner.backward(
+                attached.loss(nn.functional.mse_loss(model(x.double()), nn.functional.one_hot(y, 4).double()))
+            )
+            optimizer.step()
+        results[rule] = {"weights": net.state_dict(), "feedback": attached.state_dict()}
+    return results
+
+
+class SaveEachStep(Callback):
+    """Save after every step, through a rename, as anyone does who expects to be killed; then wait to be."""
+
+    def __init__(self, path: Path, pause: float) -> None:
+        self.path, self.pause = path, pause
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        trainer.save_checkpoint(self.path.with_suffix(".part"))
+        if trainer.is_global_zero:
+            os.replace(self.path.with_suffix(".part"), self.path)
+            with self.path.with_suffix(".steps").open("a") as file:
+                file.write(f"{trainer.global_step}\n")
+        trainer.strategy.barrier()
+        time.sleep(self.pause)
+
+
+def long_run(folder: Path, rank: int, world: int, rule: str, steps: int, pause: float) -> Results:
+    """A run that may be killed at any time and goes on from the last step that it finished."""
+    path = folder / "last.ckpt"
+    trainer, net = fit(
+        rule + ("_ddp" if world > 1 else ""),
+        world=world,
+        optimizer="adam",
+        steps=steps,
+        callbacks=[SaveEachStep(path, pause)],
+        ckpt_path=path if path.exists() else None,
+    )
+    return state(trainer, net)
+
+
+JOBS: dict[str, Callable[..., Results]] = {
+    f.__name__: f for f in (train, layered, resume, traffic, lazy, unused, fabric, long_run)
+}
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    job, folder, arguments = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])
+    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    results = JOBS[job](folder, rank, world, **arguments)
+    torch.save(results, folder / f"rank{rank}.pt")
+    sys.stdout.flush()

@@ -1,0 +1,93 @@
+"""The arrow between the parts runs one way, and the core depends on three libraries alone."""
+
+import ast
+import dataclasses
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lightning_fa as fa
+
+ROOT = Path(fa.__file__).parent
+ORDER = (
+    *("surgery", "ops", "sharding", "stream", "feedback", "shared", "rules", "wiring", "rehearsal", "attach"),
+    *("suspension", "training_step", "mixin", "strategies", "metrics", "figures", "callbacks"),
+)
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def part(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports anywhere, also inside functions and under TYPE_CHECKING."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add("." * node.level + (node.module or ""))
+    return found
+
+
+@pytest.mark.parametrize("path", [f for f in FILES if part(f) != "__init__"], ids=lambda f: str(f.relative_to(ROOT)))
+def test_imports_follow_the_arrow(path):
+    """A rule that knows the trainer, or an op that knows a rule, cannot be tested or reused without it."""
+    own = {name.split(".")[1] for name in imports(path) if name.startswith("lightning_fa.")}
+    assert own <= set(ORDER[: ORDER.index(part(path)) + 1])
+    assert not any(name.startswith((".", "replications", "tests")) for name in imports(path))
+
+
+def test_every_part_is_in_the_order():
+    """A new part outside of the order would be outside of the test above."""
+    assert {part(f) for f in FILES} <= {"__init__", *ORDER}
+
+
+@pytest.mark.parametrize("rule", fa.RULES.values(), ids=fa.RULES)
+def test_rules_are_final_frozen_and_of_plain_settings(rule):
+    """A rule that inherits from another, or changes while it trains, is not what its name and its checkpoint say."""
+    assert rule.__final__
+    assert inspect.isabstract(rule.__base__)
+    assert rule.__base__.__module__ == "lightning_fa.rules.base"
+    assert rule.__dataclass_params__.frozen
+    assert rule() == rule()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        rule().seed = 1
+    assert all(isinstance(value, (str, int, float, bool, list, type(None))) for value in rule().config().values())
+    assert rule().config()["rule"] == rule.__name__
+
+
+def test_everything_public_is_exported_once():
+    """Names in ``__all__`` are the surface that releases promise to keep."""
+    assert len(set(fa.__all__)) == len(fa.__all__)
+    assert all(hasattr(fa, name) for name in fa.__all__)
+    assert {rule.__name__ for rule in fa.RULES.values()} <= set(fa.__all__)
+
+
+def test_importing_the_library_imports_no_extra():
+    """A server without plotting or tracking libraries must be able to train."""
+    extras = [
+        "torchvision",
+        "wandb",
+        "matplotlib",
+        "sklearn",
+        "scipy",
+        "rich",
+        "jsonargparse",
+        "replications",
+        "pandas",
+    ]
+    code = f"""
+import sys, lightning.pytorch, torchmetrics  # they import some extras themselves where these are installed
+before = set(sys.modules)
+for name in set({extras}) - before: sys.modules[name] = None  # importing it raises
+import lightning_fa
+print(sorted(lightning_fa.RULES))
+print(sorted(name for name in set(sys.modules) - before if sys.modules[name] and name.split(".")[0] in {extras}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT.parent)
+    assert done.stdout.splitlines() == [str(sorted(fa.RULES)), "[]"], done.stderr

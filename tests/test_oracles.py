@@ -1,0 +1,119 @@
+"""Gradients and weights against equations written down by hand (``oracles.py``), and the cases with a known answer."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import lightning_fa as fa
+from tests.oracles import ORACLES, linear_aligned_feedback, train
+from tests.problems import assert_close, criterion, distance, gradients, read
+
+EPS = torch.finfo(torch.float64).eps
+
+
+def tanh_net(*widths: int, activation: type[nn.Module] = nn.Tanh) -> nn.Sequential:
+    layers = [m for i, o in pairwise(widths) for m in (nn.Linear(i, o), activation())]
+    return nn.Sequential(*layers[:-1]).double()
+
+
+def batch(size: int = 6, inputs: int = 7, outputs: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.randn(size, inputs, dtype=torch.float64), torch.randint(outputs, (size,))
+
+
+def linears(model: nn.Module) -> list[nn.Linear]:
+    return [m for m in model.modules() if isinstance(m, nn.Linear)]
+
+
+def tensors_of(model: nn.Module, attached: fa.Attached) -> tuple[list[torch.Tensor], ...]:
+    """W, b and B, in the order of depth."""
+    layers = linears(model)
+    return [m.weight for m in layers], [m.bias for m in layers], list(attached.feedback.values())
+
+
+def test_every_registered_rule_has_an_oracle():
+    """A rule without equations of its own in the tests is a rule nobody has checked."""
+    assert ORACLES.keys() == fa.RULES.keys()
+
+
+@pytest.mark.parametrize("rule", ORACLES)
+def test_weights_after_three_sgd_steps_equal_the_equations(rule):
+    """A wrong sign, transpose, layer, mean or derivative makes every result published under the rule's name wrong."""
+    model = tanh_net(7, 9, 8, 6, 4)
+    batches = [batch() for _ in range(3)]
+    attached = fa.attach(model, rule)
+    W, b, B = ([t.detach().numpy().copy() for t in tensors] for tensors in tensors_of(model, attached))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    for x, y in batches:
+        optimizer.zero_grad()
+        attached.targets = y
+        attached.loss(criterion(model(x), y)).backward()
+        optimizer.step()
+    expected = train(rule, W, b, B, [(x.numpy(), y.numpy()) for x, y in batches], lr=0.5)
+    for ours, theirs in zip(tensors_of(model, attached), expected):
+        assert len(ours) == len(theirs)
+        for tensor, array in zip(ours, theirs):
+            np.testing.assert_allclose(tensor.detach().numpy(), array, rtol=0, atol=1e-12)
+    assert np.abs(expected[0][0] - W[0]).max() > 1e-3  # it moved, by far more than the tolerance
+
+
+def test_feedback_alignment_with_the_weights_as_feedback_is_backprop():
+    """If B = W does not give backprop, the rule differs from it in more than the matrix that it exchanges."""
+    model, data = tanh_net(7, 9, 8, 4), batch()
+    expected = gradients(model, data)
+    attached = fa.attach(model, fa.FeedbackAlignment(seed=1))
+    assert distance(gradients(model, data, attached)["0.weight"], expected["0.weight"]) > 0.1
+    for name, b in attached.feedback.items():
+        b.copy_(model.get_submodule(name).weight.detach())
+    assert_close(gradients(model, data, attached), expected, EPS)
+
+
+def test_direct_feedback_alignment_with_the_product_of_weights_is_backprop_in_a_linear_net():
+    """In a linear net the error at h^l is (W^k ... W^{l+1})^T e exactly: anything else delivers to the wrong layer."""
+    model, data = tanh_net(7, 9, 8, 6, 4, activation=nn.Identity), batch()
+    expected = gradients(model, data)
+    attached = fa.attach(model, fa.DirectFeedbackAlignment(seed=1))
+    assert distance(gradients(model, data, attached)["0.weight"], expected["0.weight"]) > 0.1
+    for i, b in enumerate(attached.feedback.values()):
+        product = torch.eye(4, dtype=torch.float64)
+        for layer in reversed(linears(model)[i + 1 :]):
+            product = product @ layer.weight.detach()
+        b.copy_(product.T)
+    assert_close(gradients(model, data, attached), expected, EPS)
+
+
+@pytest.mark.parametrize(("loss", "link"), [("mse", lambda a: a), ("binary_cross_entropy", torch.sigmoid)])
+def test_other_readout_losses_have_their_own_error(loss, link):
+    """e^i is link(B^T h) - y up to the mean's denominator: with the softmax error a regression net learns classes."""
+    model, (x, _) = tanh_net(7, 9, 4), batch()
+    y = torch.rand(6, 4, dtype=torch.float64)
+    attached = fa.attach(model, fa.LinearAlignedFeedback(loss=loss))
+    attached.targets = y
+    attached.loss(((model(x) - y) ** 2).mean()).backward()
+    B = attached.feedback["0"]
+    h = torch.tanh(x @ model[0].weight.T + model[0].bias).detach()
+    e = (link(h @ B) - y) / y.numel() * (2 if loss == "mse" else 1)
+    delta = (e @ B.T) * (1 - h**2)
+    assert_close(read(model[0]), {"weight": delta.T @ x, "bias": delta.sum(0)}, EPS)
+
+
+def test_lafs_is_the_gradient_of_its_readout_loss_by_finite_differences():
+    """Eq. 9 claims to descend the loss of the readout; were that untrue, eqs. 6 and 9 would be two different rules."""
+    rng = np.random.default_rng(0)
+    x, W, B = rng.standard_normal((5, 7)), rng.standard_normal((6, 7)), rng.standard_normal((6, 4))
+    y = np.eye(4)[rng.integers(4, size=5)]
+
+    def loss(w):
+        a = np.tanh(x @ w.T) @ B
+        return (np.log(np.exp(a).sum(1)) - (a * y).sum(1)).mean()
+
+    h = np.tanh(x @ W.T)
+    ours = linear_aligned_feedback([W, np.zeros((4, 6))], [B], [x, h, h[:, :4]], np.zeros((5, 4)), y)[0].T @ x
+    step = np.zeros_like(W)
+    for index in np.ndindex(W.shape):
+        step[index] = 1e-6
+        slope = (loss(W + step) - loss(W - step)) / 2e-6
+        step[index] = 0
+        assert abs(slope - ours[index]) < 1e-8
