@@ -67,7 +67,11 @@ class Attached:
         Direct rules draw B^i of a block whose width is not known before, as after a convolution, in the first forward
         pass. After :meth:`detach` these are the last values.
         """
-        return dict(self._wiring.feedback() if self._last is None else self._last)
+        # Counters, random streams and masks are held beside it; they are no real numbers.
+        return {name: b for name, b in self._held().items() if b.is_floating_point()}
+
+    def _held(self) -> dict[str, Tensor]:
+        return dict(self._wiring.feedback()) if self._last is None else self._last
 
     @property
     def targets(self) -> Tensor | None:
@@ -118,7 +122,7 @@ class Attached:
         """:meth:`config` and the feedback: all that is needed to continue exactly, in types that any loader accepts."""
         return {
             "config": self.config(),
-            "feedback": {n: whole(b.detach()).cpu().clone() for n, b in self.feedback.items()},
+            "feedback": {n: whole(b.detach()).cpu().clone() for n, b in self._held().items()},
         }
 
     def check(self, state: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from lightning_fa.attach import Attached
 from lightning_fa.rules import Rule
 from lightning_fa.sharding import unsharded
 from lightning_fa.surgery import strip_feedback
-from lightning_fa.training_step import CHECKPOINT_KEY, Governed, Targets, check_checkpoint
+from lightning_fa.training_step import CHECKPOINT_KEY, Governed, Targets
 from lightning_fa.wiring.blocks import Blocks
 
 HOOKS = ("configure_model", "on_save_checkpoint", "on_load_checkpoint")
@@ -78,9 +78,6 @@ class FeedbackMixin:
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.__dict__["_restored"] = checkpoint.get(CHECKPOINT_KEY)
-        trainer = self._feedback_trainer
-        if self._governed is not None and trainer is not None and trainer.state.fn == TrainerFn.FITTING:
-            check_checkpoint(self.attached, self._restored)
         self._restore()
 
     def _restore(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ def rehearse(model: nn.Module, wiring: Wiring, example: Any) -> None:
     model.eval()
     wiring.rehearsing = True
     try:
-        with torch.random.fork_rng(devices=devices), torch.enable_grad():
+        with torch.random.fork_rng(devices=devices), torch.enable_grad(), _uncompiled():
             if isinstance(example, Mapping):
                 model(**example)
             elif isinstance(example, tuple):
@@ -35,3 +36,11 @@ def rehearse(model: nn.Module, wiring: Wiring, example: Any) -> None:
         wiring.rehearsing = False
         for module, training in modes.items():
             module.training = training
+
+
+def _uncompiled() -> AbstractContextManager[Any]:
+    # A compiled module would compile a graph for the rehearsal alone.
+    if hasattr(torch.compiler, "set_stance"):  # torch 2.6
+        stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+        return stance
+    return nullcontext()

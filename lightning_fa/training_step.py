@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from lightning_fa.attach import Attached, attach
-from lightning_fa.rules import Backpropagation, Rule
+from lightning_fa.rules import Rule
 from lightning_fa.wiring.blocks import Blocks
 
 Targets: TypeAlias = "str | int | Callable[[Any], Tensor] | None"
@@ -44,22 +44,6 @@ def find_targets(batch: Any, where: Targets = None) -> Tensor:
         f"{type(found).__name__} from a batch of type {type(batch).__name__}. Say where they are with `targets=`: an index, "
         "a key or a function of the batch."
     )
-
-
-def check_checkpoint(attached: Attached, saved: Mapping[str, Any] | None) -> None:
-    """Check that training can continue under ``attached`` from a checkpoint that holds ``saved`` of a rule.
-
-    Raises:
-        ValueError: it was made under another rule, setting or choice of blocks, or under no rule, which is backpropagation.
-    """
-    if saved is not None:
-        attached.check(saved)
-    elif not isinstance(attached.rule, Backpropagation):
-        raise ValueError(
-            f"The checkpoint holds no feedback: it was made by backpropagation, and training would continue under "
-            f"{type(attached.rule).__name__}. To do that on purpose, start from its weights (`load_from_checkpoint`) "
-            "instead of passing `ckpt_path`."
-        )
 
 
 class _Step:
@@ -112,6 +96,7 @@ class Governed:
         self.module = module
         example = module.example_input_array
         self.attached = attach(module, rule, blocks=blocks, ungoverned=ungoverned, example=example)
+        self.known = set(module.modules())
         self._hidden: dict[str, Any] = {}
         joins = self.attached.needs_loss
         if joins or self.attached.needs_targets:

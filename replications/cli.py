@@ -1,5 +1,4 @@
-"""The command line: `python -m replications gilmer2017`, `python -m replications list`, `python -m replications table`,
-`python -m replications report`."""
+"""The command line: `python -m replications gilmer2017`, and in place of a paper `list`, `table` or `report`."""
 
 import argparse
 import sys

@@ -87,7 +87,13 @@ class Session:
 
     def loggers(self, label: str, run: Run, **config: Any) -> AbstractContextManager[list[Logger]]:
         """Loggers into the folder `label`, grouped by experiment; `config` is kept beside the run's settings."""
-        settings = {**asdict(run.settings), **config, "dataset": self.data.label, "preset": self.preset}
+        settings = {
+            **asdict(run.settings),
+            **config,
+            "dataset": self.data.label,
+            "preset": self.preset,
+            "run": run.name,
+        }
         group = f"{self.paper.name}/{run.experiment}"
         return loggers(self.logs / label, self.out, self.wandb, group=group, rule=run.rule, name=label, config=settings)
 

@@ -41,14 +41,15 @@ def plant(fault: Fault, folder: Path) -> None:
     path.write_text(text.replace(fault.line, fault.wrong))
 
 
-def suffer(fault: Fault) -> Outcome:
-    """Run the tests that should catch the fault against a copy of the library that has it."""
+def suffer(fault: Fault, healthy: bool = False) -> Outcome:
+    """Run the tests that should catch the fault against a copy of the library that has it (or, ``healthy``, has not)."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for part in ("lightning_fa", "tests"):
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", folder)
-        plant(fault, folder)
+        if not healthy:
+            plant(fault, folder)
         ran = subprocess.run(
             [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *fault.tests],
             cwd=folder,
@@ -67,6 +68,9 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     chosen = [fault for fault in FAULTS if options.only in fault.what]
+    control = Fault("no fault", "", "", "", tuple(sorted({test for fault in chosen for test in fault.tests})))
+    if chosen and (ill := suffer(control, healthy=True)).caught:
+        raise SystemExit(f"The suite fails without any fault, so that it cannot judge one: {ill.by}")
     survived = 0
     with ThreadPoolExecutor(options.jobs) as pool:
         for outcome in pool.map(suffer, chosen):

@@ -14,7 +14,7 @@ import lightning_fa as fa
 ROOT = Path(fa.__file__).parent
 ORDER = (
     *("surgery", "ops", "sharding", "stream", "feedback", "shared", "rules", "wiring", "rehearsal", "attach"),
-    *("suspension", "training_step", "mixin", "strategies", "metrics", "figures", "callbacks"),
+    *("pair", "prealignment", "suspension", "training_step", "mixin", "strategies", "metrics", "figures", "callbacks"),
 )
 FILES = sorted(ROOT.rglob("*.py"))
 

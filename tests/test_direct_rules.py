@@ -1,12 +1,14 @@
 """Direct rules against their equations, and what each of their options means."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 import lightning_fa as fa
-from lightning_fa.prealignment import pre_aligned
+from lightning_fa.ops import pre_aligned
 from tests.problems import assert_close, assert_same, distance, read
 
 EPS = torch.finfo(torch.float64).eps
@@ -14,7 +16,7 @@ N, K = 6, 4
 
 
 def network(*widths: int) -> nn.Sequential:
-    layers = [m for i, o in zip(widths, widths[1:]) for m in (nn.Linear(i, o), nn.Tanh())]
+    layers = [m for i, o in pairwise(widths) for m in (nn.Linear(i, o), nn.Tanh())]
     return nn.Sequential(*layers[:-1]).double()
 
 

@@ -58,7 +58,7 @@ def test_blocks_and_their_classifiers_descend_the_local_loss(loss):
     for i in (0, 2):
         own = {k[2:]: b.detach().requires_grad_() for k, b in theta.items() if k[0] == str(i)}
         W, b = model[i].weight, model[i].bias
-        below, h = h, torch.tanh(F.linear(h, W, b))
+        h = torch.tanh(F.linear(h, W, b))
         pred = F.cross_entropy(h @ own["P"].T + own["p"], y) if loss != "sim" else 0
         sim = (cosines(h @ own["Q"].T) - cosines(F.one_hot(y, K).double())).square().mean() if loss != "pred" else 0
         total = {"pred": pred, "sim": sim, "predsim": 0.3 * pred + 0.7 * sim}[loss]
@@ -79,7 +79,7 @@ def test_feature_maps_are_pooled_for_prediction_and_reduced_to_deviations_for_si
     x, y = torch.randn(N, 3, 8, 8), torch.randint(K, (N,))
     attached = fa.attach(model, fa.LocalLosses(pooled=300), example=x)
     shapes = {k: tuple(b.shape) for k, b in attached.feedback.items() if k[0] == "0"}
-    assert shapes == {"0.P": (K, 16 * 4 * 4), "0.p": (K,), "0.Q": (16, 16, 3, 3), "0.Y": (K, K)}
+    assert shapes == {"0.P": (K, 16 * 4 * 4), "0.p": (K,), "0.Q": (16, 16, 3, 3)}
     step(model, attached, x, y)  # the first step gives P a value
     with torch.no_grad():
         for p in model.parameters():

@@ -38,11 +38,14 @@ def test_every_registered_rule_has_an_oracle():
     assert ORACLES.keys() == fa.RULES.keys()
 
 
+@pytest.mark.parametrize(
+    "widths", [(7, 9, 8, 6, 4), (5, 5, 5, 5, 5)], ids=["unequal", "equal"]
+)  # equal: all B would fit
 @pytest.mark.parametrize("rule", ORACLES)
-def test_weights_after_three_sgd_steps_equal_the_equations(rule):
+def test_weights_after_three_sgd_steps_equal_the_equations(rule, widths):
     """A wrong sign, transpose, layer, mean or derivative makes every result published under the rule's name wrong."""
-    model = tanh_net(7, 9, 8, 6, 4)
-    batches = [batch() for _ in range(3)]
+    model = tanh_net(*widths)
+    batches = [batch(inputs=widths[0], outputs=widths[-1]) for _ in range(3)]
     attached = fa.attach(model, rule)
     W, b, B = ([t.detach().numpy().copy() for t in tensors] for tensors in tensors_of(model, attached))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)

@@ -53,7 +53,7 @@ def vit() -> nn.Module:
 NETS: dict[str, tuple[Callable[[], nn.Module], str, list[str]]] = {
     "resnet18": (lambda: models.resnet18(num_classes=10), "image", ["conv1", "layer1.0", "layer4.1", "fc"]),
     "vgg11_bn": (lambda: models.vgg11_bn(num_classes=10), "image", ["features.0", "features.25", "classifier.0", "classifier.6"]),
-    "mobilenet_v2": (lambda: models.mobilenet_v2(num_classes=10), "image", ["features.0.0", "features.17", "features.18.0", "classifier.1"]),
+    "mobilenet_v2": (lambda: models.mobilenet_v2(num_classes=10), "image", ["features.0.0", "features.17", "classifier.1"]),
     "convnext_tiny": (lambda: models.convnext_tiny(num_classes=10), "image", ["features.0.0", "features.7.2", "classifier.2"]),
     "vit": (vit, "image", ["conv_proj", "encoder.layers.encoder_layer_0", "encoder.layers.encoder_layer_2", "heads.head"]),
     "gpt": (GPT, "tokens", ["tok", "layers.layers.0", "layers.layers.2", "head"]),

@@ -156,12 +156,14 @@ def test_evaluation_leaves_no_trace(rule, problem):
     """A validation batch whose shapes or taps linger would deliver its errors in the next training step."""
     model, plain, data = problem.model(), problem.model(), problem.batch()
     attached = fa.attach(model, rule)
+    drawn = set(attached.feedback)
     model.eval()
     with torch.no_grad():
         out = model(problem.batch(3)[0])
         assert torch.equal(out, plain.eval()(problem.batch(3)[0]))
     with torch.inference_mode():
         model(problem.batch(3)[0])
+    assert set(attached.feedback) == drawn
     fresh = problem.model()
     assert_same(gradients(model.train(), data, attached), gradients(fresh, data, fa.attach(fresh, rule)))
 

@@ -126,6 +126,10 @@ class IndirectRule(Rule):
 class FrozenRule(Rule):
     """Abstract. Blocks below the head receive no error at all."""
 
+    @abstractmethod
+    def instead(self) -> str:
+        """What the table shows where other rules have an error."""
+
 
 class SyntheticRule(Rule):
     """Abstract. Block i receives a prediction of its error, which learns from the true one."""

@@ -21,3 +21,6 @@ class LastLayerOnly(FrozenRule):
 
     References: "shallow" in Frenkel, Lefebvre & Bol 2021 and its code.
     """
+
+    def instead(self) -> str:
+        return "none, frozen"

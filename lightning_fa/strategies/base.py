@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -14,8 +15,8 @@ from lightning_fa.attach import Attached
 from lightning_fa.mixin import FeedbackMixin
 from lightning_fa.rules import RULES, Rule, resolve
 from lightning_fa.sharding import unsharded
-from lightning_fa.training_step import CHECKPOINT_KEY, Governed, Targets, check_checkpoint
-from lightning_fa.wiring.blocks import Blocks
+from lightning_fa.training_step import CHECKPOINT_KEY, Governed, Targets
+from lightning_fa.wiring.blocks import Blocks, weights_of
 
 
 class FeedbackStrategyMixin:
@@ -71,6 +72,10 @@ class FeedbackStrategyMixin:
     def _attach(self) -> Attached:
         module = self.lightning_module
         assert module is not None
+        known = None if self._governed is None else self._governed.known
+        if self._governed and any(weights_of(m) and m not in known for m in module.modules()):  # type: ignore[operator]
+            self._governed.release()  # `setup` or `configure_model` has made more layers
+            self._governed = None
         if self._governed is None:
             if isinstance(module, FeedbackMixin):
                 raise MisconfigurationException(
@@ -82,8 +87,15 @@ class FeedbackStrategyMixin:
                 self._governed.attached.load_state_dict(self._finished.attached.state_dict())
         return self._governed.attached
 
+    def setup_environment(self) -> None:
+        super().setup_environment()  # type: ignore[misc]
+        # Before callbacks copy the module (weight averaging) and before `configure_model` shards it.
+        if self._fitting and any(weights_of(m) for m in self.lightning_module.modules()):  # type: ignore[union-attr]
+            with suppress(ValueError):  # said again in `setup`, unless the hooks until then make it right
+                self._attach()
+
     def setup(self, trainer: Trainer) -> None:
-        if trainer.state.fn == TrainerFn.FITTING:
+        if self._fitting:
             self._attach()
         super().setup(trainer)  # type: ignore[misc]
 
@@ -109,7 +121,6 @@ class FeedbackStrategyMixin:
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], *args: Any, **kwargs: Any) -> None:
         if self._fitting:
             attached = self._attach()
-            check_checkpoint(attached, self._restored)
             if self._restored is not None:
                 with unsharded(self.model):
                     attached.load_state_dict(self._restored)

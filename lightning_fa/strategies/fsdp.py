@@ -12,7 +12,7 @@ from torch import nn
 
 from lightning_fa.strategies.base import FeedbackStrategyMixin
 from lightning_fa.surgery import strip_feedback
-from lightning_fa.training_step import CHECKPOINT_KEY, check_checkpoint
+from lightning_fa.training_step import CHECKPOINT_KEY
 
 
 class FSDPFeedbackStrategy(FeedbackStrategyMixin, FSDPStrategy):
@@ -39,15 +39,20 @@ class FSDPFeedbackStrategy(FeedbackStrategyMixin, FSDPStrategy):
                 device_id=self.root_device,
                 **self.kwargs,
             )
-        return super()._setup_model(model)
-
-    def lightning_module_state_dict(self) -> dict[str, Any]:
-        return strip_feedback(super().lightning_module_state_dict())
+        model = super()._setup_model(model)
+        # Behind FSDP's own hook, which asks for every parameter that it knows.
+        model._register_state_dict_hook(_strip)
+        return model
 
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
-        if self._fitting:
-            check_checkpoint(self._attach(), peek(self.broadcast(checkpoint_path), weights_only).get(CHECKPOINT_KEY))
+        saved = peek(self.broadcast(checkpoint_path), weights_only).get(CHECKPOINT_KEY)
+        if self._fitting and saved is not None:
+            self._attach().check(saved)
         return super().load_checkpoint(checkpoint_path, weights_only)
+
+
+def _strip(module: nn.Module, state_dict: dict[str, Any], prefix: str, metadata: Any) -> dict[str, Any]:
+    return strip_feedback(state_dict)
 
 
 def peek(path: str | Path, weights_only: bool | None) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from lightning.pytorch.strategies import ModelParallelStrategy
 
 from lightning_fa.strategies.base import FeedbackStrategyMixin
 from lightning_fa.strategies.fsdp import peek
-from lightning_fa.training_step import CHECKPOINT_KEY, check_checkpoint
+from lightning_fa.training_step import CHECKPOINT_KEY
 
 
 class ModelParallelFeedbackStrategy(FeedbackStrategyMixin, ModelParallelStrategy):
@@ -23,18 +22,11 @@ class ModelParallelFeedbackStrategy(FeedbackStrategyMixin, ModelParallelStrategy
     suffix = "_fsdp2"
     releases = False
 
-    @contextmanager
-    def model_sharded_context(self) -> Generator[None, None, None]:
-        if self._fitting and any(p.ndim > 1 for p in self.lightning_module.parameters()):  # type: ignore[union-attr]
-            self._attach()
-        with super().model_sharded_context():
-            yield
-
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
         path = Path(self.broadcast(checkpoint_path))
         checkpoint = peek(path, weights_only)
-        if self._fitting:
-            check_checkpoint(self._attach(), checkpoint.get(CHECKPOINT_KEY))
+        if self._fitting and CHECKPOINT_KEY in checkpoint:
+            self._attach().check(checkpoint[CHECKPOINT_KEY])
         module = self.lightning_module
         assert module is not None
         strict = module.strict_loading

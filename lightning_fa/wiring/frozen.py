@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from lightning_fa.rules.base import Rule
+from lightning_fa.rules.base import FrozenRule
 from lightning_fa.wiring.blocks import Block
 from lightning_fa.wiring.cut import CutWiring
 from lightning_fa.wiring.rows import Layout
@@ -16,9 +16,9 @@ from lightning_fa.wiring.rows import Layout
 class FrozenWiring(CutWiring):
     """Freezes all of ``root`` but the head: what has no ``.grad`` no optimizer moves or decays, and no reducer awaits."""
 
-    error = "none, frozen"
+    rule: FrozenRule
 
-    def __init__(self, rule: Rule, blocks: Sequence[Block], root: nn.Module) -> None:
+    def __init__(self, rule: FrozenRule, blocks: Sequence[Block], root: nn.Module) -> None:
         super().__init__(rule, blocks)
         head = {id(p) for p in blocks[-1].module.parameters()}
         self._frozen = [p for p in root.parameters() if p.requires_grad and id(p) not in head]
@@ -34,7 +34,7 @@ class FrozenWiring(CutWiring):
         return False
 
     def error_at(self, name: str) -> str:
-        return self.error
+        return self.rule.instead()
 
     def initial(self, name: str, shape: torch.Size, layout: Layout) -> Mapping[str, Tensor]:
         return {}

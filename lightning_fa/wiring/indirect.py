@@ -63,7 +63,7 @@ class IndirectWiring(CutWiring):
                 f"Indirect feedback passes every block, but {', '.join(idle)} has no gradient: is it frozen?"
             )
         modules = [self.modules[name] for name in self.below]
-        check_gathered({f"{n}.weight": module.weight for n, module in zip(self.below[1:], modules[1:])})  # type: ignore[dict-item]
+        check_gathered({f"{n}.weight": module.weight for n, module in zip(self.below[1:], modules[1:])})  # type: ignore[misc]
         resized = [name for name, tap, edge in zip(self.below, taps, edges) if edge[1] != tap.numel()]
         if resized:
             raise ValueError(

@@ -12,7 +12,7 @@ def generator(seed: int) -> torch.Generator:
 
 
 def gaussian(dimensions: int, samples: int, seed: int) -> Tensor:
-    """x ~ N(0, I)."""
+    """Points of N(0, I)."""
     return torch.randn(samples, dimensions, generator=generator(seed))
 
 

@@ -60,7 +60,7 @@ def _grid(settings: Settings, seed: int, chosen: set[str]) -> Iterator[Run]:
     inputs = ("both", *(("activations", "labels") if "fig9" in chosen else ()))
     for seen in inputs:
         for loss in LOSSES:
-            for labels in ("linear", "random"):
+            for labels in settings.grid_labels:
                 run_settings = replace(settings.grid, labels=labels, loss=loss, inputs=seen)
                 experiment = "fig2" if seen == "both" else "fig9"
                 yield Run(experiment, grid_name(labels, loss, seen), "sg", seed, run_settings)
@@ -75,7 +75,9 @@ def _mnist(settings: Settings, seed: int, chosen: set[str]) -> Iterator[Run]:
     for rule, activation, depth in sorted(
         wanted, key=lambda key: (key[1] != base.activation, key[2] != base.depth, key)
     ):
-        run_settings: Any = replace(base, activation=activation, depth=depth)
+        # with no other gradient Adam would take the penalty's for the whole of it, and shrink the weights to nothing
+        penalty = 0.0 if rule == "lower-half-fixed" else base.penalty
+        run_settings: Any = replace(base, activation=activation, depth=depth, penalty=penalty)
         yield Run("mnist", mnist_name(rule, activation, depth), rule, seed, run_settings)
 
 

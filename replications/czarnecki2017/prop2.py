@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -35,7 +36,7 @@ class System:
         self.y = torch.randn(settings.samples, OUTPUTS, generator=rng, dtype=torch.float64)
         self.y += self.x @ torch.randn(settings.dimensions, OUTPUTS, generator=rng, dtype=torch.float64)
         widths = [settings.dimensions, *[settings.width] * (settings.below + settings.above - 1), OUTPUTS]
-        self.net = nn.Sequential(*(nn.Linear(a, b, bias=False).double() for a, b in zip(widths, widths[1:])))
+        self.net = nn.Sequential(*(nn.Linear(a, b, bias=False).double() for a, b in pairwise(widths)))
         for layer in self.net:
             nn.init.eye_(layer.weight)
             layer.weight.data += 0.1 * torch.randn(layer.weight.shape, generator=rng, dtype=torch.float64)

@@ -115,6 +115,7 @@ class Settings:
     table2: Table2 = Table2()
     table2_sizes: tuple[tuple[int, int], ...] = ((2, 100), (100, 1000))
     grid: Grid = Grid()
+    grid_labels: tuple[str, ...] = ("linear", "random")
     theorem1: Theorem1 = Theorem1()
     tracking: Tracking = Tracking()
     spurious: Spurious = Spurious()
@@ -150,12 +151,13 @@ PRESETS = {
             probe_samples=300,
             converged_layers=2,
             scored_samples=500,
-        ),  # fmt: skip
+        ),
         depths=(4,),
         activations=("relu",),
         table2=replace(PAPER.table2, steps=100, deep_steps=20),
-        table2_sizes=((2, 100), (100, 250)),
+        table2_sizes=((2, 100),),
         grid=replace(PAPER.grid, points=8, steps=100, measured=4),
+        grid_labels=("linear",),
         theorem1=replace(PAPER.theorem1, steps=1000),
         tracking=replace(PAPER.tracking, steps=1000),
         spurious=replace(PAPER.spurious, steps=300),

@@ -88,7 +88,7 @@ class Preset:
     """Settings of all experiments."""
 
     linear: Linear = field(default_factory=Linear)
-    sweep: Linear = field(default_factory=lambda: Linear(examples=10_000, learning_rate=1e-3, log_every=20))
+    sweep: Linear = field(default_factory=lambda: Linear(examples=20_000, learning_rate=1e-3, log_every=20))
     pbp: Linear = field(default_factory=lambda: Linear(examples=4000))
     mnist: Mnist = field(default_factory=Mnist)
     teacher: Teacher = field(default_factory=Teacher)

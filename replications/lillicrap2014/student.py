@@ -72,7 +72,7 @@ def learn(student: Student, x: Tensor, target: Tensor, rule: str, learning_rate:
             student.b[layer].add_(delta, alpha=learning_rate)
 
 
-def test_error(student: Student, x: Tensor, target: Tensor) -> Tensor:
+def mean_error(student: Student, x: Tensor, target: Tensor) -> Tensor:
     """The mean NSE [copies] over points x [1, n_0, points]."""
     size = target.square().sum(dim=1).mean()
     return (target - forward(student, x)[-1]).square().sum(dim=1).mean(dim=-1) / size

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from replications.lillicrap2014.settings import Teacher
-from replications.lillicrap2014.student import Student, draw_layers, draw_student, forward, learn, test_error
+from replications.lillicrap2014.student import Student, draw_layers, draw_student, forward, learn, mean_error
 from replications.lillicrap2014.task1 import per_seed
 from replications.many import seed_log
 from replications.session import Run, Session
@@ -21,7 +21,9 @@ GROUPS = {
 }
 TEACHER_SEED, DATA_SEED = 1_000_000, 1_000_001  # the same for all students
 CHUNK = 1000
-SHALLOW_RATE = 1.0  # its features are of size omega, so that it needs another learning rate, as in task 1
+# Its features are of size omega, so that it needs another learning rate, as in task 1: the best of 5 after 100 000
+# examples that is still without noise, on seeds 100 to 104, which no result uses.
+SHALLOW_RATE = 0.03
 
 
 def plan(settings: Teacher, seeds: Sequence[int]) -> list[list[Run]]:
@@ -45,11 +47,11 @@ def train_group(session: Session, runs: Sequence[Run]) -> list[dict[str, float]]
     student = draw_student([run.seed for run in runs], sizes, settings.omega, settings.beta)
     every = settings.examples // settings.measurements
     with seed_log(session, runs) as log:
-        log(0, {"nse": test_error(student, test_x, test_y)})
+        log(0, {"nse": mean_error(student, test_x, test_y)})
         for done, (x, y) in enumerate(examples(teacher, settings), start=1):
             learn(student, x, y, runs[0].rule, settings.learning_rate)
             if done % every == 0:
-                nse = test_error(student, test_x, test_y)
+                nse = mean_error(student, test_x, test_y)
                 log(done, {"nse": nse})
                 if session.progress:
                     session.progress.step(done, settings.examples, f"NSE {nse.mean():.3g}")

@@ -3,9 +3,8 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as TooLate
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -47,18 +46,24 @@ def sync(runs: Sequence[Path], entity: str, project: str, seconds: float = SECON
 def save(report: Any, seconds: float = SECONDS) -> str:
     """Save the report; returns its address."""
     os.environ.setdefault("WANDB_SILENT", "true")
-    pool = ThreadPoolExecutor(1)
-    try:
-        saved = pool.submit(report.save)
-        return str(saved.result(timeout=seconds).url)
-    except TooLate as error:
-        raise ReplicationError(f"W&B did not answer within {seconds:g} seconds. {AGAIN}") from error
-    except Exception as error:  # whatever the client raises, for which it has no common base
-        raise ReplicationError(
-            f"W&B did not take the report: {type(error).__name__}: {_last(str(error))}. {AGAIN}"
-        ) from error
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    outcome: list[Any] = []
+
+    def work() -> None:
+        try:
+            outcome.append(str(report.save().url))
+        except Exception as error:  # whatever the client raises, for which it has no common base
+            outcome.append(error)
+
+    # a daemon, since the client cannot be told to give up, and must not keep the command from ending
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not outcome:
+        raise ReplicationError(f"W&B did not answer within {seconds:g} seconds. {AGAIN}")
+    if isinstance(outcome[0], Exception):
+        error = outcome[0]
+        raise ReplicationError(f"W&B did not take the report: {type(error).__name__}: {_last(str(error))}. {AGAIN}")
+    return str(outcome[0])
 
 
 def _patient(seconds: float) -> dict[str, str]:

@@ -26,7 +26,7 @@ def build(results: Sequence[Found], entity: str, project: str) -> Any:
         blocks.append(wr.H2("Runs"))
         blocks += [_grid(result, experiment) for experiment in _experiments(result)]
         blocks += [wr.H2("Settings"), wr.CodeBlock(json.dumps(_settings(result), indent=2), language="json")]
-        blocks += [wr.H2("How to run it again"), wr.CodeBlock(result.command, language="bash")]
+        blocks += [wr.H2("How to run it again"), wr.MarkdownBlock(f"```\n{result.command}\n```")]
     title = "Replications: " + ", ".join(result.name for result in results)
     # With an entity named here, nothing is asked of the network; run sets without one are this report's project's.
     return wr.Report(
@@ -49,7 +49,7 @@ def _grid(result: Found, experiment: str) -> Any:
             x=X,
             y=[name],
             log_x=True,
-            groupby="job_type",
+            groupby=wr.Config("run"),
             groupby_aggfunc="mean",
             groupby_rangefunc="stddev",
         )

@@ -99,7 +99,7 @@ class SaveAfter(Callback):
     def __init__(self, path: Path, steps: int) -> None:
         self.path, self.steps = path, steps
 
-    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, *_: Any) -> None:
         if trainer.global_step == self.steps:
             trainer.save_checkpoint(self.path)
 
@@ -222,7 +222,7 @@ class SaveEachStep(Callback):
     def __init__(self, path: Path, pause: float) -> None:
         self.path, self.pause = path, pause
 
-    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, *_: Any) -> None:
         trainer.save_checkpoint(self.path.with_suffix(".part"))
         if trainer.is_global_zero:
             os.replace(self.path.with_suffix(".part"), self.path)
@@ -250,10 +250,13 @@ JOBS: dict[str, Callable[..., Results]] = {
     f.__name__: f for f in (train, layered, resume, traffic, lazy, unused, fabric, long_run)
 }
 
-if __name__ == "__main__":
+
+def run(job: str, folder: str, arguments: Results) -> None:
+    """Run a job on this rank, which the environment names, and write what it returns."""
     torch.set_num_threads(1)
-    job, folder, arguments = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    results = JOBS[job](folder, rank, world, **arguments)
-    torch.save(results, folder / f"rank{rank}.pt")
-    sys.stdout.flush()
+    torch.save(JOBS[job](Path(folder), rank, world, **arguments), Path(folder) / f"rank{rank}.pt")
+
+
+if __name__ == "__main__":
+    run(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]))

@@ -1,6 +1,7 @@
 """The LightningModule and the data of the distributed tests, in float64: N ranks and one must agree to rounding."""
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ import torch.nn.functional as F
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.plugins import FSDPPrecision
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
+from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 import lightning_fa as fa
 
@@ -25,6 +26,22 @@ def samples(steps: int = STEPS) -> TensorDataset:
     rng = torch.Generator().manual_seed(1)
     n = steps * BATCH
     return TensorDataset(torch.randn(n, 6, generator=rng), torch.randint(4, (n,), generator=rng))
+
+
+class OneStep(Sampler[int]):
+    """An epoch is one step, so that a run can be resumed after every step; the ranks' batches join to that of one process."""
+
+    def __init__(self, rank: int, world: int) -> None:
+        self.rank, self.world, self.epoch = rank, world, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return BATCH // self.world
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.epoch * BATCH + self.rank, (self.epoch + 1) * BATCH, self.world))
 
 
 class Net(LightningModule):
@@ -72,10 +89,8 @@ class Net(LightningModule):
 
     def train_dataloader(self) -> DataLoader:
         world, parts = self.trainer.world_size, self.trainer.accumulate_grad_batches
-        # In order, so that the ranks' batches join to the batch of one process.
-        data = samples(self.trainer.max_steps)
-        mine = DistributedSampler(data, world, self.trainer.global_rank, shuffle=False)
-        return DataLoader(data, batch_size=BATCH // world // parts, sampler=mine)
+        mine = OneStep(self.trainer.global_rank, world)
+        return DataLoader(samples(self.trainer.max_steps), batch_size=BATCH // world // parts, sampler=mine)
 
 
 def divisible(rule: str | fa.Rule) -> str | fa.Rule:

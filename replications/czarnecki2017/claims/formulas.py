@@ -16,10 +16,10 @@ def _largest(run: str, *names: str) -> Measure:
 
 
 def _exact(
-    id: str, experiment: str, statement: str, expected: str, bound: tuple[float, float], measure: Measure
+    name: str, experiment: str, statement: str, expected: str, bound: tuple[float, float], measure: Measure
 ) -> Claim:
     return Claim(
-        id,
+        name,
         experiment,
         statement,
         expected,

@@ -10,8 +10,13 @@ NO_MATCH = '"none of these two approaches provide a loss estimation fidelity com
 
 
 def _over_panels(inputs: str, quantity: str) -> Measure:
-    """Mean over data sets and losses."""
-    return lambda runs: fmean(runs[f"{labels}-{loss}-{inputs}"][quantity] for labels, loss in PANELS)
+    """Mean over the data sets and losses that the preset has."""
+
+    def mean(runs: Runs) -> float:
+        names = [f"{labels}-{loss}-{inputs}" for labels, loss in PANELS]
+        return fmean(runs[name][quantity] for name in names if name in runs)
+
+    return mean
 
 
 def _fidelity_gap(other: str) -> Measure:
@@ -23,10 +28,10 @@ def _degrades(run: str) -> Measure:
 
 
 def _claim(
-    id: str, experiment: str, statement: str, expected: str, bound: tuple[float, float] | None, measure: Measure
+    name: str, experiment: str, statement: str, expected: str, bound: tuple[float, float] | None, measure: Measure
 ) -> Claim:
     source = {"fig2": "figure 2", "fig9": "figure 9"}[experiment]
-    return Claim(id, experiment, statement, expected, bound, source, measure, datasets=ANY_DATA)
+    return Claim(name, experiment, statement, expected, bound, source, measure, datasets=ANY_DATA)
 
 
 def _ratio(other: str) -> Measure:

@@ -17,7 +17,7 @@ def figs1(session: Session, groups: Mapping[str, Sequence[Run]]) -> None:
     with sheet(session.out / "figures" / "figS1", columns=2, title=session.title, share=False) as axes:
         for axis, (name, title) in zip(axes, TITLES.items(), strict=True):
             weights = torch.load(fields_file(session, groups[name][0]), weights_only=True)
-            axis.imshow(mosaic(weights), cmap="gray")
+            axis.imshow(mosaic(weights).numpy(), cmap="gray")
             axis.set(title=title, xticks=[], yticks=[])
 
 

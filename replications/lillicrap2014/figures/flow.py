@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
+from replications.lillicrap2014.figures.lines import without_data
 from replications.lillicrap2014.flow import FRAME, STARTS, velocity
 from replications.loggers import Curve
 from replications.many import read_seeds
@@ -17,7 +18,7 @@ GOOD, BAD, SOLUTIONS = STYLES[0]["color"], STYLES[1]["color"], STYLES[3]["color"
 def fig3(session: Session, groups: Mapping[str, Sequence[Run]]) -> None:
     """Arrows, trajectories from the logs coloured by the branch they end on, and the solutions w w0 = 1."""
     (curve,) = read_seeds(session, groups["flow"])
-    with sheet(session.out / "figures" / "fig3", columns=1, title=session.title) as (axis,):
+    with sheet(session.out / "figures" / "fig3", columns=1, title=without_data(session)) as (axis,):
         side = np.linspace(-2, 2, 17)
         w0, w = np.meshgrid(side, side)
         flow = velocity(torch.tensor(np.stack([w0.ravel(), w.ravel()], axis=1))).numpy()

@@ -44,18 +44,26 @@ def _lines(session: Session, groups: Groups, names: Mapping[str, str], quantity:
     }
 
 
+def without_data(session: Session) -> str:
+    """The title of figures of synthetic tasks, to which the data set means nothing."""
+    return f"{session.paper.name}, preset {session.preset}"
+
+
 def fig1d(session: Session, groups: Groups) -> None:
+    """Error of four algorithms on task 1."""
     panels = {"Linear function": _lines(session, groups, TASK1, "nse")}
     path = session.out / "figures" / "fig1d"
-    draw(panels, path, title=session.title, ylabel=ERROR, yscale="log", bottom=None, **EXAMPLES)
+    draw(panels, path, title=without_data(session), ylabel=ERROR, yscale="log", bottom=None, **EXAMPLES)
 
 
 def fig1e(session: Session, groups: Groups) -> None:
+    """Angle of feedback alignment, and of the controls that do not learn by it."""
     panels = {"Linear function": _lines(session, groups, TASK1, "angle")}
-    draw(panels, session.out / "figures" / "fig1e", title=session.title, **EXAMPLES | ANGLES)
+    draw(panels, session.out / "figures" / "fig1e", title=without_data(session), **EXAMPLES | ANGLES)
 
 
 def fig2a(session: Session, groups: Groups) -> None:
+    """Test error on MNIST."""
     lines = {}
     for label, name in TASK2.items():
         curves = [read_curve(session.folder(run) / "metrics.csv")["test/accuracy_at"] for run in groups[name]]
@@ -65,6 +73,7 @@ def fig2a(session: Session, groups: Groups) -> None:
 
 
 def fig2b(session: Session, groups: Groups) -> None:
+    """Angle on MNIST, and in the controls."""
     lines = {}
     for label, name in TASK2.items():
         angles = [angle_of(read_curve(session.folder(run) / "metrics.csv")) for run in groups[name]]
@@ -86,39 +95,43 @@ def _millions(**more: float) -> dict[str, object]:
 
 
 def fig2d(session: Session, groups: Groups) -> None:
+    """Error of students of two depths."""
     panels = {"Nonlinear teacher": _lines(session, groups, TASK3, "nse")}
     path = session.out / "figures" / "fig2d"
-    draw(panels, path, title=session.title, ylabel=ERROR, yscale="log", bottom=None, **EXAMPLES)
+    draw(panels, path, title=without_data(session), ylabel=ERROR, yscale="log", bottom=None, **EXAMPLES)
 
 
 def fig4(session: Session, groups: Groups) -> None:
+    """Error and two angles for each size of the initial weights."""
     names = {rf"$\omega$ = {omega:g}": f"omega-{omega:g}" for omega in OMEGAS}
     folder = session.out / "figures"
     errors = {"Error": _lines(session, groups, names, "nse")}
-    draw(errors, folder / "fig4-error", title=session.title, ylabel=ERROR, yscale="log", bottom=None, **EXAMPLES)
+    draw(errors, folder / "fig4-error", title=without_data(session), ylabel=ERROR, yscale="log", bottom=None, **EXAMPLES)
     angles = {
         "to backpropagation": _lines(session, groups, names, "bp_angle"),
         "to pseudobackpropagation": _lines(session, groups, names, "pbp_angle"),
     }
-    draw(angles, folder / "fig4-angles", title=session.title, ylabel=DEGREES, top=100, **EXAMPLES)
+    draw(angles, folder / "fig4-angles", title=without_data(session), ylabel=DEGREES, top=100, **EXAMPLES)
 
 
 def thm1(session: Session, groups: Groups) -> None:
+    """Error and Lyapunov function, beside the controls."""
     names = {"theorem 1": "mean-flow", "equal columns": "mean-flow-repeated-column", "8 hidden": "mean-flow-narrow"}
     panels = {"$|E|$": _lines(session, groups, names, "error"), "$V$": _lines(session, groups, names, "lyapunov")}
     path = session.out / "figures" / "thm1"
     shown = {"xlabel": "steps of the integration", "xscale": "linear", "markers": False}
-    draw(panels, path, title=session.title, ylabel="size", yscale="log", bottom=1e-30, **shown)
+    draw(panels, path, title=without_data(session), ylabel="size", yscale="log", bottom=1e-30, **shown)
 
 
 def thm2(session: Session, groups: Groups) -> None:
+    """Two angles while a single pair is learnt."""
     names = {"from W = A = 0": "single-pair", "control": "single-pair-not-from-0"}
     panels = {
         "to pseudobackpropagation": _finite(_lines(session, groups, names, "pbp_angle")),
         "to backpropagation": _finite(_lines(session, groups, names, "bp_angle")),
     }
     shown = {"xlabel": "steps", "xscale": "linear", "markers": False}
-    draw(panels, session.out / "figures" / "thm2", title=session.title, ylabel=DEGREES, **shown)
+    draw(panels, session.out / "figures" / "thm2", title=without_data(session), ylabel=DEGREES, **shown)
 
 
 def _finite(lines: Mapping[str, Line]) -> dict[str, Line]:
@@ -127,7 +140,8 @@ def _finite(lines: Mapping[str, Line]) -> dict[str, Line]:
 
 
 def pbp(session: Session, groups: Groups) -> None:
+    """Error of two directions with steps of one length."""
     names = {"backpropagation": "matched-bp", "pseudobackpropagation": "matched-pbp"}
     panels = {"Steps of one length": _lines(session, groups, names, "nse")}
     path = session.out / "figures" / "pbp"
-    draw(panels, path, title=session.title, ylabel=ERROR, yscale="log", bottom=None, **EXAMPLES)
+    draw(panels, path, title=without_data(session), ylabel=ERROR, yscale="log", bottom=None, **EXAMPLES)
