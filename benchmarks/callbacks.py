@@ -12,6 +12,7 @@ import logging
 import platform
 import time
 import warnings
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -38,7 +39,7 @@ class Net(LightningModule):
     def __init__(self):
         super().__init__()
         widths = [784, 800, 800, 800]
-        layers = [layer for a, b in zip(widths, widths[1:]) for layer in (nn.Linear(a, b), nn.Tanh())]
+        layers = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.Tanh())]
         self.layers = nn.Sequential(*layers, nn.Linear(800, 10))
 
     def forward(self, x):
@@ -83,7 +84,7 @@ def fit(callbacks, steps, rule="dfa"):
     return clock.seconds
 
 
-def cost(callback, rule="dfa", steps=80, every=8):
+def cost(callback, rule="dfa", steps=56, every=8):
     """A measurement in training steps: steps with one, minus steps without, over steps without, all of one run."""
     callback.on_train_end = lambda *_: None
     seconds = fit([callback], steps, rule)[10:]
@@ -93,7 +94,7 @@ def cost(callback, rule="dfa", steps=80, every=8):
     return (median(due) - median(plain)) / median(plain)
 
 
-def idle(repeats=5, steps=60):
+def idle(repeats=5, steps=40):
     """A step with all callbacks, none of them due, over a step without callbacks."""
     samples = torch.randn(1000, 784), torch.randint(10, (1000,))
     ratios = []

@@ -9,6 +9,7 @@ ratio is that of the medians, and its spread is over the rounds.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import time
@@ -33,7 +34,7 @@ def mlp(spec: str) -> nn.Sequential:
     width, depth = (int(part) for part in hidden.split("x"))
     sizes = [int(first), *[width] * depth]
     layers: list[nn.Module] = []
-    for below, above in zip(sizes, sizes[1:]):
+    for below, above in itertools.pairwise(sizes):
         layers += [nn.Linear(below, above), nn.Tanh()]
     return nn.Sequential(*layers, nn.Linear(width, int(outputs)))
 

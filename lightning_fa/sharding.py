@@ -42,7 +42,7 @@ def write(tensor: Tensor, value: Tensor) -> None:
             try:
                 from torch.distributed.tensor import distribute_tensor
             except ImportError:  # torch 2.4
-                from torch.distributed._tensor import distribute_tensor
+                from torch.distributed._tensor import distribute_tensor  # type: ignore[attr-defined]
             shard: Any = tensor
             value = distribute_tensor(value.to(shard.device, shard.dtype), shard.device_mesh, shard.placements)
         tensor.copy_(value)

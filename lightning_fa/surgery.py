@@ -84,7 +84,8 @@ def _without(cls: type[Any]) -> type[Any]:
         return base
     namespace = {key: value for key, value in vars(cls).items() if key not in ("__dict__", "__weakref__")}
     bases = tuple(_without(base) if issubclass(base, Behaviour) else base for base in cls.__bases__)
-    return type(cls)(cls.__name__, bases, namespace)
+    plain: type[Any] = type(cls)(cls.__name__, bases, namespace)  # type: ignore[misc]
+    return plain
 
 
 def strip_feedback(state_dict: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import Strategy
 
+from lightning_fa.callbacks import RuleConfig
 from replications.datasets import Dataset, batches
+from replications.environment import commit
 from replications.loggers import Curve, read_curve
 from replications.progress import ShowSteps
 from replications.session import Run, Session
@@ -58,7 +60,7 @@ def fit_loaders(
             max_steps=settings.max_steps,
             logger=logged_to,
             log_every_n_steps=min(50, steps_per_epoch),
-            callbacks=[*callbacks, *shown],
+            callbacks=[RuleConfig({"commit": commit()}), *callbacks, *shown],
             **quiet_trainer(session),
         )
         trainer.fit(module, train)

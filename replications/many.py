@@ -19,7 +19,7 @@ class SeedLog:
         self.loggers, self.seeds = loggers, seeds
 
     def __call__(self, step: int, numbers: Mapping[str, Tensor]) -> None:
-        """`numbers`: name -> [seeds]; a name has no slash at its end."""
+        """`numbers`: name -> [seeds]."""
         columns = {
             f"{name}/seed{seed}": value
             for name, values in numbers.items()

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +46,9 @@ def draw(
             axis.set(title=name, yscale=yscale, ylim=(bottom, top), xlabel=xlabel, xlim=(0, None))
             axis.grid(alpha=0.3, linewidth=0.6)
         axes[0].set_ylabel(ylabel)
-        axes[-1].legend(frameon=False, loc="best")
+        many = len(axes[-1].lines) > len(STYLES)
+        place: Any = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if many else {"loc": "best"}
+        axes[-1].legend(frameon=False, **place)
 
 
 @contextmanager
@@ -65,7 +66,8 @@ def sheet(path: Path, *, columns: int, title: str, share: bool = True) -> Iterat
 
 
 def _panel(axis: Any, lines: Mapping[str, Line], *, log: bool, markers: bool) -> None:
-    for style, (label, seeds) in zip(cycle(STYLES), lines.items(), strict=False):
+    few = len(lines) <= len(STYLES)
+    for style, (label, seeds) in zip(STYLES if few else _scale(len(lines)), lines.items(), strict=False):
         steps = sorted(set.intersection(*(set(seed) for seed in seeds)))
         values = np.array([[seed[step] for step in steps] for seed in seeds])
         # on a log axis the mean and the spread of the logarithms
@@ -75,5 +77,12 @@ def _panel(axis: Any, lines: Mapping[str, Line], *, log: bool, markers: bool) ->
         middle, low, high = (10**line if log else line for line in (mean, mean - spread, mean + spread))
         look = style if markers else {**style, "marker": ""}
         axis.plot(steps, middle, label=label, markersize=4, linewidth=1.6, **look)
-        if len(seeds) > 1:
+        if len(seeds) > 1 and few:
             axis.fill_between(steps, low, high, color=style["color"], alpha=0.2, linewidth=0)
+
+
+def _scale(count: int) -> list[dict[str, Any]]:
+    """Styles for lines that are steps of a scale, too many to tell apart otherwise, from dark to light."""
+    return [
+        {"color": plt.get_cmap("viridis")(0.9 * i / (count - 1)), "linestyle": "-", "marker": ""} for i in range(count)
+    ]

@@ -135,9 +135,20 @@ class Session:
                 known[claim.id] = judge(claim, by_seed[: claim.seeds], self.preset, self.data.label)
         records = [known[claim.id] for claim in self.paper.claims if claim.id in known]
         seconds = sum(run["seconds"] for run in self.results.content["runs"])
-        self.results.content["environment"] = environment() | {"wall_time_s": round(seconds, 1)}
+        rest = {"rest": self._rest(records)}
+        self.results.content["environment"] = environment() | {"wall_time_s": round(seconds, 1)} | rest
         self.results.content["claims"] = records
         self.results.write()
+
+    def _rest(self, records: Sequence[dict[str, Any]]) -> str | None:
+        """The command for what the preset has and these results do not: claims about fewer seeds, or none; else None."""
+        wanted = self.paper.seeds[self.preset]
+        judged = {record["id"]: record["n"] for record in records}
+        short = [c.experiment for c in self.paper.claims if judged.get(c.id, 0) < min(wanted, c.seeds or wanted)]
+        if not short:
+            return None
+        target = f"{self.paper.name}/{','.join(dict.fromkeys(short))}"
+        return f"python -m replications {target} --preset {self.preset} --seeds {wanted}"
 
     def _train(self, run: Run, train: Callable[[Run], Metrics]) -> dict[str, Any]:
         begun = time.monotonic()

@@ -1,7 +1,7 @@
 """The networks on which every rule is tested, and the few lines that compute gradients and compare them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -58,8 +58,8 @@ def cnn() -> nn.Module:
     )
 
 
-def positions() -> nn.Module:
-    return nn.Sequential(nn.Linear(6, 16), nn.GELU(), nn.LayerNorm(16), nn.Linear(16, 12), nn.Tanh(), nn.Linear(12, 4))
+def positions(norm: type[nn.Module] = nn.LayerNorm) -> nn.Module:
+    return nn.Sequential(nn.Linear(6, 16), nn.GELU(), norm(16), nn.Linear(16, 12), nn.Tanh(), nn.Linear(12, 4))
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,10 @@ class Problem:
     y: tuple[int, ...]
     outputs: int
     blocks: tuple[str, ...]
+    maps: bool = False
+    """Whether blocks return feature maps, whose size no layer tells."""
+    values: bool = False
+    """Whether targets are values, one per output, and no classes."""
 
     def model(self, dtype: torch.dtype = torch.float32) -> nn.Module:
         """The same network at every call, whatever the global RNG, which is left alone."""
@@ -81,42 +85,70 @@ class Problem:
     def batch(self, size: int = 8, seed: int = 1, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
         rng = torch.Generator().manual_seed(seed)
         x = torch.randn(size, *self.x, generator=rng)
-        return x.to(dtype), torch.randint(self.outputs, (size, *self.y), generator=rng)
+        y = torch.randint(self.outputs, (size, *self.y), generator=rng)
+        return x.to(dtype), F.one_hot(y, self.outputs).float() if self.values else y
 
     def hidden(self, gradients: Gradients) -> Gradients:
-        return {name: g for name, g in gradients.items() if not name.startswith(self.blocks[-1] + ".")}
+        """Of the network's own parameters below the head."""
+        return {name: g for name, g in own(gradients).items() if not name.startswith(self.blocks[-1] + ".")}
+
+    def head(self, gradients: Gradients) -> Gradients:
+        """Of the head's own parameters."""
+        return {name: g for name, g in own(gradients).items() if name.startswith(self.blocks[-1] + ".")}
 
 
 PROBLEMS = {
     "mlp": Problem(mlp, (10,), (), 5, ("0", "2", "4")),
-    "cnn": Problem(cnn, (3, 8, 8), (), 5, ("0", "4", "9")),
-    "residual": Problem(Residual, (3, 6, 6), (), 4, ("stem", "units.0", "units.1", "head")),
+    "cnn": Problem(cnn, (3, 8, 8), (), 5, ("0", "4", "9"), maps=True),
+    "residual": Problem(Residual, (3, 6, 6), (), 4, ("stem", "units.0", "units.1", "head"), maps=True),
     "positions": Problem(positions, (5, 6), (5,), 4, ("0", "3", "5")),
 }
 
 
 def criterion(output: Tensor, y: Tensor) -> Tensor:
+    """The cross-entropy, of classes or of values."""
+    if y.is_floating_point():
+        return F.binary_cross_entropy_with_logits(output, y.to(output.dtype))
     return F.cross_entropy(output.flatten(0, -2), y.flatten())
 
 
-def seeded(rule: str) -> bool:
-    return "seed" in {f.name for f in fields(fa.RULES[rule])}
-
-
 def forward(model: nn.Module, batch: tuple[Tensor, Tensor], attached: fa.Attached | None = None) -> Tensor:
-    """The loss, as a user of :func:`lightning_fa.attach` computes it; the dropout masks are the same at every call."""
+    """The loss, as a user of :func:`lightning_fa.attach` computes it.
+
+    Dropout masks, and what a rule draws in a forward pass, are the same at every call.
+    """
     x, y = batch
     torch.manual_seed(3)
     if attached is None:
         return criterion(model(x), y)
+    rewind(attached)
     attached.targets = y
     return attached.loss(criterion(model(x), y))
 
 
+def rewind(attached: fa.Attached) -> None:
+    """Set the streams of a rule that draws in every forward pass back to their first step."""
+    state = attached.state_dict()
+    streams = {name: b for name, b in state["feedback"].items() if name.endswith(".stream")}
+    for stream in streams.values():
+        stream[-1] = 0
+    attached.load_state_dict({**state, "feedback": streams})
+
+
 def read(model: nn.Module) -> Gradients:
-    """Gradients of the network's own parameters; feedback that is learned is not one of them."""
-    own = {name: p.grad for name, p in model.named_parameters() if not name.endswith("_feedback")}
-    return {name: grad.clone() for name, grad in own.items() if grad is not None}
+    """Gradients of all parameters that have one, learned feedback among them."""
+    grads = {name: p.grad for name, p in model.named_parameters()}
+    return {name: grad.clone() for name, grad in grads.items() if grad is not None}
+
+
+def own(tensors: Gradients) -> Gradients:
+    """Those of the network itself; learned feedback is a parameter, but none of the model's."""
+    return {name: t for name, t in tensors.items() if not name.rpartition(".")[2].startswith("_feedback")}
+
+
+def lessons(tensors: Gradients) -> Gradients:
+    """Those of learned feedback."""
+    return {name: t for name, t in tensors.items() if name not in own(tensors)}
 
 
 def gradients(

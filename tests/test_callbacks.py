@@ -391,9 +391,10 @@ def test_a_resumed_run_measures_what_the_uninterrupted_run_measures(tmp_path):
 
     (tmp_path / "a").mkdir()
     whole = run(tmp_path / "a", 12)
-    run(tmp_path / "a", 6)
+    half = run(tmp_path / "a", 6)
     resumed = run(tmp_path / "a", 12, ckpt=tmp_path / "a" / "last.ckpt")
     assert resumed[0].history.keys() == whole[0].history.keys() == {0, 2, 4, 6, 8, 10, 12}
+    assert resumed[0].history[6] == half[0].history[6]  # measured before the cut, and not again
     assert resumed[1].latest.keys() == whole[1].latest.keys()
     assert resumed[1].latest["weights/net.0/change"] > 0.01
     assert resumed[2]._first["net.0"].equal(whole[2]._first["net.0"])

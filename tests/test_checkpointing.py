@@ -1,6 +1,5 @@
 """Activation checkpointing runs a block's forward again inside backward: the cut must be made there, and nothing else."""
 
-import pytest
 import torch
 from torch import nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import (
@@ -9,11 +8,8 @@ from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import (
 )
 from torch.utils.checkpoint import checkpoint
 
-import lightning_fa as fa
-from tests.problems import PROBLEMS, assert_close, assert_same, forward, gradients, read
-
-every_problem = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
-every_rule = pytest.mark.parametrize("rule", fa.RULES)
+from tests.cases import attach, cases, every_case
+from tests.problems import assert_close, assert_same, forward, gradients, read
 
 
 class Checkpointed(nn.Module):
@@ -34,16 +30,16 @@ class Checkpointed(nn.Module):
         return x
 
 
-@pytest.mark.parametrize("name", ["mlp", "positions"])
-@every_rule
-def test_checkpointed_blocks_have_the_same_gradients(rule, name):
+@cases(problems=["mlp", "positions"])
+def test_checkpointed_blocks_have_the_same_gradients(rule, problem):
     """Large networks are trained so; a recomputed block that records its tap again would shift every error by one."""
-    problem = PROBLEMS[name]
     net, reference = Checkpointed(problem.model()), problem.model()
-    attached = fa.attach(net, rule, blocks=[f"net.{block}" for block in problem.blocks])
-    expected_attached = fa.attach(reference, rule)
-    for ours, theirs in zip(attached.feedback.values(), expected_attached.feedback.values()):
-        ours.data.copy_(theirs)  # the names of the blocks differ, and with them the draws
+    attached = attach(net, rule, blocks=[f"net.{block}" for block in problem.blocks])
+    expected_attached = attach(reference, rule)
+    # The names of the blocks differ, and with them the draws.
+    held = {f"net.{name}": b for name, b in expected_attached.state_dict()["feedback"].items()}
+    attached.load_state_dict({"config": attached.config(), "feedback": held})
+    net.net.load_state_dict(reference.state_dict())
     for seed in range(2):
         net.recomputed = 0
         ours = gradients(net, problem.batch(seed=seed), attached)
@@ -52,12 +48,11 @@ def test_checkpointed_blocks_have_the_same_gradients(rule, name):
         assert_same({name.removeprefix("net."): g for name, g in ours.items()}, expected)
 
 
-@every_problem
-@every_rule
+@every_case
 def test_a_checkpoint_around_the_whole_network_has_the_same_gradients(rule, problem):
     """The usual one-line use; the head lies in the checkpoint, and the router with it."""
     model, batch = problem.model(), problem.batch()
-    attached = fa.attach(model, rule)
+    attached = attach(model, rule, problem)
     expected = gradients(model, batch, attached)
     model.load_state_dict(problem.model().state_dict())
     model.zero_grad()
@@ -66,13 +61,11 @@ def test_a_checkpoint_around_the_whole_network_has_the_same_gradients(rule, prob
     assert_close(read(model), expected, torch.finfo(torch.float32).eps)
 
 
-@pytest.mark.parametrize("name", ["mlp", "residual"])
-@every_rule
-def test_pytorchs_wrapper_around_blocks_keeps_the_rule(rule, name):
+@cases(problems=["mlp", "residual"])
+def test_pytorchs_wrapper_around_blocks_keeps_the_rule(rule, problem):
     """FSDP users wrap modules with ``apply_activation_checkpointing`` after the rule is in."""
-    problem = PROBLEMS[name]
     model, batch = problem.model(), problem.batch()
-    attached = fa.attach(model, rule)
+    attached = attach(model, rule, problem)
     expected = gradients(model, batch, attached)
     model.load_state_dict(problem.model().state_dict())
     blocks = {model.get_submodule(block) for block in problem.blocks}

@@ -10,6 +10,8 @@ import lightning_fa as fa
 from tests.lightning_net import Net, batches, loader, weights
 from tests.problems import assert_same
 
+pytestmark = pytest.mark.filterwarnings("ignore::jsonargparse._deprecated.JsonargparseDeprecationWarning")
+
 
 class Module(Net):
     def train_dataloader(self):

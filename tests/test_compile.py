@@ -9,8 +9,10 @@ from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
 import lightning_fa as fa
-from tests.oracles import CONTROLS, OTHERS
-from tests.problems import PROBLEMS, assert_close, criterion, distance, gradients, read
+from tests.cases import attach as attach_as_users_do
+from tests.cases import cases, every_rule, masked, plain_of, problem_of, rules_that
+from tests.oracles import CONTROLS, ORACLES, OTHERS
+from tests.problems import assert_close, criterion, distance, gradients, read, rewind
 
 EPS = torch.finfo(torch.float32).eps
 

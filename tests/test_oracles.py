@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 import lightning_fa as fa
-from tests.oracles import ORACLES, linear_aligned_feedback, train
+from tests.cases import attach
+from tests.oracles import ORACLES, Array, Feedback, Step, linear_aligned_feedback, train
 from tests.problems import assert_close, criterion, distance, gradients, read
 
 EPS = torch.finfo(torch.float64).eps
@@ -27,15 +28,24 @@ def linears(model: nn.Module) -> list[nn.Linear]:
     return [m for m in model.modules() if isinstance(m, nn.Linear)]
 
 
-def tensors_of(model: nn.Module, attached: fa.Attached) -> tuple[list[torch.Tensor], ...]:
-    """W, b and B, in the order of depth."""
-    layers = linears(model)
-    return [m.weight for m in layers], [m.bias for m in layers], list(attached.feedback.values())
+def arrays_of(model: nn.Module, attached: fa.Attached) -> tuple[list[Array], list[Array], Feedback]:
+    """W, b and all that the rule holds by letter, in the order of depth."""
+    layers, feedback = linears(model), {}
+    for name, b in attached.state_dict()["feedback"].items():
+        feedback.setdefault(name.partition(".")[2], []).append(b.numpy().copy())
+    weights, biases = ([t.detach().numpy().copy() for t in ts] for ts in zip(*[(m.weight, m.bias) for m in layers]))
+    return weights, biases, feedback
 
 
 def test_every_registered_rule_has_an_oracle():
     """A rule without equations of its own in the tests is a rule nobody has checked."""
     assert ORACLES.keys() == fa.RULES.keys()
+
+
+def assert_arrays(ours: list[Array], expected: list[Array]) -> None:
+    assert len(ours) == len(expected)
+    for array, other in zip(ours, expected):
+        np.testing.assert_allclose(array, other, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -44,22 +54,31 @@ def test_every_registered_rule_has_an_oracle():
 @pytest.mark.parametrize("rule", ORACLES)
 def test_weights_after_three_sgd_steps_equal_the_equations(rule, widths):
     """A wrong sign, transpose, layer, mean or derivative makes every result published under the rule's name wrong."""
-    model = tanh_net(*widths)
+    model, oracle = tanh_net(*widths), ORACLES[rule]
     batches = [batch(inputs=widths[0], outputs=widths[-1]) for _ in range(3)]
-    attached = fa.attach(model, rule)
-    W, b, B = ([t.detach().numpy().copy() for t in tensors] for tensors in tensors_of(model, attached))
+    attached = attach(model, rule)
+    W, b, B = arrays_of(model, attached)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     for x, y in batches:
         optimizer.zero_grad()
         attached.targets = y
-        attached.loss(criterion(model(x), y)).backward()
+        labels = nn.functional.one_hot(y, widths[-1]).double() if oracle.independent_outputs else y
+        attached.loss(criterion(model(x), labels)).backward()
         optimizer.step()
     expected = train(rule, W, b, B, [(x.numpy(), y.numpy()) for x, y in batches], lr=0.5)
-    for ours, theirs in zip(tensors_of(model, attached), expected):
-        assert len(ours) == len(theirs)
-        for tensor, array in zip(ours, theirs):
-            np.testing.assert_allclose(tensor.detach().numpy(), array, rtol=0, atol=1e-12)
-    assert np.abs(expected[0][0] - W[0]).max() > 1e-3  # it moved, by far more than the tolerance
+    ours = arrays_of(model, attached)
+    assert_arrays(ours[0] + ours[1], expected[0] + expected[1])
+    assert ours[2].keys() == expected[2].keys() == B.keys()
+    for letter in B.keys() - {"stream"}:
+        assert_arrays(ours[2][letter], expected[2][letter])
+    for stream in ours[2].get("stream", []):
+        assert stream[-1] == len(batches)
+    # What learns moved, by far more than the tolerance.
+    moved = np.abs(expected[0][0] - W[0]).max()
+    assert moved == 0 if oracle.no_hidden_gradient else moved > 1e-3
+    for letter in [key for key, arrays in B.items() if arrays[0].dtype.kind == "f"]:
+        moved = min(np.abs(new - old).max() for new, old in zip(expected[2][letter], B[letter]))
+        assert moved > 1e-5 if oracle.lessons else moved == 0, letter
 
 
 def test_feedback_alignment_with_the_weights_as_feedback_is_backprop():
@@ -113,7 +132,8 @@ def test_lafs_is_the_gradient_of_its_readout_loss_by_finite_differences():
         return (np.log(np.exp(a).sum(1)) - (a * y).sum(1)).mean()
 
     h = np.tanh(x @ W.T)
-    ours = linear_aligned_feedback([W, np.zeros((4, 6))], [B], [x, h, h[:, :4]], np.zeros((5, 4)), y)[0].T @ x
+    step_ = Step([W, np.zeros((4, 6))], {"": [B]}, [x, h, h[:, :4]], np.zeros((5, 4)), y)
+    ours = linear_aligned_feedback(step_)[0].T @ x
     step = np.zeros_like(W)
     for index in np.ndindex(W.shape):
         step[index] = 1e-6

@@ -81,7 +81,7 @@ def carriers_of(rule: str, model: nn.Module, attached: fa.Attached) -> dict[str,
         elif rule == "brsf":
             B = (
                 np.sign(W)
-                * magnitudes(0, name, int(attached.feedback[f"{name}.stream"][-1]), layer.weight.shape).numpy()
+                * magnitudes(0, name, int(attached.state_dict()["feedback"][f"{name}.stream"][-1]), layer.weight.shape).numpy()
             )
         elif rule == "pbp":
             u, s, v = np.linalg.svd(W, full_matrices=False)
@@ -103,7 +103,8 @@ def test_gradients_equal_the_closed_form_over_three_steps(rule):
         data = batch()
         closed = expected(model, data, carriers_of(rule, model, attached))
         backprop = expected(model, data, {n: layer.weight.detach() for n, layer in linears(model).items()})
-        masks = {n.removesuffix(".mask"): m for n, m in attached.feedback.items() if n.endswith(".mask")}
+        held = attached.state_dict()["feedback"]
+        masks = {n.removesuffix(".mask"): m for n, m in held.items() if n.endswith(".mask")}
         ours = weights(backward(model, data, attached))
         for name, g in closed.items():
             g = g * masks.get(name.removesuffix(".weight"), 1)
@@ -180,7 +181,7 @@ def test_weight_mirror_feedback_receives_the_correlation_of_its_noise():
     """The gradient of B from the documented formula, and its factor: a scaled loss must scale it."""
     model = tanh_net(7, 9, 4)
     attached = fa.attach(model, fa.WeightMirror(samples=5, decay=0.7))
-    state = attached.feedback["2.stream"].clone()
+    state = attached.state_dict()["feedback"]["2.stream"]
     xi = (2 * uniform(state, (5, 9)).double() - 1) * 3**0.5
     W, B = model[2].weight.detach(), attached.feedback["2"].detach().clone()
     ours = backward(model, batch(), attached, c=8.0)["2._feedback"]

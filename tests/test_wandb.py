@@ -140,6 +140,7 @@ def test_a_service_that_dies_stops_no_training_and_costs_no_local_number(tmp_pat
             max_steps=6,
             accelerator="cpu",
             logger=[Broken(), CSVLogger(tmp_path, name="", version="")],
+            log_every_n_steps=1,
             strategy=fa.FeedbackStrategy("dfa"),
             callbacks=all_callbacks(),
             enable_progress_bar=False,

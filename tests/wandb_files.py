@@ -6,6 +6,7 @@ and data, length, type, and the data; types 1 to 4 are full, first, middle and l
 
 import json
 import struct
+import time
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,8 @@ def records(path):
         body = data[at + HEADER : at + HEADER + length]
         if kind == 0 and length == 0:
             break
-        assert len(body) == length, "the last record is cut"
+        if len(body) < length:
+            return  # not written to the end yet
         assert zlib.crc32(bytes([kind]) + body) == checksum
         at += HEADER + length
         parts = body if kind in (1, 2) else parts + body
@@ -94,5 +96,11 @@ def read(folder):
     return run
 
 
-def offline_runs(folder):
-    return [read(path) for path in sorted(Path(folder).glob("wandb/offline-run-*"))]
+def offline_runs(folder, seconds=30.0):
+    """All offline runs in ``folder``; the service writes the end of a file a moment after ``finish`` has returned."""
+    end = time.monotonic() + seconds
+    while True:
+        runs = [read(path) for path in sorted(Path(folder).glob("wandb/offline-run-*"))]
+        if all(run.finished for run in runs) or time.monotonic() > end:
+            return runs
+        time.sleep(0.1)

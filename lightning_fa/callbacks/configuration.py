@@ -24,7 +24,9 @@ class RuleConfig(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         attached = find_attached(trainer, pl_module)
-        feedback = {"rule": "Backpropagation, no rule attached"} if attached is None else attached.config()
+        feedback: dict[str, Any] = (
+            {"rule": "Backpropagation, no rule attached"} if attached is None else attached.config()
+        )
         blocks = feedback.pop("blocks", [])
         params = {"feedback": feedback, "blocks": list(blocks), "versions": versions(), **self.extra}
         for logger in trainer.loggers if trainer.is_global_zero else ():

@@ -18,14 +18,19 @@ def angles(u: Tensor, v: Tensor) -> Tensor:
     Raises:
         ValueError: the shapes differ.
     """
-    u, v = _unit_rows(u, v)
-    return torch.rad2deg(2 * torch.atan2((u - v).norm(dim=1), (u + v).norm(dim=1)))
+    return angles_and_cosines(u, v)[0]
 
 
 def cosines(u: Tensor, v: Tensor) -> Tensor:
     """The cosine between each row of ``u`` and the same row of ``v``; nan where either is zero. See :func:`angles`."""
+    return angles_and_cosines(u, v)[1]
+
+
+def angles_and_cosines(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """:func:`angles` and :func:`cosines` at once, for less than the two."""
     u, v = _unit_rows(u, v)
-    return (u * v).sum(dim=1).clamp(-1, 1)
+    apart, cosine = (u - v).norm(dim=1), torch.linalg.vecdot(u, v).clamp(-1, 1)
+    return torch.rad2deg(2 * torch.atan2(apart, u.add_(v).norm(dim=1))), cosine
 
 
 def chance(size: int) -> float:
@@ -40,5 +45,5 @@ def _unit_rows(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         raise ValueError(f"Expected two tensors of one shape with rows, but got {tuple(u.shape)} and {tuple(v.shape)}.")
     u, v = u.detach().reshape(len(u), -1).double(), v.detach().reshape(len(v), -1).double()
     # By the largest entry first: the square of a small gradient is zero.
-    u, v = (t / t.abs().amax(dim=1, keepdim=True) for t in (u, v))
-    return u / u.norm(dim=1, keepdim=True), v / v.norm(dim=1, keepdim=True)
+    u, v = (t / torch.linalg.vector_norm(t, float("inf"), dim=1, keepdim=True) for t in (u, v))
+    return u.div_(u.norm(dim=1, keepdim=True)), v.div_(v.norm(dim=1, keepdim=True))

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
-from lightning_fa.metrics.directions import angles, cosines
+from lightning_fa.metrics.directions import angles_and_cosines
 from lightning_fa.metrics.probes import Readout
 from lightning_fa.metrics.representations import representation_similarity, similarity
 
@@ -63,7 +63,7 @@ class Alignment(_Measure):
 
 def moments(u: Tensor, v: Tensor) -> Tensor:
     """What has to be summed over batches and ranks to know mean and spread: see :func:`summary`."""
-    rows = torch.stack([angles(u, v), cosines(u, v)])
+    rows = torch.stack(angles_and_cosines(u, v))
     rows = rows[:, rows.isfinite().all(dim=0)]
     count = torch.full_like(rows[:, :1].sum(dim=1), rows.shape[1])
     return torch.stack([rows.sum(dim=1), rows.square().sum(dim=1), count], dim=1)

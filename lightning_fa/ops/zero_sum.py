@@ -12,7 +12,8 @@ ZERO_SUM = (
 )
 
 
-@torch.library.custom_op("lightning_fa::refuse_zero_sum", mutates_args=())
+# The schema is spelled out: the oldest supported torch cannot infer it from annotations that are strings.
+@torch.library.custom_op("lightning_fa::refuse_zero_sum", mutates_args=(), schema="(Tensor e) -> Tensor")
 def _refuse_zero_sum(e: Tensor) -> Tensor:
     exact, absolute = e.double(), e.double().abs().sum(1)
     # The error may have been rounded to the output's own precision before it came here.

@@ -78,7 +78,7 @@ class TransportRule(Rule):
         raise NotImplementedError(f"{type(self).__name__} says `taught`, and has no `lesson`.")
 
     def mask(self, name: str, weight: Tensor) -> Tensor | None:
-        """Which entries of W exist: the others are zero from now on."""
+        """Which entries of W exist, as booleans: the others are zero from now on."""
         return None
 
     def couple(self, shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[str, bool]]:

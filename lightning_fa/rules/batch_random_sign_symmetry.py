@@ -21,7 +21,7 @@ class BatchRandomSignSymmetry(TransportRule):
 
     for an ``(m, n)`` matrix, the kernel counted to n: the magnitudes of Xavier's uniform initialisation, as in BioTorch.
     M is no tensor that is kept but a hash of (seed, layer name, t, index), see :mod:`lightning_fa.stream`;
-    ``attached.feedback`` holds the state of the streams, whose last entry is t. A step is a forward pass with gradients
+    ``attached.state_dict()`` holds the state of the streams, whose last entry is t. A step is a forward pass with gradients
     on, so that each batch of an accumulated gradient has magnitudes of its own.
 
     Args:

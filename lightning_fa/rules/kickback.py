@@ -21,7 +21,8 @@ class Kickback(DirectRule):
     .. math:: \delta^l = (\mathbf{1} \textstyle\sum_k e_k) \odot f'(a^l), \qquad e = \partial L / \partial a^k
 
     For softmax and cross-entropy :math:`\sum_k e_k = \sum_k (\hat y_k - y_k) = 0`: no hidden block would receive anything.
-    Backward raises where every row of e sums to zero within rounding; use it for regression or independent outputs.
+    Backward raises where every row of e sums to zero within rounding; use it for regression or independent outputs. A
+    LayerNorm at the end of a block takes out what is common to all units, and so leaves nothing of this signal either.
     Ours is Czarnecki's form; Balduzzi weights the error by the unit's influence on the next layer.
 
     Args:

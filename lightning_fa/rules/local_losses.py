@@ -20,7 +20,7 @@ from lightning_fa.shared import check_choice
 class LocalLosses(AuxiliaryRule):
     r"""Every block descends a loss of its own output, through small layers that learn with it; blocks do not see each other.
 
-    .. math:: L^l = (1 - \beta) \, CE(P^l h^l + p^l, y) + \beta \, \| S(Q^l * h^l) - S(y) \|^2
+    .. math:: L^l = (1 - \beta) \, CE(P^l h^l + p^l, y) + \beta \, \tfrac{1}{n^2} \| S(Q^l * h^l) - S(y) \|^2
 
     S is the matrix of cosines between the samples' centred features: for a feature map, its standard deviations over
     space. ``"pred"`` has only the first term and ``"sim"`` only the second, both with weight 1. P begins at zero; before it, a

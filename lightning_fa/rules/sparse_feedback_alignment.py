@@ -49,7 +49,7 @@ class SparseFeedbackAlignment(TransportRule):
         return dense * self._entries("B", name, weight).to(dense)
 
     def mask(self, name: str, weight: Tensor) -> Tensor:
-        return self._entries("W", name, weight).to(weight.dtype)
+        return self._entries("W", name, weight)
 
     def carrier(self, weight: Tensor, feedback: Tensor | None) -> Tensor:
         assert feedback is not None

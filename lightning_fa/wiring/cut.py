@@ -141,7 +141,9 @@ class CutWiring(Wiring):
             if not self._open or len(self._taps) != index - 1:
                 raise self._disorder(index)
             self._taps.append(inputs[key])
+            self._open = False  # should the targets be missing, so that the next pass is no second call within this one
             inputs[key] = self.cross(name, inputs[key])
+            self._open = True
         return tuple(inputs[i] for i in range(len(args))), {k: inputs[k] for k in kwargs}
 
     def leave(self, output: Any) -> Any:

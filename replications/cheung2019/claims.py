@@ -5,11 +5,12 @@ null distribution of a cosine between two random matrices of 1024 x 1024 has the
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import pairwise
 
 from replications.cheung2019.runs import BACKWARD, BOTH, STANDARD
-from replications.claims import Claim, Metrics
+from replications.claims import Claim
+from replications.measured import Measure, Runs, of
 
 CIFAR = ("cifar10",)
 FULL = ("full",)
@@ -17,13 +18,6 @@ NULL = 1 / 1024
 LAYERS = (1, 2, 3)
 TASKS = {"forward": "CIFAR-10", "reverse": "MNIST"}
 RATE = '"converges at the same rate"'
-Runs = Mapping[str, Metrics]
-Measure = Callable[[Runs], float]
-
-
-def of(run: str, quantity: str) -> Measure:
-    """One number of one run; nan for a pairing that the preset does not train."""
-    return lambda runs: runs.get(run, {}).get(quantity, math.nan)
 
 
 def over_layers(run: str, quantity: str, pairing: str) -> Callable[[Runs], list[float]]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from replications.cheung2019.cosines import PAIRINGS
 from replications.cheung2019.networks import NETS
 from replications.loggers import Curve
+from replications.measured import spearman
 
 
 def summary(curve: Curve, standard: Curve) -> dict[str, float]:
@@ -40,10 +41,3 @@ def steps_to(curve: Mapping[int, float], level: float) -> float:
             return before[0] + (step - before[0]) * (level - before[1]) / (value - before[1])
         before = (step, value)
     return float("inf")
-
-
-def spearman(values: list[float]) -> float:
-    """The rank correlation of a sequence with its order."""
-    ranks = [sorted(values).index(value) for value in values]
-    n = len(values)
-    return 1 - 6 * sum((i - rank) ** 2 for i, rank in enumerate(ranks)) / (n * (n * n - 1))

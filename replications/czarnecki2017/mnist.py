@@ -4,7 +4,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 
 import lightning_fa as fa
-from lightning_fa.callbacks import LinearProbes, RepresentationMonitor, WeightNorms
+from lightning_fa.callbacks import LinearProbes, RepresentationMonitor, SyntheticGradientMonitor, WeightNorms
 from lightning_fa.callbacks.undisturbed import undisturbed
 from lightning_fa.metrics import accuracy, representation_similarity
 from lightning_fa.rules import SyntheticGradient, SyntheticGradientPropagation
@@ -16,6 +16,7 @@ from replications.fit import fit
 from replications.loggers import Curve
 from replications.session import Run, Session
 
+MONITORED = "log"
 AT_THE_END: tuple[int, ...] = ()
 ALSO_AT_THE_END = (
     -1,
@@ -66,6 +67,8 @@ def _monitors(session: Session, run: Run, data: Dataset) -> list[Callback]:
     settings: Mnist = run.settings
     scored = data.part(settings.scored_samples, None)
     monitors: list[Callback] = [FinalAccuracy(scored)]
+    if run.rule.startswith("sg"):
+        monitors.append(SyntheticGradientMonitor(MONITORED))
     if settings.depth != session.settings.mnist.depth or settings.activation != session.settings.mnist.activation:
         return monitors
     shown = data.part(settings.rdm_samples, None, seed=1)

@@ -13,7 +13,7 @@ from replications.cheung2019.data import held_out_stream, standardised, steps_pe
 from replications.cheung2019.networks import Centre, TwoNetworks
 from replications.cheung2019.runs import rule_of
 from replications.cheung2019.settings import Settings
-from replications.cheung2019.summary import spearman, steps_to, summary
+from replications.cheung2019.summary import steps_to, summary
 from replications.claims import judge
 from replications.cli import main
 from replications.datasets import digits
@@ -129,8 +129,6 @@ def test_the_summary_measures_changes_from_the_start():
     assert found["largest_change/reversed/1"] == pytest.approx(0.2)
     assert found["forward_steps"] == pytest.approx(5 + 5 * 6 / 10)
     assert steps_to({5: 30.0}, 36.0) == math.inf
-    assert spearman([1.0, 2.0, 3.0]) == 1
-    assert spearman([3.0, 2.0, 1.0]) == -1
 
 
 def metrics(changes=(0.03, 0.02, 0.01), forward=45.0, reverse=95.0, steps=500.0, largest=None):

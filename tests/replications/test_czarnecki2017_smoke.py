@@ -23,6 +23,9 @@ def test_smoke_end_to_end(tmp_path, capsys):
     # the rules were on: SG teaches nothing in its first step, and the networks differ in the end
     metrics = {run["name"]: run["metrics"] for run in results["runs"]}
     assert metrics["sg-all-relu-4"]["rsa/1"] != metrics["bp-relu-4"]["rsa/1"]
+    watched = read_curve(out / "logs" / "mnist" / "sg-mid-relu-4-seed0" / "metrics.csv")
+    assert watched["sg/layers.hidden2/relative_error"][0] == 1  # as good as sending nothing
+    assert watched["sg/layers.hidden2/relative_error"][20] < 1
     curve = read_curve(out / "logs" / "thm1" / "thm1-seed0" / "metrics.csv")
     assert curve["distance"][0] == curve["distance_untrained"][0]
     assert curve["distance"][max(curve["distance"])] < 1e-8

@@ -105,3 +105,7 @@ def test_a_run_that_was_too_short_is_undefined_and_not_zero():
     record = judge(claim, [{**ALL, "mnist-bp": {"test_error": 50.0}}], "smoke", "mnist")
     assert record["value"] is None
     assert record["verdict"] == "reported"
+
+
+def test_no_text_breaks_the_readmes_table():
+    assert not any("|" in text for claim in CLAIMS for text in (claim.statement, claim.expected, claim.source))

@@ -80,3 +80,15 @@ def test_a_claim_without_randomness_is_judged_on_one_seed(tmp_path):
     object.__setattr__(session.paper.claims[0], "seeds", 1)
     session.judge()
     assert read(tmp_path / "results.json")["claims"][0]["n"] == 1
+
+
+def test_what_is_missing_to_the_preset_is_in_the_results_as_a_command(tmp_path):
+    session = a_session(tmp_path)
+    session.paper.seeds["quick"] = 2  # type: ignore[index]
+    session.finish_together([runs(2)], metrics_of)
+    session.judge()
+    rest = read(tmp_path / "results.json")["environment"]["rest"]
+    assert rest == "python -m replications toy2000/fig2 --preset quick --seeds 2"
+    session.experiments = ("fig1", "fig2")
+    session.judge()
+    assert read(tmp_path / "results.json")["environment"]["rest"] is None

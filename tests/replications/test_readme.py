@@ -45,7 +45,18 @@ def test_the_section_between_the_markers_is_rewritten_and_the_rest_is_kept(page)
     assert text.endswith(f"{readme.END}\n\nThe end.\n")
     assert "| error | 2.4 % | 2 to 2.7 | 2.51 ± 0.10 (n=3) | failed |" in text
     assert "old" not in text
+    assert "0 reproduced, 1 failed, 0 reported" in text
     assert readme.update(page, [RESULT], check=True)
+
+
+def test_a_failed_claim_stays_visible_and_the_others_fold_away(page):
+    """Whoever skims the page must not take the failures for missing."""
+    kept = {**RESULT["claims"][0], "id": "b", "statement": "kept", "verdict": "reproduced"}
+    readme.update(page, [{**RESULT, "claims": [*RESULT["claims"], kept]}], check=False)
+    visible, _, folded = page.read_text().partition("<details>")
+    assert "| error |" in visible
+    assert "| kept |" not in visible
+    assert "| kept |" in folded
 
 
 def test_a_check_changes_nothing_and_finds_a_stale_number(page):

@@ -1,5 +1,6 @@
 """Theorem 1, corollary 1 and table 2: distances that fall to zero, or do not."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from lightning_fa.figures import learning_curves, save
 from replications.czarnecki2017.figures.logs import curves
 from replications.session import Run, Session
 
-SMALLEST = 1e-16  # of what a log axis shows
+SMALLEST = 1e-16  # of what is shown
 
 
 def thm1(session: Session, runs: Sequence[Run], folder: Path) -> None:
@@ -44,11 +45,12 @@ def table2(session: Session, runs: Sequence[Run], folder: Path) -> None:
         save(figure, folder / f"table2-{size}")
 
 
-def _lines(session: Session, runs: Sequence[Run], names: dict[str, str], path: Path, ylabel: str) -> None:
+def _lines(session: Session, runs: Sequence[Run], names: dict[str, str], path: Path, quantity: str) -> None:
+    """In powers of ten, so that the band is that of the powers."""
     found = curves(session, runs)
     lines = {
-        title: [{step: max(value, SMALLEST) for step, value in curve[name].items()} for curve in found]
+        title: [{step: math.log10(max(value, SMALLEST)) for step, value in curve[name].items()} for curve in found]
         for name, title in names.items()
     }
     title = f"{session.paper.name}, preset {session.preset}"
-    save(learning_curves(lines, title=title, ylabel=ylabel, band="std", log_values=True), path)
+    save(learning_curves(lines, title=title, ylabel=f"{quantity} (power of 10)", band="std"), path)

@@ -3,8 +3,8 @@
 import math
 
 from replications.claims import Claim
-from replications.lillicrap2014.claims.measures import Measure, Runs, difference, of
 from replications.lillicrap2014.settings import OMEGAS
+from replications.measured import Measure, Runs, difference, of, spearman
 
 ANY_DATA = ("mnist", "digits", "digits (stand-in)")  # none of these claims is about data
 READ_OFF = "figure 1d, read off; bound: spec"
@@ -32,15 +32,7 @@ def rank_correlation(quantity: str) -> Measure:
     """Spearman's between omega, from 0.05 on, and an angle."""
     chosen = [w for w in OMEGAS if w >= 0.05]
 
-    def correlation(runs: Runs) -> float:
-        values = [of(omega(w), quantity)(runs) for w in chosen]
-        if any(map(math.isnan, values)):
-            return math.nan
-        ranks = [sorted(values).index(value) for value in values]
-        n = len(chosen)
-        return 1 - 6 * sum((i - rank) ** 2 for i, rank in enumerate(ranks)) / (n * (n * n - 1))
-
-    return correlation
+    return lambda runs: spearman([of(omega(w), quantity)(runs) for w in chosen])
 
 
 def largest_when_learnt(runs: Runs) -> float:

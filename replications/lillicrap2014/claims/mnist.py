@@ -1,7 +1,7 @@
 """Claims about figures 2a and 2b: one hidden layer of 1000 logistic units on MNIST."""
 
 from replications.claims import Claim
-from replications.lillicrap2014.claims.measures import difference, of
+from replications.measured import difference, of
 
 FULL = ("full",)
 EPOCH_15 = "bound: pilot at 0.9 million examples"

@@ -2,7 +2,7 @@
 
 from replications.claims import Claim
 from replications.lillicrap2014.claims.linear import ANY_DATA
-from replications.lillicrap2014.claims.measures import difference
+from replications.measured import difference
 
 ORDER = "figure 2d and its t tests; regime: ours"
 FULL = ("full",)

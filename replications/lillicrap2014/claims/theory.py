@@ -4,7 +4,7 @@ import math
 
 from replications.claims import Claim
 from replications.lillicrap2014.claims.linear import ANY_DATA
-from replications.lillicrap2014.claims.measures import Runs, of
+from replications.measured import Runs, of
 
 ALWAYS = ("smoke", "quick", "full")
 END = 2 ** (1 / 3)
@@ -62,7 +62,7 @@ THM1 = (
     Claim(
         "thm1-error",
         "thm1",
-        "log10 of |E| at the end over |E| before",
+        "log10 of the norm of E at the end over that before",
         "E goes to 0",
         (-18, -10),
         "theorem 1; bound: spec",
@@ -97,7 +97,7 @@ THM1 = (
     Claim(
         "thm1-repeated-column",
         "thm1",
-        "control, two columns of B equal: |E| at the end",
+        "control, two columns of B equal: norm of E at the end",
         "does not go to 0",
         (1, 5),
         "bound: pilot",
@@ -108,7 +108,7 @@ THM1 = (
     Claim(
         "thm1-narrow",
         "thm1",
-        "control, 8 hidden and 10 output units: |E| at the end over the least possible for W A of rank 8",
+        "control, 8 hidden and 10 output units: norm of E at the end over the least possible for W A of rank 8",
         "above 1",
         (1.001, 3),
         "bound: pilot",
@@ -146,7 +146,7 @@ THM2 = (
     Claim(
         "thm2-constant",
         "thm2",
-        "constant s of (y (B y)^T)^+ y = s B y, over 1/|B y|^2",
+        "constant s of (y (B y)^T)^+ y = s B y, times the square of the norm of B y",
         "1, by our derivation",
         (1 - 1e-6, 1 + 1e-6),
         "erratum, ours",
@@ -158,7 +158,7 @@ THM2 = (
     Claim(
         "thm2-printed-constant",
         "thm2",
-        "the same over |B y|^2, which the paper prints (log10)",
+        "the same divided by that square, which the paper prints (log10)",
         "0, as printed",
         None,
         "proof 3",

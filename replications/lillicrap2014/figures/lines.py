@@ -106,7 +106,9 @@ def fig4(session: Session, groups: Groups) -> None:
     names = {rf"$\omega$ = {omega:g}": f"omega-{omega:g}" for omega in OMEGAS}
     folder = session.out / "figures"
     errors = {"Error": _lines(session, groups, names, "nse")}
-    draw(errors, folder / "fig4-error", title=without_data(session), ylabel=ERROR, yscale="log", bottom=None, **EXAMPLES)
+    draw(
+        errors, folder / "fig4-error", title=without_data(session), ylabel=ERROR, yscale="log", bottom=None, **EXAMPLES
+    )
     angles = {
         "to backpropagation": _lines(session, groups, names, "bp_angle"),
         "to pseudobackpropagation": _lines(session, groups, names, "pbp_angle"),

@@ -1,0 +1,30 @@
+"""Oracle: scipy's rank correlation, and that what was not measured is not zero."""
+
+import math
+
+import pytest
+
+from replications.measured import difference, of, spearman
+
+RUNS = {"x": {"a": 3.0}, "y": {"a": 1.0}}
+
+
+def test_a_number_of_one_run_and_a_difference_of_two():
+    assert of("x", "a")(RUNS) == 3.0
+    assert difference("a", "x", "y")(RUNS) == 2.0
+
+
+def test_what_was_not_measured_is_undefined():
+    assert math.isnan(of("x", "b")(RUNS))
+    assert math.isnan(of("z", "a")(RUNS))
+    assert math.isnan(difference("a", "x", "z")(RUNS))
+
+
+@pytest.mark.parametrize("values", [[1.0, 2.0, 3.0], [3.0, 2.0, 1.0], [0.2, 0.1, 0.5, 0.4, 0.9]])
+def test_the_rank_correlation_is_scipys(values):
+    stats = pytest.importorskip("scipy.stats")
+    assert spearman(values) == pytest.approx(stats.spearmanr(values, range(len(values))).statistic)
+
+
+def test_a_diverged_sequence_has_no_rank_correlation():
+    assert math.isnan(spearman([1.0, math.nan, 3.0]))
