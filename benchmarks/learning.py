@@ -126,7 +126,7 @@ def rows() -> list[str]:
     lines = ["| name | class | | MNIST test accuracy | angle to backprop by layer |", "|---|---|---|---|---|"]
     for name, cls in fa.RULES.items():
         what = (sys.modules[cls.__module__].__doc__ or "").strip().splitlines()[0]
-        what = what.partition(": ")[2] or what
+        what = (what.partition(": ")[2] or what).rstrip(".")
         found = measured.get(name)
         score = turn = "not measured"
         if found:

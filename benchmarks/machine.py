@@ -17,7 +17,9 @@ def machine(device: str = "cpu") -> dict[str, str | int]:
     model = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        model = next((s.split(":")[1].strip() for s in cpuinfo.read_text().splitlines() if s.startswith("model name")), model)
+        model = next(
+            (s.split(":")[1].strip() for s in cpuinfo.read_text().splitlines() if s.startswith("model name")), model
+        )
     return {
         "device": torch.cuda.get_device_name() if device == "cuda" else model,
         "cores": os.cpu_count() or 0,

@@ -32,13 +32,20 @@ class Net(LightningModule):
         self.scale = scale
         self.example_input_array = torch.zeros(2, 20)
         self.gradients: dict[str, Tensor] = {}
+        self.error = torch.empty(0)
+        """e as it enters the rule: the gradient at the output, in the output's precision."""
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x.to(self.net[0].weight.dtype))
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         y = F.one_hot(batch[1], 10).to(self.net[0].weight.dtype)
-        return self.scale * F.mse_loss(self(batch[0]), y)
+        output = self(batch[0])
+        output.register_hook(self._record)
+        return self.scale * F.mse_loss(output, y)
+
+    def _record(self, e: Tensor) -> None:
+        self.error = e.double()
 
     def on_before_optimizer_step(self, _: Any) -> None:
         # The unscaled gradients of the network, in the order in which the optimizer sees them.
@@ -50,19 +57,27 @@ class Net(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def gradients(rule: str, precision: str, scale: float = 1.0) -> dict[str, Tensor]:
-    """The gradients of one step from the same weights, batch and feedback; ``scale``: factor on the loss."""
+def batch() -> tuple[Tensor, Tensor]:
+    rng = torch.Generator().manual_seed(1)
+    return torch.randn(64, 20, generator=rng), torch.randint(10, (64,), generator=rng)
+
+
+def step(rule: str, precision: str, scale: float = 1.0) -> tuple[Net, Trainer]:
+    """One step from the same weights, batch and feedback; ``scale``: factor on the loss."""
     torch.manual_seed(0)
     net = Net(scale)
-    rng = torch.Generator().manual_seed(1)
-    batch = (torch.randn(64, 20, generator=rng), torch.randint(10, (64,), generator=rng))
     how: dict[str, Any] = {"precision": precision}
     if precision == "16-mixed":  # by name Lightning would silently take bf16 on a CPU
         how = {"plugins": [MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))]}
     off = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
     trainer = Trainer(accelerator="cpu", max_steps=1, strategy=rule, **off, **how)
-    trainer.fit(net, torch.utils.data.DataLoader([batch], batch_size=None))
-    return net.gradients
+    trainer.fit(net, torch.utils.data.DataLoader([batch()], batch_size=None))
+    return net, trainer
+
+
+def gradients(rule: str, precision: str, scale: float = 1.0) -> dict[str, Tensor]:
+    """The gradients of that step."""
+    return step(rule, precision, scale)[0].gradients
 
 
 def error(ours: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
