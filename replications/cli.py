@@ -35,13 +35,15 @@ def parser() -> argparse.ArgumentParser:
     """The options, the same for all papers."""
     options = argparse.ArgumentParser("python -m replications", description=__doc__, epilog=EPILOG)
     options.add_argument(
-        "target", metavar="PAPER[/EXPERIMENT,...]", help='what to replicate; "list" shows what there is'
+        "targets", metavar="PAPER[/EXPERIMENT,...]", nargs="+", help='what to replicate; "list" shows what there is'
     )
     options.add_argument("--preset", default="quick", choices=("smoke", "quick", "full"), help="default: %(default)s")
     options.add_argument("--seeds", type=int, metavar="N", help="number of seeds, 0 to N-1; default: the preset's")
     options.add_argument("--data-dir", type=Path, metavar="D", help="folder of the data; default: LIGHTNING_FA_DATA")
     options.add_argument("--dataset", metavar="NAME", help="default: the paper's")
-    options.add_argument("--out", type=Path, metavar="DIR", help="default: runs/<paper>/<time>")
+    options.add_argument(
+        "--out", type=Path, metavar="DIR", help="default: runs/<paper>/<time>; of several papers their parent"
+    )
     options.add_argument("--accelerator", default="auto", help="as Lightning's Trainer names it; default: %(default)s")
     options.add_argument("--devices", default="1", help="as Lightning's Trainer names them; default: %(default)s")
     options.add_argument("--precision", default="32-true", help="as Lightning's Trainer names it; default: %(default)s")
@@ -51,15 +53,16 @@ def parser() -> argparse.ArgumentParser:
 
 def _replicate(options: argparse.Namespace) -> int:
     # imported late: listing papers and refusing a wrong request should not wait for matplotlib and the data
-    from replications.prepare import prepare
+    from replications.prepare import prepare_all
     from replications.table import show
 
-    session = prepare(options)
-    session.paper.run(session)
-    session.judge()
-    show(session.results.content)
-    print(f"Results, logs and figures are in {session.out}")
-    return int(any(claim["verdict"] == "failed" for claim in session.results.content["claims"]))
+    sessions = prepare_all(options)
+    for session in sessions:
+        session.paper.run(session)
+        session.judge()
+        show(session.results.content)
+        print(f"Results, logs and figures are in {session.out}")
+    return int(any(claim["verdict"] == "failed" for s in sessions for claim in s.results.content["claims"]))
 
 
 def _list(arguments: Sequence[str]) -> int:

@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from replications.measures import accuracy
+from lightning_fa.metrics import accuracy
 
 ROWS = 1000
 

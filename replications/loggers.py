@@ -2,18 +2,23 @@
 
 import csv
 import os
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 from replications.errors import ReplicationError
 
 PROJECT = "lightning-fa"
-_MODES: dict[str, Literal["offline", "online"]] = {"offline": "offline", "online": "online"}
+FINISH_SECONDS = 300
+"""How long the end of a run waits for a W&B that does not answer; WANDB_FINISH_TIMEOUT overrides it."""
+TAIL_SECONDS = 10.0
+_UNREACHABLE: set[str | None] = set()
 Curve = dict[str, dict[int, float]]
 
 
@@ -41,30 +46,59 @@ def loggers(
     if mode == "off":
         yield [to_csv]
         return
-    import wandb
-
-    quiet = wandb.Settings(silent=True, console="off", disable_git=True, disable_code=True, x_disable_stats=True)
     before = _wandb_variables()
+    about = {"group": group, "job_type": rule, "name": name, "config": config, "dir": wandb_folder}
     # not WandbLogger(offline=True), which leaves WANDB_MODE=dryrun in the environment and would start online runs offline
-    run = wandb.init(
-        project=PROJECT,
-        group=group,
-        job_type=rule,
-        name=name,
-        config=config,
-        mode=_MODES[mode],
-        dir=wandb_folder,
-        settings=quiet,
-    )
+    run = _start(mode, about)
+    file = Path(run.settings.sync_file)
     try:
         run.define_metric("trainer/global_step")
         run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
         yield [to_csv, WandbLogger(experiment=run, save_dir=wandb_folder)]
     finally:
         run.finish()
+        _wait_for_tail(file)
         for variable in _wandb_variables():
             del os.environ[variable]
         os.environ.update(before)
+
+
+def _start(mode: str, about: dict[str, Any]) -> Any:
+    """A run; offline where W&B does not answer, since a replication of hours must not end because a web service does."""
+    import wandb
+
+    quiet: dict[str, Any] = {
+        "silent": True,
+        "console": "off",
+        "disable_git": True,
+        "disable_code": True,
+        "x_disable_stats": True,
+    }
+    if "finish_timeout" in getattr(wandb.Settings, "model_fields", ()) and "WANDB_FINISH_TIMEOUT" not in os.environ:
+        quiet["finish_timeout"] = FINISH_SECONDS  # W&B itself waits for a service that has died for days
+    service = os.environ.get("WANDB_BASE_URL")
+    if mode == "online" and service not in _UNREACHABLE:
+        try:
+            return wandb.init(project=PROJECT, mode="online", settings=wandb.Settings(**quiet), **about)
+        except wandb.errors.CommError as error:
+            _UNREACHABLE.add(service)  # not again for each of a hundred runs
+            print(
+                f"W&B does not answer ({error}). The runs are kept offline: `wandb sync` them later.", file=sys.stderr
+            )
+    return wandb.init(project=PROJECT, mode="offline", settings=wandb.Settings(**quiet), **about)
+
+
+def _wait_for_tail(file: Path) -> None:
+    """`finish` of an online run returns before W&B's service has written the end of the run's file."""
+    end = time.monotonic() + TAIL_SECONDS
+    while time.monotonic() < end:
+        if file.exists() and EXIT in file.read_bytes()[-TAIL:]:
+            return
+        time.sleep(0.02)
+
+
+EXIT, TAIL = b"\x92\x01", 100
+"""The protobuf tag of the last record of a file, and about how long that record is."""
 
 
 def _wandb_variables() -> dict[str, str]:

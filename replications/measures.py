@@ -1,4 +1,4 @@
-"""What is measured in a network that learns by feedback: pure functions of tensors.
+"""What the replications measure beside `lightning_fa.metrics`: pure functions of tensors.
 
 Notation: h [samples, width] a hidden activation, B [width, outputs] its feedback matrix, y [samples] the labels,
 e [samples, outputs] an error at the outputs. Angles are in degrees, accuracies in percent.
@@ -10,17 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
-
-def angles(u: Tensor, v: Tensor) -> Tensor:
-    """The signed angle, 0 to 180 degrees, between each row of `u` and the same row of `v`; nan for a zero row.
-
-    Kahan's form 2 atan2(|u/|u| - v/|v||, |u/|u| + v/|v||), which unlike arccos is exact near 0 and 180 degrees.
-    """
-    if u.shape != v.shape:
-        raise ValueError(f"Expected two tensors of one shape but got {tuple(u.shape)} and {tuple(v.shape)}.")
-    u, v = u.double(), v.double()
-    u, v = u / u.norm(dim=-1, keepdim=True), v / v.norm(dim=-1, keepdim=True)
-    return torch.rad2deg(2 * torch.atan2((u - v).norm(dim=-1), (u + v).norm(dim=-1)))
+from lightning_fa.metrics import accuracy, angles
 
 
 def mean_angle(u: Tensor, v: Tensor) -> float:
@@ -29,18 +19,16 @@ def mean_angle(u: Tensor, v: Tensor) -> float:
 
 
 def output_error(logits: Tensor, y: Tensor) -> Tensor:
-    """The output error e = softmax(logits) - y, the gradient of each sample's cross-entropy with respect to its logits."""
+    """The output error e = softmax(logits) - y in the precision of the logits, as gilmer2017's committed results have it.
+
+    In single precision e of a saturated softmax is rounding, and its angle with it: the library's own is in double.
+    """
     return torch.softmax(logits, dim=-1) - one_hot(y, logits.shape[-1])
 
 
 def readout_error(h: Tensor, B: Tensor, y: Tensor) -> Tensor:
     """The local error e^i = softmax(B^T h) - y of the readout through the feedback matrix."""
     return output_error(h @ B, y)
-
-
-def accuracy(logits: Tensor, y: Tensor) -> float:
-    """Percent of samples whose largest logit is their label's."""
-    return 100 * (logits.argmax(dim=-1) == y).double().mean().item()
 
 
 def signal(e: Tensor, B: Tensor) -> Tensor:

@@ -17,6 +17,25 @@ from replications.results import Results
 from replications.session import Hardware, Session
 
 
+def prepare_all(options: argparse.Namespace) -> list[Session]:
+    """A session for each paper that was asked for, before the first of them trains."""
+    targets: list[str] = options.targets
+    papers = [target.partition("/")[0] for target in targets]
+    twice = sorted({paper for paper in papers if papers.count(paper) > 1})
+    if twice:
+        raise ReplicationError(
+            f"Expected every paper once but got {twice[0]} {papers.count(twice[0])} times. Name its experiments together, "
+            f"as {twice[0]}/A,B."
+        )
+    sessions = []
+    for number, (target, paper) in enumerate(zip(targets, papers, strict=True), start=1):
+        out = options.out / paper if options.out and len(targets) > 1 else options.out
+        session = prepare(argparse.Namespace(**{**vars(options), "target": target, "out": out}))
+        session.paper_number = (number, len(targets))
+        sessions.append(session)
+    return sessions
+
+
 def prepare(options: argparse.Namespace) -> Session:
     """A session in which nothing is left to check."""
     paper, experiments = registry.select(options.target)

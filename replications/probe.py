@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from lightning_fa import DDPFeedbackStrategy, FeedbackStrategy
+from lightning_fa import DDPFeedbackStrategy, FeedbackStrategy, metrics
 from replications import measures
 
 
@@ -74,7 +74,7 @@ class FeedbackProbe(Callback):
         hidden, logits = measures.forward(self.model, self.taps, self.x)
         true_signals = measures.backprop_signals(hidden, logits, self.y)
         e_y = measures.output_error(logits, self.y).detach()
-        numbers = {"accuracy/top": measures.accuracy(logits, self.y)}
+        numbers = {"accuracy/top": metrics.accuracy(logits, self.y)}
         if not feedback:
             return numbers
         for layer, (B, h, true_signal) in enumerate(zip(feedback, hidden, true_signals, strict=True), start=1):
@@ -83,7 +83,7 @@ class FeedbackProbe(Callback):
             delivered = measures.signal(e_i if self.local_error else e_y, B)
             numbers[f"error_angle/{layer}"] = measures.mean_angle(e_i, e_y)
             numbers[f"backprop_angle/{layer}"] = measures.mean_angle(delivered, true_signal)
-            numbers[f"readout/{layer}"] = measures.accuracy(h @ B, self.y)
+            numbers[f"readout/{layer}"] = metrics.accuracy(h @ B, self.y)
         return numbers
 
     @staticmethod

@@ -64,6 +64,7 @@ class Session:
     results: Results
     data_dir: Path | None = None
     progress: RunProgress | None = None
+    paper_number: tuple[int, int] = (1, 1)  # of the papers of this call of the command
     records: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -99,7 +100,7 @@ class Session:
 
     def finish(self, runs: Sequence[Run], train: Callable[[Run], Metrics]) -> None:
         """Train every run that --out does not hold yet; each is in results.json as soon as it is finished."""
-        with RunProgress(len(runs)) as self.progress:
+        with RunProgress([[run] for run in runs], self.paper_number) as self.progress:
             for run in runs:
                 self.progress.start(run.label)
                 earlier = self.results.finished(self._identity(run))
@@ -111,7 +112,7 @@ class Session:
         self, groups: Sequence[Sequence[Run]], train: Callable[[Sequence[Run]], Sequence[Metrics]]
     ) -> None:
         """The same for groups of runs that differ in their seeds alone and are computed at once, as in one batch."""
-        with RunProgress(len(groups)) as self.progress:
+        with RunProgress(groups, self.paper_number) as self.progress:
             for runs in groups:
                 self.progress.start(together(runs))
                 earlier = [self.results.finished(self._identity(run)) for run in runs]

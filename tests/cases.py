@@ -27,7 +27,12 @@ def problem_of(rule: str, name: str) -> Problem:
 
 def cases(rules: Iterable[str] = fa.RULES, problems: Iterable[str] = PROBLEMS) -> pytest.MarkDecorator:
     """Parametrises ``rule`` and ``problem``, without the pairs that the rule refuses, which have a test of their own."""
-    pairs = [(rule, name) for rule in rules for name in problems if name not in ORACLES[rule].refuses]
+    names = list(problems)
+    return these((rule, name) for rule in rules for name in names if name not in ORACLES[rule].refuses)
+
+
+def these(pairs: Iterable[tuple[str, str]]) -> pytest.MarkDecorator:
+    """Parametrises ``rule`` and ``problem`` with pairs of names."""
     given = [pytest.param(rule, problem_of(rule, name), id=f"{rule}-{name}") for rule, name in pairs]
     return pytest.mark.parametrize(("rule", "problem"), given)
 

@@ -166,7 +166,7 @@ def assert_same(ours: Gradients, expected: Gradients) -> None:
         assert torch.equal(ours[name], expected[name]), name
 
 
-def assert_close(ours: Gradients, expected: Gradients, eps: float, rounds: int = 64) -> None:
+def assert_close(ours: Gradients, expected: Gradients, eps: float, rounds: float = 64) -> None:
     """Equal but for the order of sums: ``|a - b| <= rounds * eps * |b|`` in the norm of each tensor."""
     assert ours.keys() == expected.keys()
     for name in expected:

@@ -6,6 +6,8 @@ from lightning.pytorch import LightningModule
 from torch import nn
 
 import lightning_fa as fa
+from tests.cases import attach, every_case, every_rule
+from tests.oracles import ORACLES
 from tests.problems import PROBLEMS, Residual, Unit, mlp
 
 direct = ["dfa", "lafs"]
@@ -52,17 +54,31 @@ NESTED = [
     (Module, ["net.0", "net.2", "net.4"]),
     (TwoParts, ["encoder.0", "encoder.2", "classifier"]),
     (Listed, ["layers.0", "layers.1", "layers.2"]),
-    (Residual, ["stem", "units.0", "units.1", "head"]),
-    (lambda: nn.Sequential(nn.Conv2d(1, 2, 3), Unit(2), nn.Flatten(), nn.Linear(8, 3)), ["0", "1", "3"]),
     (lambda: nn.Linear(4, 3), [""]),
 ]  # fmt: skip
+MAPS = [
+    (Residual, (3, 6, 6), ["stem", "units.0", "units.1", "head"]),
+    (lambda: nn.Sequential(nn.Conv2d(1, 2, 3), Unit(2), nn.Flatten(), nn.Linear(8, 3)), (1, 4, 4), ["0", "1", "3"]),
+]
 
 
-@pytest.mark.parametrize("rule", fa.RULES)
+@every_rule
 @pytest.mark.parametrize(("build", "expected"), NESTED)
 def test_the_usual_shapes_need_no_blocks_argument(rule, build, expected):
     """One block too few or too many changes how far the true gradient reaches, and with it every comparison."""
     assert blocks(fa.attach(build(), rule)) == expected
+
+
+@every_rule
+@pytest.mark.parametrize(("build", "shape", "expected"), MAPS)
+def test_residual_units_are_blocks(rule, build, shape, expected):
+    """As above, where blocks return feature maps."""
+    if ORACLES[rule].passes_every_block:
+        with pytest.raises(ValueError, match=rf"these are not: .*{expected[1]} \(Unit\)"):
+            fa.attach(build(), rule)
+        return
+    example = torch.randn(2, *shape) if ORACLES[rule].sized_by_output else None
+    assert blocks(fa.attach(build(), rule, example=example)) == expected
 
 
 @pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
@@ -83,17 +99,23 @@ def test_a_torchvision_resnet_is_cut_at_its_residual_units():
     assert all(p.grad.norm() > 0 for p in model.parameters())
 
 
-@pytest.mark.parametrize("rule", fa.RULES)
+@every_rule
 def test_patterns_and_modules_choose_the_same_blocks(rule):
     """Large networks are cut by stage; both ways to say so must mean the same."""
-    model = Residual()
-    by_name = fa.attach(model, rule, blocks=["stem", "units", "head"])
-    assert blocks(by_name) == ["stem", "units", "head"]
+    model, problem = Residual(), PROBLEMS["residual"]
+    stages = ["stem", "units", "head"]
+    if ORACLES[rule].passes_every_block:
+        for chosen in (stages, [model.head, model.units, model.stem]):
+            with pytest.raises(ValueError, match=r"these are not: units \(Sequential\)"):
+                fa.attach(model, rule, blocks=chosen)
+        return
+    by_name = attach(model, rule, problem, blocks=stages)
+    assert blocks(by_name) == stages
     by_name.detach()
-    by_module = fa.attach(model, rule, blocks=[model.head, model.units, model.stem])
-    assert blocks(by_module) == ["stem", "units", "head"]
+    by_module = attach(model, rule, problem, blocks=[model.head, model.units, model.stem])
+    assert blocks(by_module) == stages
     by_module.detach()
-    assert blocks(fa.attach(model, rule, blocks=["stem", "units.*", "head"])) == list(PROBLEMS["residual"].blocks)
+    assert blocks(attach(model, rule, problem, blocks=["stem", "units.*", "head"])) == list(problem.blocks)
 
 
 def test_coarser_blocks_pass_the_true_gradient_inside_them():
@@ -134,12 +156,10 @@ def test_feedback_per_position_has_the_width_of_a_position(rule):
     assert attached.feedback["0"].shape == (16, 4)
 
 
-@pytest.mark.parametrize("rule", fa.RULES)
-def test_print_names_every_governed_weight(rule):
+@every_case
+def test_print_names_every_governed_weight(rule, problem):
     """The table is how a user finds out that a layer is trained otherwise than believed."""
-    for problem in PROBLEMS.values():
-        attached = fa.attach(problem.model(), rule)
-        text = repr(attached)
-        assert text.startswith(fa.RULES[rule].__name__)
-        for block in problem.blocks:
-            assert any(line.startswith(block) for line in text.splitlines()), block
+    text = repr(attach(problem.model(), rule, problem))
+    assert text.startswith(fa.RULES[rule].__name__)
+    for block in problem.blocks:
+        assert any(line.startswith(block) for line in text.splitlines()), block

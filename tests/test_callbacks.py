@@ -202,9 +202,9 @@ def test_the_angle_is_that_of_both_signals_on_the_batch_with_its_mask_and_statis
     assert monitor.latest["align/net.0/angle"] > 5
 
 
-@pytest.mark.parametrize("rule", ["fa", "lafs", "dfa"])
+@pytest.mark.parametrize("rule", ["fa", "lafs", "dfa", "fa_sparse"])
 def test_the_update_angle_is_that_of_the_two_gradients(tmp_path, rule):
-    """Checked against the gradients of an attached and a plain copy of the model."""
+    """Checked against the gradients of an attached and a plain copy; where a rule has cut a connection, there is none."""
     found = {}
 
     class Copy(AlignmentMonitor):
@@ -225,17 +225,22 @@ def test_the_update_angle_is_that_of_the_two_gradients(tmp_path, rule):
                 gradients.append({n: p.grad for n, p in twin.named_parameters()})
             torch.set_rng_state(state)
             for layer in ("net.0", "net.4", "net.6"):
-                pair = [g[f"{layer}.weight"].reshape(1, -1) for g in gradients]
+                exists = trainer.strategy.attached._held().get(f"{layer}.mask", torch.tensor(True))
+                pair = [(g[f"{layer}.weight"] * exists).reshape(1, -1) for g in gradients]
                 found[layer] = angles(*pair).item()
             super().measure(trainer, module, batch, batch_index)
 
     monitor = Copy([4])
     monitor.on_train_end = lambda *_: None
-    fit(tmp_path, [monitor], steps=6, rule=rule)
+    _, trainer = fit(tmp_path, [monitor], steps=6, rule=rule)
     for layer, angle in found.items():
         assert monitor.latest[f"align/{layer}/update_angle"] == pytest.approx(angle, abs=1e-3), layer
     assert found["net.0"] > 5
     assert monitor.latest["align/net.6/update_angle"] == pytest.approx(0, abs=1e-3)
+    masks = {n: int(m.sum()) for n, m in trainer.strategy.attached._held().items() if n.endswith(".mask")}
+    assert len(masks) == 3 * (rule == "fa_sparse")
+    expected = masks.get("net.0.mask", 160) ** -0.5
+    assert monitor.latest["align/net.0/update_chance"] == pytest.approx(expected)
 
 
 def test_backprop_is_aligned_with_itself(tmp_path):
@@ -658,6 +663,56 @@ def test_the_synthetic_gradient_monitor_leaves_no_trace_and_logs_every_promised_
 def test_the_synthetic_gradient_monitor_refuses_a_rule_without_synthetic_gradients(tmp_path):
     with pytest.raises(Exception, match=r"such as .sg.*DirectFeedbackAlignment"):
         fit(tmp_path, [SyntheticGradientMonitor(3)], rule="dfa", logger=False)
+
+
+# -- compiled modules --------------------------------------------------------------------------------------------------------
+
+
+def can_set_compiled_code_aside():
+    return hasattr(torch.compiler, "set_stance")
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler's own, and what it makes of torchmetrics'
+@pytest.mark.skipif(not can_set_compiled_code_aside(), reason="PyTorch before 2.6")
+@pytest.mark.parametrize("rule", ["dfa", "fa"])
+def test_a_compiled_module_is_measured_like_the_same_module_uncompiled(tmp_path, rule):
+    """Compiled code does not see hooks that come later: nothing would be logged, or what an earlier batch left."""
+    torch._dynamo.reset()
+    plain, compiled = all_callbacks(), all_callbacks()
+    # Without dropout, whose masks the compiler draws in another order.
+    modules = [Net(), Net()]
+    modules[1].load_state_dict(modules[0].state_dict())
+    graphs = []
+
+    def backend(graph, example):
+        graphs.append(graph)
+        return graph.forward
+
+    for module in modules:
+        module.net[3] = nn.Identity()
+    fit(tmp_path, plain, rule=rule, steps=6, module=modules[0], logger=False)
+    fit(tmp_path, compiled, rule=rule, steps=6, module=torch.compile(modules[1], backend=backend), logger=False)
+    torch._dynamo.reset()
+    assert graphs
+    for ours, theirs in zip(compiled, plain):
+        assert ours.latest.keys() == theirs.latest.keys()
+        assert ours.latest == pytest.approx(theirs.latest, rel=1e-3, abs=1e-3), type(ours)
+    assert compiled[0].history.keys() == {0, 3, 6}
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler's own, and what it makes of torchmetrics'
+def test_a_compiled_module_that_cannot_be_measured_is_refused_before_training_with_the_way_out(tmp_path, monkeypatch):
+    """On PyTorch 2.4 and 2.5; a compiled part is as blind as a compiled whole. Health needs no hooks, and works."""
+    monkeypatch.delattr(torch.compiler, "set_stance", raising=False)
+    whole, part, inside = torch.compile(Net(), backend="eager"), Net(), Net()
+    part.net = torch.compile(part.net, backend="eager")
+    inside.net[0].compile(backend="eager")
+    for module in (whole, part, inside):
+        for callback in all_callbacks()[:3]:
+            with pytest.raises(Exception, match=f"{type(callback).__name__} adds hooks.*PyTorch 2.6 or newer"):
+                fit(tmp_path, [callback], module=module, logger=False, rule=None)
+    torch._dynamo.reset()
+    fit(tmp_path, [GradientHealth(1)], module=torch.compile(Net(), backend="eager"), logger=False, steps=2)
 
 
 # -- several ranks ---------------------------------------------------------------------------------------------------------

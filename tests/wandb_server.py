@@ -4,6 +4,7 @@
 import gzip
 import json
 import re
+import socket
 import threading
 import time
 from contextlib import contextmanager
@@ -17,7 +18,8 @@ KEY = "0" * 40
 class Service:
     """What the service has been told.
 
-    mode: "well", "error" (every answer is a 500), "silent" (no answer for a while) or "locked" (the key is wrong)
+    mode: "well", "error" (every answer is a 500), "silent" (no answer for a while), "locked" (the key is wrong) or "gone"
+    (the connection is closed without an answer)
     """
 
     mode: str = "well"
@@ -146,6 +148,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.service.released.wait(60)
         if mode == "error":
             self._reply({"errors": [{"message": "the service is broken"}]}, 500)
+        if mode == "gone":
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
         if mode == "locked":
             self._reply({"errors": [{"message": "user is not logged in"}]}, 401)
         return mode != "well"

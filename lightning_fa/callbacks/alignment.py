@@ -7,11 +7,17 @@ from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from torch import Tensor
 
 from lightning_fa.attach import Attached
-from lightning_fa.callbacks.comparisons import carriers, compare_signals, compare_updates, read_out, weight_layers
+from lightning_fa.callbacks.comparisons import (
+    carriers,
+    compare_signals,
+    compare_updates,
+    masks_of,
+    read_out,
+    weight_layers,
+)
 from lightning_fa.callbacks.monitor import Monitor
 from lightning_fa.callbacks.passes import (
     Loss,
@@ -46,7 +52,7 @@ class AlignmentMonitor(Monitor):
 
     * ``align/<block>/angle, cosine``: :math:`\delta h` of the rule and of backpropagation, per sample; mean and ``_std``;
     * ``align/<block>/pseudo_angle, pseudo_cosine``: of the rule and of pseudobackprop :math:`W^+ e` (on request);
-    * ``align/<layer>/update_angle, update_cosine``: the gradients of the layer's weight;
+    * ``align/<layer>/update_angle, update_cosine``: the gradients of the layer's weight, on the connections that exist;
     * ``align/<layer>/weight_angle, weight_cosine``: W and the matrix that carries the error in its place (transport rules);
     * ``align/<block>/error_angle``: :math:`e^i` of the readout through :math:`B^i` and :math:`e^y` (direct and local rules);
     * ``align/<block>/readout_accuracy``: of that readout, in percent;
@@ -62,7 +68,7 @@ class AlignmentMonitor(Monitor):
         figures: Whether loggers that show images get one at the end.
 
     Raises:
-        MisconfigurationException: at the start of training, under FSDP (no rank has a whole weight), or in manual
+        MisconfigurationException: before training, see :class:`~lightning_fa.callbacks.monitor.Monitor`; or in manual
             optimisation without ``loss``.
     """
 
@@ -83,11 +89,6 @@ class AlignmentMonitor(Monitor):
         self.history: dict[int, dict[str, float]] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if isinstance(trainer.strategy, (FSDPStrategy, ModelParallelStrategy)):
-            raise MisconfigurationException(
-                f"AlignmentMonitor compares whole gradients, which no rank has under {type(trainer.strategy).__name__}. Use "
-                "it with a DDP or single-device strategy."
-            )
         if not pl_module.automatic_optimization and self.loss is None:
             raise MisconfigurationException(
                 "AlignmentMonitor would call `training_step` more than once per batch, and in manual optimisation that "
@@ -106,13 +107,13 @@ class AlignmentMonitor(Monitor):
         if passes is None:
             return
         by_rule, by_backprop, by_pseudo = passes
-        sums = Sums()
+        sums, masks = Sums(), masks_of(attached)
         for block in blocks[:-1]:
             compare_signals(sums, block.name, "", by_rule, by_backprop)
             compare_signals(sums, block.name, "pseudo_", by_rule, by_pseudo)
             sums.fixed(block.name, "chance", by_rule.signals.get(block.name), lambda d: chance(d[0].numel()))
         for name, layer in weight_layers(module, blocks):
-            compare_updates(sums, name, layer, by_rule.updates, by_backprop.updates)
+            compare_updates(sums, name, layer, by_rule.updates, by_backprop.updates, masks)
         sums.add(self._feedback(attached, blocks, by_rule, batch))
         self.latest = sums.reduced(trainer, module)
         self.history[trainer.global_step] = self.latest

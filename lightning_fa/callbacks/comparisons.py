@@ -29,15 +29,32 @@ def weight_layers(module: nn.Module, blocks: Iterable[Block]) -> list[tuple[str,
 
 
 def compare_updates(
-    sums: Sums, name: str, layer: nn.Module, ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]
+    sums: Sums,
+    name: str,
+    layer: nn.Module,
+    ours: Mapping[str, Tensor],
+    theirs: Mapping[str, Tensor],
+    masks: Mapping[str, Tensor],
 ) -> None:
-    """Add the directions of the gradients of a layer's weights in two passes."""
+    """Add the directions of the gradients of a layer's weights in two passes.
+
+    Where a mask says that an entry of the weight does not exist, neither does backpropagation's gradient of it.
+    """
     for weight in matrices(layer):
         full = f"{name}.{weight}".lstrip(".")
         if full in ours and full in theirs:
             prefix = "update_" if weight == "weight" else f"{weight}_update_"
-            sums.directions(name, prefix, ours[full].reshape(1, -1), theirs[full].reshape(1, -1), spread=False)
-            sums.fixed(name, f"{prefix}chance", ours[full], lambda g: chance(g.numel()))
+            mask = masks.get(name if weight == "weight" else full)
+            other = theirs[full] if mask is None else theirs[full] * mask.to(theirs[full])
+            sums.directions(name, prefix, ours[full].reshape(1, -1), other.reshape(1, -1), spread=False)
+            entries = ours[full].numel() if mask is None else max(int(mask.count_nonzero()), 1)
+            sums.fixed(name, f"{prefix}chance", ours[full], lambda _, entries=entries: chance(entries))
+
+
+def masks_of(attached: Attached) -> dict[str, Tensor]:
+    """``{layer: which entries of its weight exist}`` of rules that remove connections."""
+    held = attached._held()
+    return {name.removesuffix(".mask"): mask for name, mask in held.items() if name.endswith(".mask")}
 
 
 def carriers(attached: Attached) -> Iterator[tuple[str, Tensor, Tensor]]:

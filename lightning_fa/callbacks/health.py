@@ -8,10 +8,12 @@ from statistics import median
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lightning_fa.callbacks.monitor import check_measurable
 from lightning_fa.callbacks.passes import find_attached
 from lightning_fa.callbacks.schedule import Steps, check_steps, is_due
 from lightning_fa.callbacks.sending import send_numbers
@@ -45,6 +47,10 @@ class GradientHealth(Callback):
         self.latest: dict[str, float] = {}
         self._norms: dict[str, list[float]] = {}
         self._seen: dict[str, int] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if isinstance(trainer.strategy, (FSDPStrategy, ModelParallelStrategy)):
+            check_measurable(self, trainer, pl_module)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         if not is_due(self.steps, trainer.global_step):

@@ -65,6 +65,13 @@ def _eager() -> AbstractContextManager[Any]:
     return nullcontext() if set_stance is None else set_stance("force_eager")
 
 
+def _states(metric: Metric) -> dict[str, Any]:
+    return {
+        name: state.clone() if isinstance(state, torch.Tensor) else list(state)
+        for name, state in ((name, getattr(metric, name)) for name in metric._defaults)
+    }
+
+
 class _Saved:
     """What one module was."""
 
@@ -79,7 +86,7 @@ class _Saved:
         self.buffers = {
             name: (buffer, buffer.clone()) for name, buffer in module._buffers.items() if buffer is not None
         }
-        self.metric = module._copy_state_dict() if isinstance(module, Metric) else {}
+        self.metric = _states(module) if isinstance(module, Metric) else {}
 
     def restore(self) -> None:
         own = self.module.__dict__

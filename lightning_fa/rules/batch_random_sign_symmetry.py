@@ -22,7 +22,7 @@ class BatchRandomSignSymmetry(TransportRule):
     for an ``(m, n)`` matrix, the kernel counted to n: the magnitudes of Xavier's uniform initialisation, as in BioTorch.
     M is no tensor that is kept but a hash of (seed, layer name, t, index), see :mod:`lightning_fa.stream`;
     ``attached.state_dict()`` holds the state of the streams, whose last entry is t. A step is a forward pass with gradients
-    on, so that each batch of an accumulated gradient has magnitudes of its own.
+    on, so that each batch of an accumulated gradient has magnitudes of its own, and one that a GradScaler skips uses its up.
 
     Args:
         seed: Fixes every M, together with the layer's name and the step.

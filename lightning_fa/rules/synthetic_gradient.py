@@ -33,7 +33,8 @@ class SyntheticGradient(SyntheticRule):
         hidden: Width of the hidden layer of ``"mlp"``; 0 is the width of h.
         at: Name patterns of the blocks after which a predictor stands, all by default. The true gradient travels on
             between the others, as in backpropagation.
-        warm_up: For how many forward passes in training mode it only learns, and blocks receive the true gradient.
+        warm_up: For how many forward passes in training mode it only learns, and blocks receive the true gradient. One
+            counts whether or not the optimizer steps after it (accumulation, a GradScaler that skips).
         spatial: ``"shared"``: one predictor for all positions of a feature map or sequence; ``"dense"``: one of the whole.
 
     References: Jaderberg et al. 2016 (arXiv 1608.05343); Czarnecki et al. 2017 (arXiv 1703.00522), sections 2 and 3.

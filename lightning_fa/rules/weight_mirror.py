@@ -28,7 +28,8 @@ class WeightMirror(TransportRule):
     B is a parameter of the model, trained by its optimizer. The paper alternates phases of engagement and mirroring; here
     both happen in every step, which gives each parameter one gradient. The noise passes through the layer's matrix, not
     through its bias and activation, and one sample of a convolution is one patch. It needs no activity of the network,
-    only that the loss passes through ``attached.loss``, for the factor before the loss.
+    only that the loss passes through ``attached.loss``, for the factor before the loss. New noise is drawn in every forward
+    pass with gradients on, whether or not the optimizer steps after it (accumulation, a GradScaler that skips).
 
     Args:
         seed: Fixes every initial B and all noise, together with the layer's name and the step.

@@ -9,6 +9,7 @@ import torch
 from lightning.fabric.utilities.load import _METADATA_FILENAME
 from lightning.pytorch.strategies import FSDPStrategy
 from torch import nn
+from torch.optim import Optimizer
 
 from lightning_fa.strategies.base import FeedbackStrategyMixin
 from lightning_fa.surgery import strip_feedback
@@ -43,6 +44,30 @@ class FSDPFeedbackStrategy(FeedbackStrategyMixin, FSDPStrategy):
         # Behind FSDP's own hook, which asks for every parameter that it knows.
         model._register_state_dict_hook(_strip)
         return model
+
+    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+        if self._state_dict_type != "full" or self.root_device.type != "cpu":
+            return super().optimizer_state(optimizer)
+        from torch.distributed.fsdp import (
+            FullOptimStateDictConfig,
+            FullStateDictConfig,
+            FullyShardedDataParallel,
+            OptimStateKeyType,
+            StateDictType,
+        )
+
+        # The stock strategy asks FSDP to offload to the CPU, which relies on a copy that is made from a GPU only: here all
+        # of a parameter's moments would be views of the buffer in which they are gathered one after the other, and the
+        # checkpoint would hold Adam's second moment under the name of its first.
+        model = self.model
+        assert model is not None
+        optimizer = getattr(optimizer, "optimizer", optimizer)
+        configs = FullStateDictConfig(rank0_only=True), FullOptimStateDictConfig(offload_to_cpu=False, rank0_only=True)
+        with FullyShardedDataParallel.state_dict_type(model, StateDictType.FULL_STATE_DICT, *configs):
+            state: dict[str, Any] = FullyShardedDataParallel.optim_state_dict(model, optimizer)
+            if self.global_rank == 0:
+                state = FullyShardedDataParallel.rekey_optim_state_dict(state, OptimStateKeyType.PARAM_ID, model)
+        return state
 
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
         saved = peek(self.broadcast(checkpoint_path), weights_only).get(CHECKPOINT_KEY)

@@ -48,6 +48,8 @@ class IndirectWiring(CutWiring):
         return self.rule.initial(name, layout.width, layout.outputs) if name == self.below[0] else {}
 
     def passed(self, index: int, out: Any) -> None:
+        if self.rehearsing:
+            return  # a graph that is kept would forbid to copy the model
         if index == 0:
             self._edges = []
         # Before an activation in place can put itself there.

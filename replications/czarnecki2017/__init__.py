@@ -74,13 +74,4 @@ def run(session: Session) -> None:
     """Train what the chosen experiments need, then draw their figures."""
     runs = plan(session)
     session.finish(runs, lambda run: train(session, run))
-    session.results.content["left_out"] = left_out(session)
     draw_figures(session, runs)
-
-
-def left_out(session: Session) -> str | None:
-    """The command for what the results do not have in the paper's size."""
-    judged = {claim["id"] for claim in session.results.content["claims"]}
-    done = {claim.experiment for claim in CLAIMS if claim.id in judged} | set(session.experiments)
-    missing = [name for name in EXPERIMENTS if session.preset != "full" or name not in done]
-    return f"python -m replications czarnecki2017/{','.join(missing)} --preset full" if missing else None

@@ -37,12 +37,15 @@ Found
     In the controls of theorem 1 V = |B E|^2 goes to 0 as well while E does not: V sees only what B lets through, which is
     what B^+ B = I is needed for. The claim about the angle at an error of 1e-10 first failed as undefined, with 10 000
     examples: 7 of 20 seeds had not come that far. The bound is unchanged; the runs were made as long as the figure's axis.
+    The claim about the angle in the first epoch on MNIST fails: 65 degrees (quick, seed 0), where 74 to 90 are accepted. The
+    bound stems from a pilot with the derivative of the outputs, which damps the error and slows learning down; without it the
+    angle has fallen to 65 degrees on average within that epoch, and the claims about later epochs hold.
 
 Cost
     Everything but MNIST: about 12 minutes of one CPU core for 20 seeds, vectorised over seeds. MNIST: about 8 minutes of
     one core per run, 80 runs for 20 seeds. More seeds of MNIST, into the same folder:
-    `python -m replications lillicrap2014/fig2a,fig2b,figS1 --preset full --seeds 20 --out DIR`. quick: 3 seeds, 15
-    epochs, 60 000 examples of task 3, about 25 minutes. smoke: seconds.
+    `python -m replications lillicrap2014/fig2a,fig2b,figS1 --preset full --seeds 20 --out DIR`. quick: 2 seeds, 15
+    epochs, 60 000 examples of task 3, about 9 minutes of one core. smoke: seconds.
 """
 
 from collections.abc import Mapping

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from lightning_fa.metrics import angles
 from replications.lillicrap2014.settings import Linear
-from replications.measures import angles
 
 Signal = Callable[["Network", Tensor, Tensor], Tensor]
 

@@ -64,10 +64,7 @@ def monitors(run: Run, model: LogisticNetwork, data: Dataset, steps: int) -> lis
         return [held_out, AlignmentMonitor(when, figures=False)]
     control = fa.FeedbackAlignment(seed=run.seed, scale=settings.beta * settings.hidden**0.5)
     unused = control.initial("layers.2", model.layers[2].weight)
-    control_angle = UnusedFeedback(unused, when)
-    if run.rule == "shallow":  # frozen weights have no update that could be compared with backpropagation's
-        return [held_out, control_angle]
-    return [held_out, control_angle, AlignmentMonitor(when, figures=False)]
+    return [held_out, UnusedFeedback(unused, when), AlignmentMonitor(when, figures=False)]
 
 
 def angle_steps(steps: int, settings: Mnist) -> list[int]:

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torch.func import jacrev, vmap
 
+from lightning_fa.metrics import angles
 from replications.lillicrap2014.error import SquaredErrors
 from replications.lillicrap2014.linear import Moment, backprop, pseudobackprop, stack, times, train
 from replications.lillicrap2014.settings import Linear
 from replications.lillicrap2014.task1 import per_seed
 from replications.many import seed_log
-from replications.measures import angles
 from replications.session import Run, Session
 
 RULES, LEARNT = ("bp", "pbp"), 1e-6

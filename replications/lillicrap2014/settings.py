@@ -116,5 +116,5 @@ PRESETS = {
         single_pair=replace(PAPER.single_pair, steps=1000),
     ),
 }
-SEEDS = {"full": 20, "quick": 3, "smoke": 2}
+SEEDS = {"full": 20, "quick": 2, "smoke": 2}
 OMEGAS = (1e-4, 1e-3, 0.01, 0.05, 0.1, 0.125, 0.15, 0.2, 0.25)

@@ -11,11 +11,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from lightning_fa.metrics import angles
 from replications.lillicrap2014.linear import times
 from replications.lillicrap2014.settings import SinglePair
 from replications.lillicrap2014.task1 import per_seed
 from replications.many import seed_log
-from replications.measures import angles
 from replications.session import Run, Session
 
 ROUNDING = 1e-8  # directions of smaller errors are rounding noise

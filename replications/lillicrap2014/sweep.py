@@ -6,12 +6,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from lightning_fa.metrics import angles
 from replications.lillicrap2014.error import SquaredErrors
 from replications.lillicrap2014.linear import Network, Task, stack, train
 from replications.lillicrap2014.settings import OMEGAS, Linear
 from replications.lillicrap2014.task1 import per_seed
 from replications.many import seed_log
-from replications.measures import angles
 from replications.session import Run, Session
 
 PROBES, EARLY, LEARNT = 50, 2000, 1e-10
@@ -43,7 +43,12 @@ def directions(task: Task, network: Network) -> dict[str, Tensor]:
     x = task.x[:, :PROBES]
     e = x @ (task.T - network.W @ network.A).mT
     fa, bp, pbp = e @ network.B.mT, e @ network.W, e @ torch.linalg.pinv(network.W).mT
-    return {"bp_angle": angles(fa, bp).mean(dim=-1), "pbp_angle": angles(fa, pbp).mean(dim=-1)}
+    return {"bp_angle": _mean_angles(fa, bp), "pbp_angle": _mean_angles(fa, pbp)}
+
+
+def _mean_angles(u: Tensor, v: Tensor) -> Tensor:
+    """[copies, samples, width] twice -> [copies]"""
+    return angles(u.flatten(0, 1), v.flatten(0, 1)).unflatten(0, u.shape[:2]).mean(dim=-1)
 
 
 def summary(history: dict[int, dict[str, Tensor]]) -> list[dict[str, float]]:

@@ -23,7 +23,7 @@ import lightning_fa as fa
 from lightning_fa.rules.base import IndirectRule
 from lightning_fa.sharding import unsharded, whole
 from lightning_fa.surgery import strip_feedback
-from tests.distributed.net import BATCH, Net, WithSpare, divisible, fit, fit_module, samples
+from tests.distributed.net import BATCH, Net, OwnRule, WithSpare, divisible, fit, fit_module, samples
 
 Results = dict[str, Any]
 
@@ -39,6 +39,8 @@ def layerwise(rule: str | fa.Rule) -> bool:
 def strategy(kind: str, rule: str | fa.Rule, world: int, *, layers: bool | None = None) -> Any:
     layers = layerwise(rule) if layers is None else layers
     rule = divisible(rule)
+    if kind == "ddp_mixin":
+        return "ddp"
     if kind in ("ddp", "ddp_accumulate"):
         return rule + "_ddp" if isinstance(rule, str) else fa.DDPFeedbackStrategy(rule)
     if kind == "single":
@@ -66,7 +68,8 @@ def state(trainer: Any, net: Net) -> Results:
     with unsharded(trainer.strategy.model):
         weights = {n: whole(w).detach().clone() for n, w in net.state_dict().items()}
         weights = {n.replace("_fsdp_wrapped_module.", ""): w for n, w in weights.items()}
-        return {"weights": strip_feedback(weights), "feedback": trainer.strategy.attached.state_dict()}
+        attached = net.attached if isinstance(net, fa.FeedbackMixin) else trainer.strategy.attached
+        return {"weights": strip_feedback(weights), "feedback": attached.state_dict()}
 
 
 def train(folder: Path, rank: int, world: int, kinds: list[str], rules: list[str], nodes: int = 1) -> Results:
@@ -74,7 +77,11 @@ def train(folder: Path, rank: int, world: int, kinds: list[str], rules: list[str
 
     def one(kind: str, rule: str) -> Results:
         options = {"accumulate_grad_batches": 2} if kind.endswith("accumulate") else {}
-        trainer, net = fit(strategy(kind, rule, world), world=world, num_nodes=nodes, layers=layerwise(rule), **options)
+        using = strategy(kind, rule, world)
+        if kind == "ddp_mixin":
+            trainer = fit_module(net := OwnRule(divisible(rule)), using, world, num_nodes=nodes)
+        else:
+            trainer, net = fit(using, world=world, num_nodes=nodes, layers=layerwise(rule), **options)
         gradients = net.gradients if kind.startswith("ddp") else []  # FSDP has shards only: its weights must tell
         return {**state(trainer, net), "gradients": gradients}
 
@@ -259,8 +266,25 @@ def long_run(folder: Path, rank: int, world: int, rule: str, steps: int, pause: 
     return state(trainer, net)
 
 
+def monitored(folder: Path, rank: int, world: int, kinds: list[str], callbacks: list[str]) -> Results:
+    """Train under every kind of strategy with every callback, one at a time; what the callback said, if anything."""
+    from lightning_fa import callbacks as library
+
+    pair = (torch.zeros(8, 6, dtype=torch.float64), torch.arange(8) % 4)
+    arguments: dict[str, list[Any]] = {"LinearProbes": [pair], "RepresentationMonitor": [pair]}
+
+    def one(kind: str, name: str) -> Results:
+        chosen = getattr(library, name)(*arguments.get(name, []))
+        trainer, _ = fit(
+            strategy(kind, "sg" if name.startswith("Synthetic") else "dfa", world), world=world, callbacks=[chosen]
+        )
+        return {"steps": trainer.global_step}
+
+    return every(kinds, callbacks, one)
+
+
 JOBS: dict[str, Callable[..., Results]] = {
-    f.__name__: f for f in (train, layered, resume, traffic, lazy, unused, fabric, long_run)
+    f.__name__: f for f in (train, layered, resume, traffic, lazy, unused, fabric, long_run, monitored)
 }
 
 

@@ -121,6 +121,14 @@ def alone(rule: str, parts: int = 1) -> dict[str, Any]:
     return {"weights": net.state_dict(), "feedback": attached.state_dict(), "gradients": gradients}
 
 
+class OwnRule(fa.FeedbackMixin, Net):
+    """Names its rule itself, for a stock strategy."""
+
+    def __init__(self, rule: str | fa.Rule) -> None:
+        super().__init__()
+        self.rule = rule
+
+
 class WithSpare(Net):
     """Has a layer that takes no part in the loss."""
 

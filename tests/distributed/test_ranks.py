@@ -12,7 +12,13 @@ from tests.distributed.net import STEPS, alone, build
 
 pytestmark = pytest.mark.distributed
 
-LAUNCHES = {2: ["ddp", "ddp_find_unused", "ddp_static", "ddp_accumulate", "fsdp", "fsdp2"], 4: ["ddp", "fsdp2"]}
+LAUNCHES = {
+    2: ["ddp", "ddp_find_unused", "ddp_static", "ddp_accumulate", "ddp_mixin", "fsdp", "fsdp2"],
+    4: ["ddp", "fsdp2"],
+}
+"""Processes -> strategies. Every rule under each: once the processes are there, a rule takes 50 ms."""
+
+RUNS = [(world, kind) for world, kinds in LAUNCHES.items() for kind in kinds]
 
 
 @functools.cache
@@ -31,10 +37,20 @@ def four_ranks(tmp_path_factory):
     return launch("train", tmp_path_factory.mktemp("four"), 4, kinds=LAUNCHES[4], rules=list(fa.RULES))
 
 
-@pytest.fixture(params=[(w, k) for w, kinds in LAUNCHES.items() for k in kinds], ids=lambda p: f"{p[1]}-{p[0]}")
-def trained(request):
+def results_of(request):
     world, kind = request.param
     return kind, [results[kind] for results in request.getfixturevalue({2: "two_ranks", 4: "four_ranks"}[world])]
+
+
+@pytest.fixture(params=RUNS, ids=lambda p: f"{p[1]}-{p[0]}")
+def trained(request):
+    return results_of(request)
+
+
+@pytest.fixture(params=[run for run in RUNS if run[1].startswith("ddp")], ids=lambda p: f"{p[1]}-{p[0]}")
+def replicated(request):
+    """Without FSDP, where gradients are in shards; there the weights speak for them."""
+    return results_of(request)
 
 
 def assert_close(ours, expected, where=""):
@@ -58,11 +74,9 @@ def test_weights_and_feedback_equal_those_of_one_process(trained, rule):
 
 
 @pytest.mark.parametrize("rule", fa.RULES)
-def test_gradients_equal_those_of_the_joined_batch(trained, rule):
+def test_gradients_equal_those_of_the_joined_batch(replicated, rule):
     """An unreduced gradient moves the weights of a rank on its own data alone, and the loss still falls."""
-    kind, ranks = trained
-    if not kind.startswith("ddp"):
-        pytest.skip("FSDP has shards of gradients; the weights speak for them")
+    kind, ranks = replicated
     one = expected(rule, 2 if kind == "ddp_accumulate" else 1)
     for results in ranks:
         assert "error" not in results[rule], results[rule]["error"]

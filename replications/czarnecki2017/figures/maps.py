@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -32,11 +33,11 @@ def _draw(session: Session, runs: Sequence[Run], path: Path) -> None:
     title = f"{session.paper.name}, preset {session.preset}: {SEEN[runs[0].settings.inputs]}"
     save(_maps(session, [run for run in runs if run.seed == runs[0].seed], title), path)
     layers = range(1, runs[0].settings.depth + 1)
-    lines = {}
+    logs, lines = curves(session, runs), {}
     for i in layers:
-        of_layer = [curve[f"sg/hidden{i}/loss_correlation"] for curve in curves(session, runs)]
-        lines[f"layer {i}"] = of_layer
-    figure = learning_curves(lines, title=title, ylabel="correlation, all panels and seeds", band="std")
+        of_layer = [curve[f"sg/hidden{i}/loss_correlation"] for curve in logs]
+        lines[f"layer {i}"] = {step: fmean(values[step] for values in of_layer) for step in of_layer[0]}
+    figure = learning_curves(lines, title=title, ylabel="correlation, mean of panels and seeds")
     save(figure, path.with_name(f"{path.name}-correlation"))
 
 
