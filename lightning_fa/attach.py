@@ -152,6 +152,14 @@ class Attached:
 
     def _rows(self) -> list[Row]:
         rows, wiring = self._wiring.table(), self._wiring
+        if isinstance(wiring, TransportWiring):
+            shown = {id(p) for module in wiring.described for p in module._parameters.values()}
+            others = [
+                f"{name}{list(p.shape)}"
+                for name, p in self.model.named_parameters()
+                if p.ndim >= 2 and id(p) not in shown and FEEDBACK not in name
+            ]
+            return [*rows, *(Row("-", "-", weight, "none: added or element-wise", "-") for weight in others)]
         if not isinstance(wiring, CutWiring) or isinstance(wiring, FrozenWiring):
             return rows
         inside = {id(p) for module in wiring.adopted for p in module.parameters()}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import cross_entropy
 
 from lightning_fa.metrics import accuracy, angles
 
@@ -18,22 +18,9 @@ def mean_angle(u: Tensor, v: Tensor) -> float:
     return angles(u, v).nanmean().item()
 
 
-def output_error(logits: Tensor, y: Tensor) -> Tensor:
-    """The output error e = softmax(logits) - y in the precision of the logits, as gilmer2017's committed results have it.
-
-    In single precision e of a saturated softmax is rounding, and its angle with it: the library's own is in double.
-    """
-    return torch.softmax(logits, dim=-1) - one_hot(y, logits.shape[-1])
-
-
-def readout_error(h: Tensor, B: Tensor, y: Tensor) -> Tensor:
-    """The local error e^i = softmax(B^T h) - y of the readout through the feedback matrix."""
-    return output_error(h @ B, y)
-
-
 def signal(e: Tensor, B: Tensor) -> Tensor:
     """B e for every sample: what reaches h instead of backpropagation's gradient."""
-    return e @ B.T
+    return e @ B.T.to(e)
 
 
 def fresh_readout_accuracy(h: Tensor, y: Tensor, outputs: int, draws: int, seed: int) -> float:

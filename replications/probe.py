@@ -73,13 +73,13 @@ class FeedbackProbe(Callback):
         """The numbers of one moment, for the twin's present weights; `feedback` in order of depth, or empty."""
         hidden, logits = measures.forward(self.model, self.taps, self.x)
         true_signals = measures.backprop_signals(hidden, logits, self.y)
-        e_y = measures.output_error(logits, self.y).detach()
+        e_y = metrics.output_error(logits, self.y).detach()
         numbers = {"accuracy/top": metrics.accuracy(logits, self.y)}
         if not feedback:
             return numbers
         for layer, (B, h, true_signal) in enumerate(zip(feedback, hidden, true_signals, strict=True), start=1):
             h, B = h.detach(), B.detach().to(h)
-            e_i = measures.readout_error(h, B, self.y)
+            e_i = metrics.readout_error(h, B, self.y)
             delivered = measures.signal(e_i if self.local_error else e_y, B)
             numbers[f"error_angle/{layer}"] = measures.mean_angle(e_i, e_y)
             numbers[f"backprop_angle/{layer}"] = measures.mean_angle(delivered, true_signal)

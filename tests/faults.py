@@ -67,7 +67,7 @@ FAULTS = [
         "ops/transport.py",
         "grad_bias, grad if need_feedback else None, None",
         "grad_bias, None, None",
-        TRANSPORT,
+        CONVOLUTION,
     ),
     Fault(
         "the factor dropped from a lesson",
@@ -81,7 +81,7 @@ FAULTS = [
         "ops/transport.py",
         "_Convolution.apply(*_autocast(x, weight, bias, feedback), geometry)",
         "_Convolution.apply(x, weight, bias, feedback, geometry)",
-        FACTOR,
+        CONVOLUTION,
     ),
     Fault(
         "every block handed the feedback of the first",

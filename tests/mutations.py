@@ -51,7 +51,19 @@ def suffer(fault: Fault, healthy: bool = False) -> Outcome:
         if not healthy:
             plant(fault, folder)
         ran = subprocess.run(
-            [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-n", "0", "-p", "no:cacheprovider", *fault.tests],
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-x",
+                "-q",
+                "--no-header",
+                "-n",
+                "0",
+                "-p",
+                "no:cacheprovider",
+                *fault.tests,
+            ],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"},
             capture_output=True,

@@ -98,17 +98,16 @@ def test_a_rule_is_off_after_detaching_from_a_compiled_model(rule, problem):
     assert_close(run(call, problem.batch()), backprop, EPS, rounds=256)
 
 
-def test_all_rules_one_after_another_stay_themselves(monkeypatch):
+def test_all_rules_one_after_another_stay_themselves():
     """Each rule after another: compiled code shared between instances of one class is where they could meet."""
-    limit = "recompile_limit" if hasattr(torch._dynamo.config, "recompile_limit") else "cache_size_limit"  # torch 2.4
-    monkeypatch.setattr(
-        torch._dynamo.config, limit, 64
-    )  # of Sequential.forward, which PyTorch compiles 8 times at most
-    for rule in [*CONTROLS, *OTHERS, *reversed(FAMILIES), *CONTROLS]:
-        problem = problem_of(rule, "mlp")
-        model = problem.model()
-        attached = attach(model, rule, problem)
-        assert_on(run(compiled(model, rule), problem.batch(), attached), problem, rule)
+    config = torch._dynamo.config
+    limit = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"  # torch 2.4
+    with config.patch({limit: 64}):  # of Sequential.forward, which PyTorch compiles 8 times at most
+        for rule in [*CONTROLS, *OTHERS, *reversed(FAMILIES), *CONTROLS]:
+            problem = problem_of(rule, "mlp")
+            model = problem.model()
+            attached = attach(model, rule, problem)
+            assert_on(run(compiled(model, rule), problem.batch(), attached), problem, rule)
 
 
 @every_rule

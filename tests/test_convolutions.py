@@ -118,3 +118,26 @@ def test_direct_feedback_of_a_convolution_is_dense():
         weight = torch.einsum("nop,nip->oi", delta.flatten(2), patches).reshape(net[0].weight.shape)
     ours = {name: p.grad for name, p in net[0].named_parameters()}
     assert_close(ours, {"weight": weight, "bias": delta.sum((0, 2, 3))}, EPS)
+
+
+def test_learned_feedback_of_a_convolution_receives_the_gradient_of_its_weight():
+    """Kolen-Pollack with a B that stands still is feedback alignment under another name."""
+    net = nn.Sequential(nn.Conv2d(2, 4, 3, groups=2), nn.Tanh(), nn.Conv2d(4, 3, 2)).double()
+    attached = fa.attach(net, "kp")
+    net(torch.randn(2, 2, 6, 6, dtype=F64)).square().sum().backward()
+    for name in ("0", "2"):
+        assert net[int(name)].weight.grad.any()
+        assert torch.equal(attached.feedback[name].grad, net[int(name)].weight.grad)
+
+
+def test_a_convolution_under_autocast_computes_what_the_plain_one_does():
+    """In full precision it would be right and slow, and no longer the network that the user asked for."""
+    net, x = nn.Sequential(nn.Conv2d(2, 4, 3)), torch.randn(2, 2, 6, 6)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        expected = net(x)
+        fa.attach(net, "fa")
+        out = net(x)
+    assert out.dtype == torch.bfloat16
+    assert torch.equal(out, expected)
+    saved = {t.dtype for t in out.grad_fn.saved_tensors}
+    assert saved == {torch.bfloat16}

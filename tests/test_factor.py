@@ -1,7 +1,11 @@
 """The factor before the loss (GradScaler, accumulation, ``c * loss``) and the precision of the numbers."""
 
+import dataclasses
+
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 import lightning_fa as fa
 from tests.cases import attach, cases, every_case, speak
@@ -79,3 +83,32 @@ def test_autocast_keeps_the_gradients(rule, problem):
     loss.backward()
     assert {g.dtype for g in read(model).values()} == {torch.float32}
     assert_close(read(model), expected, torch.finfo(torch.bfloat16).eps, rounds=16)
+
+
+class Saturating(fa.DirectRule):
+    """Unlike sign(e), tanh(e) is another direction for another scale of e."""
+
+    linear = False
+
+    def initial(self, name, width, outputs):
+        return torch.linspace(-1, 1, width * outputs).reshape(width, outputs)
+
+    def deliver(self, e, feedback):
+        return torch.tanh(50 * e) @ feedback.T
+
+
+def test_a_rule_of_the_users_that_is_not_linear_sees_the_error_without_the_factor():
+    """The scale of a GradScaler would saturate it: fp16 would train by another rule than fp32."""
+    rule = dataclasses.dataclass(frozen=True)(Saturating)()
+    found = []
+    for c in (1.0, 4096.0):
+        net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+        with torch.no_grad():
+            for p in net.parameters():
+                p.copy_(torch.linspace(-1, 1, p.numel()).view(p.shape))
+        attached = fa.attach(net, rule)
+        loss = F.cross_entropy(net(torch.eye(3)), torch.tensor([0, 1, 1]))
+        (c * attached.loss(loss)).backward()
+        found.append(net[0].weight.grad / c)
+    assert found[0].any()
+    torch.testing.assert_close(found[1], found[0])

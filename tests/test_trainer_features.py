@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
+from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, ModelParallelStrategy, SingleDeviceStrategy
 from lightning.pytorch.tuner import Tuner
 from lightning.pytorch.utilities import grad_norm
 from torch import nn
@@ -275,3 +276,21 @@ def test_a_strategy_by_name_lands_on_the_device_that_the_accelerator_chose(rule)
     """On a GPU machine "dfa" must not train on the CPU."""
     assert trainer(rule, accelerator=Third()).strategy.root_device == torch.device("cuda", 3)
     assert trainer(fa.FeedbackStrategy(rule, device="cpu")).strategy.root_device == torch.device("cpu")
+
+
+@every_rule
+@pytest.mark.parametrize(
+    ("suffix", "ours", "stock"),
+    [
+        ("", fa.FeedbackStrategy, SingleDeviceStrategy),
+        ("_ddp", fa.DDPFeedbackStrategy, DDPStrategy),
+        ("_fsdp", fa.FSDPFeedbackStrategy, FSDPStrategy),
+        ("_fsdp2", fa.ModelParallelFeedbackStrategy, ModelParallelStrategy),
+    ],
+)
+def test_every_rule_has_a_name_under_every_strategy(rule, suffix, ours, stock):
+    """``strategy="ddp"`` becomes ``strategy="dfa_ddp"``, and nothing else changes."""
+    made = trainer(rule + suffix).strategy
+    assert type(made) is ours
+    assert isinstance(made, stock)  # Lightning asks with isinstance, for precision plugins and samplers
+    assert type(made.rule) is fa.RULES[rule]

@@ -99,17 +99,21 @@ def test_a_service_that_dies_in_the_middle_ends_no_training_and_a_later_sync_bri
         assert time.monotonic() - begun < 100
         assert took["finish"] < SECONDS + 20
         path, curves = whole(tmp_path, "run")
-        assert "align/table" in {name for row in read(path).history for name in row}
+        for table in ("align/table", "weights/table"):  # which W&B asks the service about before it writes them
+            value, file = read(path).media(table)
+            assert (value["_type"], json.loads(file.read_text())["columns"][0]) == ("table-file", "layer")
         (name,) = service.runs
         assert len(rows(service, name)) < len(read(path).history)
 
         service.mode = "well"
-        command = [sys.executable, "-m", "wandb", "sync", str(path)]
+        command = [sys.executable, "-m", "wandb", "sync", "--include-online", str(path)]
         env = environment(tmp_path, service)
         subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, timeout=100, check=True)
         arrived = [row for row in rows(service, name) if "align/net.0/angle" in row]
         angles = {row["trainer/global_step"]: row["align/net.0/angle"] for row in arrived}
         assert angles == pytest.approx(curves["align/net.0/angle"])
+        assert sum(file.endswith(".table.json") for file in service.files) == 2
+        assert sum(file.endswith(".png") for file in service.files) == 2
 
 
 def test_a_service_that_is_dead_from_the_start_makes_the_run_an_offline_one_and_says_so(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from torch import Tensor
 
 log = logging.getLogger("lightning_fa.callbacks")
+_SILENT: weakref.WeakSet[Any] = weakref.WeakSet()
+"""Online W&B runs whose service has died."""
 
 
 def _survives(send: Callable[..., None]) -> Callable[..., None]:
@@ -38,8 +41,25 @@ def send_numbers(logger: Logger, step: int, numbers: Mapping[str, float]) -> Non
 @_survives
 def send_table(logger: Logger, step: int, key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A table, to W&B."""
-    if isinstance(logger, WandbLogger):
-        logger.log_table(key, columns=list(columns), data=[list(row) for row in rows], step=step)
+    if not isinstance(logger, WandbLogger):
+        return
+    data = [list(row) for row in rows]
+    run = logger.experiment
+    if run not in _SILENT:
+        try:
+            logger.log_table(key, columns=list(columns), data=data, step=step)
+            return
+        except Exception as error:
+            if not hasattr(run, "log"):
+                raise
+            log.warning("W&B does not answer (%s). Tables are kept in the run's folder.", type(error).__name__)
+            _SILENT.add(run)  # each question takes a while
+    # W&B asks the service before it writes a table, and writes none if there is no answer.
+    import wandb
+
+    table: Any = wandb.Table(columns=list(columns), data=data)
+    table.bind_to_run(run, key, run.step)
+    logger.log_metrics({key: table.to_json(run)}, step=step)
 
 
 @_survives

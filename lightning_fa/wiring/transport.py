@@ -95,6 +95,7 @@ class TransportWiring(Wiring):
                 assert behaviour is not None
                 adopt(layer, behaviour, ports.get(name, common))
                 self.adopted.append(layer)
+        self.described = list(modules.values())
         self._rows = self._describe(modules)
 
     def join(self, loss: Tensor) -> Tensor:
