@@ -4,6 +4,7 @@ from lightning_fa.attach import Attached, attach
 from lightning_fa.mixin import FeedbackMixin
 from lightning_fa.pair import attach_pair
 from lightning_fa.rules import (
+    PAIR_RULES,
     RULES,
     AuxiliaryRule,
     Backpropagation,
@@ -47,6 +48,7 @@ from lightning_fa.strategies import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "PAIR_RULES",
     "RULES",
     "Attached",
     "AuxiliaryRule",

@@ -61,6 +61,9 @@ RULES: dict[str, type[Rule]] = {
     "sgprop": SyntheticGradientPropagation,
 }
 
+PAIR_RULES: dict[str, type[Rule]] = {"bidirectional": BidirectionalFeedbackAlignment}
+"""Rules of a model that holds two networks."""
+
 
 def resolve(rule: str | Rule) -> Rule:
     """The rule itself, or the one registered under that name with its defaults.
@@ -73,12 +76,14 @@ def resolve(rule: str | Rule) -> Rule:
         return rule
     if not isinstance(rule, str):
         raise TypeError(f"Expected argument `rule` to be a rule or its name, but got {rule!r}.")
-    if rule not in RULES:
-        raise ValueError(f"Expected argument `rule` to be one of {sorted(RULES)} or a rule object, but got {rule!r}.")
-    return RULES[rule]()
+    known = RULES | PAIR_RULES
+    if rule not in known:
+        raise ValueError(f"Expected argument `rule` to be one of {sorted(known)} or a rule object, but got {rule!r}.")
+    return known[rule]()
 
 
 __all__ = [
+    "PAIR_RULES",
     "RULES",
     "AuxiliaryRule",
     "Backpropagation",

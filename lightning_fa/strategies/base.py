@@ -13,7 +13,7 @@ from torch import nn
 
 from lightning_fa.attach import Attached
 from lightning_fa.mixin import FeedbackMixin
-from lightning_fa.rules import RULES, Rule, resolve
+from lightning_fa.rules import PAIR_RULES, RULES, Rule, resolve
 from lightning_fa.sharding import unsharded
 from lightning_fa.training_step import CHECKPOINT_KEY, Governed, Targets
 from lightning_fa.wiring.blocks import Blocks, weights_of
@@ -134,11 +134,11 @@ class FeedbackStrategyMixin:
     @classmethod
     def register_strategies(cls, strategy_registry: Any) -> None:
         """Register ``cls`` under the name of every rule with :attr:`suffix`."""
-        for name in RULES:
+        for name, kind in (RULES | PAIR_RULES).items():
             strategy_registry.register(
                 name + cls.suffix,
                 cls,
-                description=f"{cls.__name__} with {RULES[name].__name__}",
+                description=f"{cls.__name__} with {kind.__name__}",
                 override=True,
                 rule=name,
             )
