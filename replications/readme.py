@@ -52,8 +52,11 @@ def _section(result: dict[str, Any]) -> str:
     hardware = f"{machine['gpu'] or machine['cpu']}, {machine['threads']} threads"
     count = Counter(claim["verdict"] for claim in result["claims"])
     verdicts = ", ".join(f"{count[verdict]} {verdict}" for verdict in ("reproduced", "failed", "reported"))
+    rest = result["environment"].get("rest")
     failed = [claim for claim in result["claims"] if claim["verdict"] == "failed"]
     parts = [f"**{result['paper']}**: {verdicts} ({facts}; {hardware})"]
+    if rest:
+        parts.append(f"Not run yet, and not judged: `{rest}`")
     if failed:
         parts.append(_table(failed))
     parts.append(

@@ -59,6 +59,13 @@ def test_a_failed_claim_stays_visible_and_the_others_fold_away(page):
     assert "| kept |" in folded
 
 
+def test_what_was_not_run_is_named(page):
+    """A paper of which half was run must not pass for a paper that was reproduced."""
+    environment = {**RESULT["environment"], "rest": "python -m replications toy2000/fig2"}
+    readme.update(page, [{**RESULT, "environment": environment}], check=False)
+    assert "Not run yet, and not judged: `python -m replications toy2000/fig2`" in page.read_text()
+
+
 def test_a_check_changes_nothing_and_finds_a_stale_number(page):
     readme.update(page, [RESULT], check=False)
     changed = json.loads(json.dumps(RESULT))
