@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from lightning_fa.sharding import is_sharded, write
@@ -117,3 +118,8 @@ class Wiring(ABC):
     def join(self, loss: Tensor) -> Tensor:
         """The loss with the terms of the last forward pass; its value is unchanged."""
         return loss
+
+
+def recomputing() -> bool:
+    """Whether non-reentrant activation checkpointing runs a forward pass again, inside backward: nothing is recorded then."""
+    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1

@@ -19,7 +19,7 @@ from lightning_fa.ops import join
 from lightning_fa.rules.base import Rule
 from lightning_fa.sharding import check_gathered
 from lightning_fa.surgery import FEEDBACK, Behaviour, adopt
-from lightning_fa.wiring.base import Row, Wiring
+from lightning_fa.wiring.base import Row, Wiring, recomputing
 from lightning_fa.wiring.blocks import Block, channels_of, weights_of
 from lightning_fa.wiring.graph import check_cut
 from lightning_fa.wiring.rows import Layout, lay_out
@@ -316,8 +316,3 @@ def outside_checkpoints() -> AbstractContextManager[Any]:
 
 def _same(saved: Any) -> Any:
     return saved
-
-
-def recomputing() -> bool:
-    """Non-reentrant activation checkpointing runs a block's forward again inside backward: cut there, record nothing."""
-    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1

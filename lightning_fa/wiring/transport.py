@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lightning_fa.ops import join, lesson
 from lightning_fa.rules.base import TransportRule
 from lightning_fa.surgery import FEEDBACK, adopt
-from lightning_fa.wiring.base import Row, Wiring
+from lightning_fa.wiring.base import Row, Wiring, recomputing
 from lightning_fa.wiring.blocks import Block, matches, weights_of
 from lightning_fa.wiring.layers import INPUT_ONLY, LAYERS, behaviour_of, matrices_of
 
@@ -41,7 +41,7 @@ class Port:
         elif state is not None and rule.taught:
             assert feedback is not None
             feedback, unit = lesson(feedback, weight.detach(), state, rule.lesson)
-            if not (_recomputing() or self.wiring.rehearsing):
+            if not (recomputing() or self.wiring.rehearsing):
                 self.wiring.terms.append(unit)
         elif state is not None:
             feedback = rule.redraw(weight.detach(), state)
@@ -55,7 +55,7 @@ class Port:
         state: Tensor | None = getattr(layer, _slot(name, "stream"), None)
         if state is None:
             return None
-        if _recomputing():
+        if recomputing():
             return state - _STEP.to(state.device)  # the step that is being recomputed has advanced the stream already
         if not self.wiring.rehearsing:
             # A new tensor, since compiled code may compute what only backward needs in backward, from the inputs of
@@ -182,8 +182,3 @@ _STEP = torch.tensor([0, 0, 1])
 
 def _slot(weight: str, kind: str = "") -> str:
     return FEEDBACK + (f"_{weight}" if weight != "weight" else "") + (f"_{kind}" if kind else "")
-
-
-def _recomputing() -> bool:
-    # Non-reentrant activation checkpointing runs a block's forward again inside backward.
-    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
