@@ -18,12 +18,12 @@ Set-up
 
 Differences
     The equations pair layer l with layer l (`same`); the diagram and the title suggest the transposed layer L + 1 - l
-    (`reversed`). We train both pairings in `full`, and judge the statement about earlier layers for `reversed` alone, where
+    (`reversed`). We train both pairings, and judge the statement about earlier layers for `reversed` alone, where
     a pilot saw it. Of cosines we judge the change since the start. An epoch is one of MNIST, and CIFAR-10 begins again.
     With `--dataset digits` both networks learn scikit-learn's digits, the second with its labels turned round.
 
 Cost
-    About 0.14 s per step on an idle CPU core. quick: 3 runs of 2000 steps (`reversed`), about 14 minutes of one core.
+    About 0.14 s per step on an idle CPU core. quick: 5 runs of 2000 steps, about 23 minutes of one core.
     full: 15 runs of 50 epochs, 23 450 steps each, about 14 hours of one core, minutes on a GPU. smoke: seconds.
     For both pairings over 50 epochs: `python -m replications cheung2019 --preset full --out DIR`.
 """

@@ -24,7 +24,7 @@ class Settings:
 PAPER = Settings()
 PRESETS = {
     "full": PAPER,
-    "quick": replace(PAPER, max_steps=2000, pairings=("reversed",)),
+    "quick": replace(PAPER, max_steps=2000),
     "smoke": replace(
         PAPER, hidden=(64,) * 4, max_steps=40, train_samples=1000, test_samples=200, measure_every=10, curve_samples=100
     ),
