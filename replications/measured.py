@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from operator import mul
 
 from replications.claims import Metrics
 
@@ -20,9 +21,11 @@ def difference(quantity: str, larger: str, smaller: str) -> Measure:
 
 
 def spearman(values: Sequence[float]) -> float:
-    """The rank correlation of a sequence without ties with its order; nan if one of the values is."""
+    """The rank correlation of a sequence with its order, ties sharing a rank; nan if it is constant or a value is nan."""
     if any(map(math.isnan, values)):
         return math.nan
-    order = sorted(values)
-    n = len(values)
-    return 1 - 6 * sum((i - order.index(value)) ** 2 for i, value in enumerate(values)) / (n * (n * n - 1))
+    middle = (len(values) - 1) / 2
+    ranks = [sum(other < value for other in values) + (values.count(value) - 1) / 2 - middle for value in values]
+    places = [place - middle for place in range(len(values))]
+    spread = sum(rank**2 for rank in ranks) * sum(place**2 for place in places)
+    return sum(map(mul, ranks, places)) / math.sqrt(spread) if spread else math.nan

@@ -20,7 +20,9 @@ def test_what_was_not_measured_is_undefined():
     assert math.isnan(difference("a", "x", "z")(RUNS))
 
 
-@pytest.mark.parametrize("values", [[1.0, 2.0, 3.0], [3.0, 2.0, 1.0], [0.2, 0.1, 0.5, 0.4, 0.9]])
+@pytest.mark.parametrize(
+    "values", [[1.0, 2.0, 3.0], [3.0, 2.0, 1.0], [0.2, 0.1, 0.5, 0.4, 0.9], [1.0, 2.0, 2.0, 0.0, 2.0]]
+)
 def test_the_rank_correlation_is_scipys(values):
     stats = pytest.importorskip("scipy.stats")
     assert spearman(values) == pytest.approx(stats.spearmanr(values, range(len(values))).statistic)
@@ -28,3 +30,14 @@ def test_the_rank_correlation_is_scipys(values):
 
 def test_a_diverged_sequence_has_no_rank_correlation():
     assert math.isnan(spearman([1.0, math.nan, 3.0]))
+
+
+def test_the_rank_correlation_of_any_order_is_no_more_than_1():
+    """Claims accept it up to 1: a rounding error above it would fail a perfect result."""
+    for n in range(2, 40):
+        assert spearman(list(range(n))) == 1
+        assert spearman(list(range(n, 0, -1))) == -1
+
+
+def test_a_constant_sequence_has_no_rank_correlation():
+    assert math.isnan(spearman([2.0, 2.0, 2.0]))

@@ -4,6 +4,7 @@ from statistics import fmean
 
 from replications.claims import Claim
 from replications.czarnecki2017.claims.common import Measure, Runs, by_layer, defined, pictured
+from replications.measured import spearman
 
 STATIC = 0.95
 FULL = ("full",)
@@ -12,17 +13,6 @@ FULL = ("full",)
 def first_static(values: list[float]) -> int:
     """The first layer, from 1, from which on no layer is less like the last one than 0.95."""
     return max((i for i, value in enumerate(values, start=1) if not value >= STATIC), default=0) + 1
-
-
-def spearman(values: list[float]) -> float:
-    """Rank correlation of the values with their position."""
-    ranks = [
-        sum(other < value for other in values) + (sum(other == value for other in values) - 1) / 2 for value in values
-    ]
-    places = range(len(values))
-    centre = (len(values) - 1) / 2
-    over = sum((rank - centre) * (place - centre) for rank, place in zip(ranks, places))
-    return over / sum((place - centre) ** 2 for place in places)
 
 
 def _static_share(rule: str) -> Measure:
