@@ -30,8 +30,9 @@ Differences
     the paper prints the arc cosine of an absolute value, which cannot exceed 90 degrees. The error is divided by the mean
     of |y*|^2, and averaged over 10 examples; the paper does not say by what. On MNIST the error at the outputs is y* - y
     without their derivative, "the same as in the linear case", since with it 2.4 % is out of reach; angles are taken at
-    the outputs of hidden units, without their derivative. The shallow student has its own learning rate. Proof 3 of the
-    paper has |B y|^2 where 1/|B y|^2 should stand; see single_pair.py. Theorem 1 is integrated (Runge-Kutta), not trained.
+    the outputs of hidden units, without their derivative. The shallow student has its own learning rate, 0.03. Proof 3 of
+    the paper has |B y|^2 where 1/|B y|^2 should stand; see single_pair.py. Theorem 1 is integrated (Runge-Kutta), not
+    trained.
 
 Found
     In the controls of theorem 1 V = |B E|^2 goes to 0 as well while E does not: V sees only what B lets through, which is
@@ -40,6 +41,10 @@ Found
     The claim about the angle in the first epoch on MNIST fails: 65 degrees (quick, seed 0), where 74 to 90 are accepted. The
     bound stems from a pilot with the derivative of the outputs, which damps the error and slows learning down; without it the
     angle has fallen to 65 degrees on average within that epoch, and the claims about later epochs hold.
+    The learning rate of the shallow student of figure 2d was 1.0 at first, with which its error does not settle: after
+    300 000 examples it is between 1.1 and 2.1 (seeds 0 to 4), where 1 is that of a student that answers 0. Now it is 0.03,
+    the best of 5 after 100 000 examples that is still without noise, on seeds 100 to 104; it was changed before any result
+    was committed. The baseline gained by it, so that the claim about it became harder; its bound is unchanged.
 
 Cost
     Everything but MNIST: about 12 minutes of one CPU core for 20 seeds, vectorised over seeds. MNIST: about 8 minutes of
