@@ -43,6 +43,11 @@ class Run:
         """For lines of progress, and for the run's folder."""
         return f"{self.experiment}/{self.name}-seed{self.seed}"
 
+    @property
+    def group(self) -> str:
+        """Which runs W&B shows together."""
+        return self.experiment
+
 
 def together(runs: Sequence[Run]) -> str:
     """What runs that differ in their seeds alone are called."""
@@ -87,7 +92,7 @@ class Session:
         return self.logs / run.label
 
     def loggers(self, label: str, run: Run, **config: Any) -> AbstractContextManager[list[Logger]]:
-        """Loggers into the folder `label`, grouped by experiment; `config` is kept beside the run's settings."""
+        """Loggers into the folder `label`, of one group in W&B; `config` is kept beside the run's settings."""
         settings = {
             **asdict(run.settings),
             **config,
@@ -95,7 +100,7 @@ class Session:
             "preset": self.preset,
             "run": run.name,
         }
-        group = f"{self.paper.name}/{run.experiment}"
+        group = f"{self.paper.name}/{run.group}"
         return loggers(self.logs / label, self.out, self.wandb, group=group, rule=run.rule, name=label, config=settings)
 
     def finish(self, runs: Sequence[Run], train: Callable[[Run], Metrics]) -> None:

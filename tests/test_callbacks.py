@@ -252,6 +252,20 @@ def test_backprop_is_aligned_with_itself(tmp_path):
     assert measured == pytest.approx(dict.fromkeys(measured, 0), abs=1e-9)
 
 
+def test_a_monitor_measures_on_the_batch_that_it_was_given(tmp_path):
+    """Given the very batch of step 4 it finds what it finds without; given another, something else."""
+    (tmp_path / "own").mkdir()
+    without = AlignmentMonitor([4])
+    seen = []
+    without.measure = lambda *args, of=without.measure: (seen.append(args[2]), of(*args))
+    fit(tmp_path / "own", [without])
+    at_four, last = seen
+    for batch, same in ((at_four, True), (last, False)):
+        given = AlignmentMonitor([4], batch=batch)
+        fit(tmp_path / f"{same}", [given])
+        assert (given.history[4] == without.history[4]) is same
+
+
 def test_the_weight_angle_is_that_of_w_and_b(tmp_path):
     monitor = AlignmentMonitor(5)
     module, trainer = fit(tmp_path, [monitor], rule="fa")

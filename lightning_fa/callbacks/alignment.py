@@ -66,6 +66,8 @@ class AlignmentMonitor(Monitor):
         loss: ``loss(module, batch)``, where ``training_step`` must not be called more than once per batch: in manual
             optimisation, or if it has effects outside of the module.
         figures: Whether loggers that show images get one at the end.
+        batch: What to measure on, as of held-out samples; by default the training batch of the monitored step. Either way in
+            the mode that the module trains in.
 
     Raises:
         MisconfigurationException: before training, see :class:`~lightning_fa.callbacks.monitor.Monitor`; or in manual
@@ -80,9 +82,11 @@ class AlignmentMonitor(Monitor):
         targets: Targets = None,
         loss: Loss | None = None,
         figures: bool = True,
+        batch: Any = None,
     ) -> None:
         super().__init__(steps)
         self.pseudobackprop = pseudobackprop
+        self.batch = batch
         self.targets = targets
         self.loss = loss
         self.figures = figures
@@ -103,6 +107,8 @@ class AlignmentMonitor(Monitor):
         attached = find_attached(trainer, module)
         if attached is None:
             return
+        if self.batch is not None:
+            batch, batch_index = trainer.strategy.batch_to_device(self.batch), 0
         blocks, passes = blocks_of(module, attached), self._passes(trainer, module, attached, batch, batch_index)
         if passes is None:
             return

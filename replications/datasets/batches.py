@@ -22,14 +22,16 @@ class _Rows(TorchDataset[Batch]):
         return self.inputs[index], self.labels[index]
 
 
-def batches(inputs: Tensor, labels: Tensor, size: int, shuffle_seed: int | None = None) -> DataLoader[Batch]:
+def batches(
+    inputs: Tensor, labels: Tensor, size: int, shuffle_seed: int | None = None, *, drop_last: bool = False
+) -> DataLoader[Batch]:
     """A loader of batches; a new order in every epoch from `shuffle_seed`, or the given order if that is None.
 
-    The last batch is smaller when `size` does not divide the number of samples.
+    The last batch is smaller when `size` does not divide the number of samples, or left out with `drop_last`.
     """
     rows = _Rows(inputs, labels)
     if shuffle_seed is None:
         order: SequentialSampler | RandomSampler = SequentialSampler(rows)
     else:
         order = RandomSampler(rows, generator=torch.Generator().manual_seed(shuffle_seed))
-    return DataLoader(rows, batch_size=None, sampler=BatchSampler(order, size, drop_last=False))
+    return DataLoader(rows, batch_size=None, sampler=BatchSampler(order, size, drop_last=drop_last))
