@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from replications import readme, registry
+from replications.committed import committed
 from replications.errors import ReplicationError
 
 EPILOG = (
@@ -80,7 +81,7 @@ def _table(arguments: Sequence[str]) -> int:
     options.add_argument("--check", action="store_true", help="change nothing; status 1 if the README is stale")
     options.add_argument("--readme", type=Path, default=readme.ROOT / "README.md", help="default: this project's")
     chosen = options.parse_args(arguments)
-    current = readme.update(chosen.readme, readme.committed(), check=chosen.check)
+    current = readme.update(chosen.readme, committed(), check=chosen.check)
     if chosen.check and not current:
         print("error: the README's results are stale: run `python -m replications table`.", file=sys.stderr)
     return int(chosen.check and not current)

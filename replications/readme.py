@@ -1,30 +1,28 @@
-"""The section of the README that is generated from replications/results/*/results.json."""
+"""The section of the README that is generated from replications/results/*/*/results.json."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from replications.committed import PRESETS
 from replications.errors import ReplicationError
-from replications.results import FILE, read
-from replications.table import accepted, got
+from replications.table import accepted, got, tally
 
 BEGIN, END = "<!-- replications:begin -->", "<!-- replications:end -->"
 ROOT = Path(__file__).parent.parent
-RESULTS = Path(__file__).parent / "results"
+Result = dict[str, Any]
+HEAD = "| claim | paper says | accepted | we got | preset | verdict |\n|---|---|---|---|---|---|"
 
 
-def committed(folder: Path = RESULTS) -> list[dict[str, Any]]:
-    """The committed results of all papers, by name."""
-    return [read(path) for path in sorted(folder.glob(f"*/{FILE}"))]
+def render(results: Iterable[Result]) -> str:
+    """The generated section, without its markers: papers by name, their presets from full to smoke."""
+    ordered = sorted(results, key=lambda result: (result["paper"], PRESETS.index(result["preset"])))
+    papers = groupby(ordered, key=lambda result: result["paper"])
+    return "\n\n".join(_section(paper, list(of)) for paper, of in papers) or "No results yet."
 
 
-def render(results: Sequence[dict[str, Any]]) -> str:
-    """The generated section, without its markers."""
-    return "\n\n".join(_section(result) for result in results) or "No results yet."
-
-
-def update(readme: Path, results: Sequence[dict[str, Any]], *, check: bool) -> bool:
+def update(readme: Path, results: Iterable[Result], *, check: bool) -> bool:
     """Whether the results in `readme` were up to date; they are rewritten unless `check`."""
     return rewrite(readme, BEGIN, END, render(results), check=check)
 
@@ -46,28 +44,39 @@ def rewrite(readme: Path, begin: str, end: str, body: str, *, check: bool) -> bo
     return fresh == text
 
 
-def _section(result: dict[str, Any]) -> str:
-    machine = result["environment"]["machine"]
-    facts = f"preset `{result['preset']}` on {result['dataset']}, {result['environment']['wall_time_s'] / 60:.0f} min"
-    hardware = f"{machine['gpu'] or machine['cpu']}, {machine['threads']} threads"
-    count = Counter(claim["verdict"] for claim in result["claims"])
-    verdicts = ", ".join(f"{count[verdict]} {verdict}" for verdict in ("reproduced", "failed", "reported"))
-    rest = result["environment"].get("rest")
-    failed = [claim for claim in result["claims"] if claim["verdict"] == "failed"]
-    parts = [f"**{result['paper']}**: {verdicts} ({facts}; {hardware})"]
-    if rest:
-        parts.append(f"Not run yet, and not judged: `{rest}`")
+def _section(paper: str, results: Sequence[Result]) -> str:
+    """One paper; `results` from the longest preset to the shortest."""
+    shown = [(result, list(claims)) for result, claims in _not_repeated(results)]
+    facts = [_facts(result, claims, larger=results[:number]) for number, (result, claims) in enumerate(shown)]
+    rows = [(claim, _row(claim, result["preset"])) for result, claims in shown for claim in claims]
+    parts = [f"### {paper}", "\n".join(facts)]
+    failed = [row for claim, row in rows if claim["verdict"] == "failed"]
     if failed:
-        parts.append(_table(failed))
-    parts.append(
-        f"<details><summary>all claims of {result['paper']}</summary>\n\n{_table(result['claims'])}\n\n</details>"
-    )
+        parts.append("\n".join([HEAD, *failed]))
+    everything = "\n".join([HEAD, *(row for _, row in rows)])
+    parts.append(f"<details><summary>all claims of {paper}</summary>\n\n{everything}\n\n</details>")
     return "\n\n".join(parts)
 
 
-def _table(claims: Sequence[dict[str, Any]]) -> str:
-    rows = [
-        f"| {claim['statement']} | {claim['expected']} | {accepted(claim)} | {got(claim)} | {claim['verdict']} |"
-        for claim in claims
-    ]
-    return "\n".join(["| claim | paper says | accepted | we got | verdict |", "|---|---|---|---|---|", *rows])
+def _not_repeated(results: Sequence[Result]) -> Iterator[tuple[Result, list[dict[str, Any]]]]:
+    """Each result with those claims on which no earlier one has a word, on the same data."""
+    known: set[tuple[str, str]] = set()
+    for result in results:
+        fresh = [claim for claim in result["claims"] if (result["dataset"], claim["id"]) not in known]
+        known |= {(result["dataset"], claim["id"]) for claim in fresh}
+        yield result, fresh
+
+
+def _facts(result: Result, claims: Sequence[dict[str, Any]], larger: Sequence[Result]) -> str:
+    environment = result["environment"]
+    machine, rest = environment["machine"], environment.get("rest")
+    threads = f"{machine['threads']} thread{'s' if machine['threads'] != 1 else ''}"
+    cost = f"{environment['wall_time_s'] / 60:.0f} min; {machine['gpu'] or machine['cpu']}, {threads}"
+    beyond = f", beyond {' and '.join('`' + other['preset'] + '`' for other in larger)}" if larger else ""
+    missing = f". Not run yet: `{rest}`" if rest else ""
+    return f"- `{result['preset']}` on {result['dataset']}{beyond}: {tally(claims)} ({cost}){missing}"
+
+
+def _row(claim: dict[str, Any], preset: str) -> str:
+    cells = (claim["statement"], claim["expected"], accepted(claim), got(claim), preset, claim["verdict"])
+    return f"| {' | '.join(cells)} |"

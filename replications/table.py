@@ -1,6 +1,7 @@
 """The table of claims: paper says, we got, verdict."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -27,6 +28,12 @@ def accepted(claim: Mapping[str, Any]) -> str:
         return "no bound"
     low, high = claim["tolerance"]
     return f"{low:g} to {high:g}"
+
+
+def tally(claims: Iterable[Mapping[str, Any]]) -> str:
+    """How many claims have which verdict."""
+    count = Counter(claim["verdict"] for claim in claims)
+    return ", ".join(f"{count[verdict]} {verdict}" for verdict in COLOURS)
 
 
 def heading(results: Mapping[str, Any]) -> str:

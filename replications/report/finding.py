@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from replications import registry
+from replications.committed import RESULTS, folders
 from replications.errors import ReplicationError
-from replications.readme import RESULTS
 from replications.results import FILE, read
 
 SECTIONS = ("Paper", "Claims", "Set-up", "Differences", "Cost")
@@ -30,6 +30,11 @@ class Found:
     def name(self) -> str:
         """The paper's name."""
         return str(self.content["paper"])
+
+    @property
+    def anchor(self) -> str:
+        """What the page calls it: a paper may be there in several presets."""
+        return f"{self.name}-{self.content['preset']}"
 
     @property
     def title(self) -> str:
@@ -67,30 +72,31 @@ class Found:
 
 
 def find(targets: Sequence[str], runs: Path, committed: Path = RESULTS) -> list[Found]:
-    """The newest results under `runs` of each paper in `targets`, or else the committed ones; of all papers if empty.
+    """The newest results under `runs` of each paper in `targets`, or else its committed ones; of all papers if empty.
 
     A target may also be a folder that holds a results.json.
     """
-    if targets:
-        return [_one(target, runs, committed) for target in targets]
-    names = {path.parent.parent.name for path in runs.glob(f"*/*/{FILE}")}
-    names |= {path.parent.name for path in committed.glob(f"*/{FILE}")}
-    if not names:
+    names = {folder.parent.name for root in (runs, committed) for folder in folders(root)}
+    if not (targets or names):
         raise ReplicationError(
             f"Expected results under {runs} but found none. Run `python -m replications list` to see what can be replicated."
         )
-    return [_one(name, runs, committed) for name in sorted(names)]
+    return [found for target in targets or sorted(names) for found in _of(target, runs, committed)]
 
 
-def _one(target: str, runs: Path, committed: Path) -> Found:
-    given = Path(target)
-    if (given / FILE).exists():
-        return Found(given, read(given / FILE))
-    own = sorted(runs.glob(f"{target}/*/{FILE}"), key=lambda path: path.stat().st_mtime)
-    path = own[-1] if own else committed / target / FILE
-    if not path.exists():
+def _of(target: str, runs: Path, committed: Path) -> list[Found]:
+    """One result where there is a newest one, else one for each preset."""
+    if (Path(target) / FILE).exists():
+        return [_read(Path(target))]
+    own = sorted(folders(runs, target), key=lambda folder: (folder / FILE).stat().st_mtime)
+    chosen = own[-1:] or folders(committed, target)
+    if not chosen:
         raise ReplicationError(
             f"Expected results of {target!r} under {runs} but found none. Run `python -m replications {target}` first, or "
             "name the folder that holds its results.json."
         )
-    return Found(path.parent, read(path))
+    return [_read(folder) for folder in chosen]
+
+
+def _read(folder: Path) -> Found:
+    return Found(folder, read(folder / FILE))

@@ -18,7 +18,7 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 def page(results: Sequence[Found]) -> str:
     """The whole page."""
     style = (HERE / "page.css").read_text(encoding="utf-8")
-    links = "".join(f'<li><a href="#{escape(r.name)}">{escape(r.title)}</a> {_tally(r)}</li>' for r in results)
+    links = "".join(f"<li>{_link(result)}</li>" for result in results)
     body = "".join(_paper(result) for result in results)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -27,6 +27,11 @@ def page(results: Sequence[Found]) -> str:
         f"<title>lightning-fa: replications</title><style>{style}</style></head><body><main>"
         f"<h1>Replications with lightning-fa</h1><nav><ul>{links}</ul></nav>{body}</main></body></html>\n"
     )
+
+
+def _link(result: Found) -> str:
+    preset = escape(result.content["preset"])
+    return f'<a href="#{escape(result.anchor)}">{escape(result.title)}, {preset}</a> {_tally(result)}'
 
 
 def _paper(result: Found) -> str:
@@ -43,7 +48,7 @@ def _paper(result: Found) -> str:
         _section("How to run it again", _rerun(result)),
         _section("Runs", _runs(content["runs"])),
     ]
-    return f'<article id="{escape(result.name)}"><h2>{escape(result.title)}</h2>{"".join(parts)}</article>'
+    return f'<article id="{escape(result.anchor)}"><h2>{escape(result.title)}</h2>{"".join(parts)}</article>'
 
 
 def _section(title: str, html: str) -> str:

@@ -27,7 +27,7 @@ def build(results: Sequence[Found], entity: str, project: str) -> Any:
         blocks += [_grid(result, experiment) for experiment in _experiments(result)]
         blocks += [wr.H2("Settings"), wr.CodeBlock(json.dumps(_settings(result), indent=2), language="json")]
         blocks += [wr.H2("How to run it again"), wr.MarkdownBlock(f"```\n{result.command}\n```")]
-    title = "Replications: " + ", ".join(result.name for result in results)
+    title = "Replications: " + ", ".join(dict.fromkeys(result.name for result in results))
     # With an entity named here, nothing is asked of the network; run sets without one are this report's project's.
     return wr.Report(
         entity=entity, project=project, title=title, description=_tally(results), blocks=blocks, width="fluid"

@@ -7,13 +7,14 @@ import pytest
 
 from replications import readme
 from replications.cli import main
+from replications.committed import RESULTS, committed
 from replications.errors import ReplicationError
 
 RESULT = {
     "paper": "toy2000",
     "preset": "quick",
     "dataset": "mnist",
-    "environment": {"machine": {"cpu": "Some CPU", "gpu": None, "threads": 2}, "wall_time_s": 240.0},
+    "environment": {"machine": {"cpu": "Some CPU", "gpu": None, "threads": 1}, "wall_time_s": 240.0},
     "claims": [
         {
             "id": "a",
@@ -31,6 +32,11 @@ RESULT = {
 }
 
 
+def named(paper, preset, *claims):
+    """The same results of another paper and preset."""
+    return {**RESULT, "paper": paper, "preset": preset, "claims": list(claims or RESULT["claims"])}
+
+
 @pytest.fixture
 def page(tmp_path):
     path = tmp_path / "README.md"
@@ -43,7 +49,7 @@ def test_the_section_between_the_markers_is_rewritten_and_the_rest_is_kept(page)
     text = page.read_text()
     assert text.startswith(f"# Title\n\n{readme.BEGIN}\n")
     assert text.endswith(f"{readme.END}\n\nThe end.\n")
-    assert "| error | 2.4 % | 2 to 2.7 | 2.51 ± 0.10 (n=3) | failed |" in text
+    assert "| error | 2.4 % | 2 to 2.7 | 2.51 ± 0.10 (n=3) | quick | failed |" in text
     assert "old" not in text
     assert "0 reproduced, 1 failed, 0 reported" in text
     assert readme.update(page, [RESULT], check=True)
@@ -59,11 +65,42 @@ def test_a_failed_claim_stays_visible_and_the_others_fold_away(page):
     assert "| kept |" in folded
 
 
-def test_what_was_not_run_is_named(page):
+def test_what_was_not_run_is_named_once(page):
     """A paper of which half was run must not pass for a paper that was reproduced."""
     environment = {**RESULT["environment"], "rest": "python -m replications toy2000/fig2"}
     readme.update(page, [{**RESULT, "environment": environment}], check=False)
-    assert "Not run yet, and not judged: `python -m replications toy2000/fig2`" in page.read_text()
+    assert page.read_text().count("Not run yet: `python -m replications toy2000/fig2`") == 1
+
+
+def test_papers_are_sorted_by_name_and_presets_from_full_to_quick():
+    results = [named(paper, preset) for paper in ("toy2001", "toy2000") for preset in ("smoke", "full", "quick")]
+    lines = [line for line in readme.render(results).splitlines() if line.startswith(("### ", "- `"))]
+    assert [line.split("`")[1] if "`" in line else line for line in lines] == [
+        "### toy2000",
+        "full",
+        "quick",
+        "smoke",
+        "### toy2001",
+        "full",
+        "quick",
+        "smoke",
+    ]
+
+
+def test_a_claim_that_a_larger_preset_has_a_word_on_is_not_shown_again():
+    """The verdict on short runs beside that on long ones would let a reader choose."""
+    again, new = RESULT["claims"][0] | {"value": 9.0}, RESULT["claims"][0] | {"id": "b", "statement": "new"}
+    text = readme.render([named("toy2000", "quick", again, new), named("toy2000", "full")])
+    assert "9.00" not in text
+    assert "| new | 2.4 % | 2 to 2.7 | 2.51 ± 0.10 (n=3) | quick | failed |" in text
+    assert "- `full` on mnist: 0 reproduced, 1 failed, 0 reported (4 min; Some CPU, 1 thread)" in text
+    assert "- `quick` on mnist, beyond `full`: 0 reproduced, 1 failed, 0 reported" in text
+
+
+def test_other_data_have_no_word_on_a_claim():
+    """Results on digits, however long the runs, must not hide those on MNIST."""
+    on_digits = named("toy2000", "full") | {"dataset": "digits"}
+    assert "| 2.51 ± 0.10 (n=3) | quick | failed |" in readme.render([on_digits, named("toy2000", "quick")])
 
 
 def test_a_check_changes_nothing_and_finds_a_stale_number(page):
@@ -92,11 +129,13 @@ def test_the_command_checks_the_page_it_is_given(page, capsys):
 
 def test_this_projects_readme_is_not_stale():
     """Run `python -m replications table` after results change."""
-    assert readme.update(readme.ROOT / "README.md", readme.committed(), check=True)
+    assert readme.update(readme.ROOT / "README.md", committed(), check=True)
 
 
 def test_committed_results_have_no_path_of_a_machine():
-    for path in readme.RESULTS.glob("*/results.json"):
+    paths = list(RESULTS.rglob("results.json"))
+    assert len(paths) == len(committed())
+    for path in paths:
         text = path.read_text()
         assert str(Path.home()) not in text
         assert str(readme.ROOT) not in text

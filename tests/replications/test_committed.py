@@ -1,0 +1,59 @@
+"""Oracle: results that are kept with the code are found, all of them, under the paper and preset they are of."""
+
+import json
+
+import pytest
+
+from replications.committed import RESULTS, committed, folders
+from replications.errors import ReplicationError
+from replications.report.finding import find
+from replications.report.page import page
+from replications.results import FILE
+from tests.replications.test_readme import named
+
+
+def keep(root, *places):
+    for paper, preset in places:
+        folder = root / paper / preset
+        folder.mkdir(parents=True)
+        (folder / FILE).write_text(json.dumps(named(paper, preset)))
+    return root
+
+
+@pytest.fixture
+def root(tmp_path):
+    return keep(tmp_path / "results", ("toy2001", "quick"), *(("toy2000", name) for name in ("smoke", "quick", "full")))
+
+
+def test_papers_come_by_name_and_presets_from_the_longest_to_the_shortest(root):
+    places = [(result["paper"], result["preset"]) for result in committed(root)]
+    assert places == [("toy2000", "full"), ("toy2000", "quick"), ("toy2000", "smoke"), ("toy2001", "quick")]
+    assert [folder.name for folder in folders(root, "toy2000")] == ["full", "quick", "smoke"]
+
+
+def test_results_in_the_folder_of_another_preset_are_refused(root):
+    """A quick result under full would hide the claims that only full has judged."""
+    (root / "toy2001" / "quick").rename(root / "toy2001" / "full")
+    with pytest.raises(ReplicationError, match=r"toy2001/full/results.json .* preset quick"):
+        committed(root)
+
+
+def test_every_committed_result_lies_where_it_is_looked_for():
+    assert set(RESULTS.rglob(FILE)) == {folder / FILE for folder in folders()}
+    assert {folder.parent.name for folder in folders()} >= {"czarnecki2017", "gilmer2017", "lillicrap2014"}
+    assert len(committed()) == len(folders())
+
+
+def test_a_report_has_every_committed_preset_of_a_paper_and_the_newest_run_instead_if_there_is_one(root, tmp_path):
+    nowhere = tmp_path / "runs"
+    assert [found.content["preset"] for found in find(["toy2000"], nowhere, root)] == ["full", "quick", "smoke"]
+    assert [found.anchor for found in find([], nowhere, root)][-2:] == ["toy2000-smoke", "toy2001-quick"]
+    own = keep(tmp_path / "runs", ("toy2000", "quick"))
+    assert [found.folder for found in find(["toy2000"], own, root)] == [own / "toy2000" / "quick"]
+
+
+def test_the_page_links_to_each_preset_of_a_paper(root, tmp_path):
+    """Two articles of one name would both be out of reach but the first."""
+    html = page(find(["toy2000"], tmp_path / "runs", root))
+    for preset in ("full", "quick", "smoke"):
+        assert html.count(f'href="#toy2000-{preset}"') == html.count(f'id="toy2000-{preset}"') == 1
