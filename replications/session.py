@@ -147,14 +147,16 @@ class Session:
         self.results.write()
 
     def _rest(self, records: Sequence[dict[str, Any]]) -> str | None:
-        """The command for what the preset has and these results do not: claims about fewer seeds, or none; else None."""
-        wanted = self.paper.seeds[self.preset]
+        """The command for the experiments that have claims about fewer seeds than the preset, or none; else None."""
+        preset = self.paper.seeds[self.preset]
         judged = {record["id"]: record["n"] for record in records}
-        short = [c.experiment for c in self.paper.claims if judged.get(c.id, 0) < min(wanted, c.seeds or wanted)]
+        wanted = {claim.id: min(preset, claim.seeds or preset) for claim in self.paper.claims}
+        short = [claim for claim in self.paper.claims if judged.get(claim.id, 0) < wanted[claim.id]]
         if not short:
             return None
-        target = f"{self.paper.name}/{','.join(dict.fromkeys(short))}"
-        return f"python -m replications {target} --preset {self.preset} --seeds {wanted}"
+        target = f"{self.paper.name}/{','.join(dict.fromkeys(claim.experiment for claim in short))}"
+        seeds = max(wanted[claim.id] for claim in short)
+        return f"python -m replications {target} --preset {self.preset} --seeds {seeds}"
 
     def _train(self, run: Run, train: Callable[[Run], Metrics]) -> dict[str, Any]:
         begun = time.monotonic()

@@ -92,3 +92,35 @@ def test_what_is_missing_to_the_preset_is_in_the_results_as_a_command(tmp_path):
     session.experiments = ("fig1", "fig2")
     session.judge()
     assert read(tmp_path / "results.json")["environment"]["rest"] is None
+
+
+def rest_after(out, **seeds):
+    """What is missing after each experiment was run with so many seeds, where the preset has 3."""
+    out.mkdir()
+    for experiment, count in seeds.items():
+        session = a_session(out, seeds=count)
+        session.paper.seeds["quick"] = 3  # type: ignore[index]
+        session.experiments = (experiment,)
+        session.finish_together([runs(count)], metrics_of)
+        session.judge()
+    return read(out / "results.json")["environment"]["rest"]
+
+
+def test_only_experiments_that_are_short_of_seeds_are_missing(tmp_path):
+    """The other way round hours are repeated, or a mean of 2 seeds passes for one of 3."""
+    fewer = "python -m replications toy2000/{} --preset quick --seeds 3"
+    assert rest_after(tmp_path / "a", fig1=2, fig2=3) == fewer.format("fig1")
+    assert rest_after(tmp_path / "b", fig1=3, fig2=2) == fewer.format("fig2")
+    assert rest_after(tmp_path / "c", fig1=1, fig2=2) == fewer.format("fig1,fig2")
+    assert rest_after(tmp_path / "d", fig1=3, fig2=3) is None
+    assert rest_after(tmp_path / "e", fig1=4, fig2=3) is None
+
+
+def test_what_is_missing_is_not_asked_for_with_more_seeds_than_its_claims_are_about(tmp_path):
+    session = a_session(tmp_path, seeds=3)
+    session.paper.seeds["quick"] = 3  # type: ignore[index]
+    object.__setattr__(session.paper.claims[1], "seeds", 1)
+    session.finish_together([runs(3)], metrics_of)
+    session.judge()
+    rest = read(tmp_path / "results.json")["environment"]["rest"]
+    assert rest == "python -m replications toy2000/fig2 --preset quick --seeds 1"
