@@ -1,4 +1,4 @@
-"""Callbacks that look at a network while it learns, without changing what it learns.
+"""Callbacks that look at a network while it learns, without changing what it learns (but for PreAlignment).
 
 They work on any LightningModule, under a feedback strategy, the mixin or plain backpropagation, and with any logger.
 :data:`NAMES` lists everything that they log. They need no more than the library; figures need matplotlib.
@@ -8,6 +8,7 @@ from lightning_fa.callbacks.alignment import AlignmentMonitor
 from lightning_fa.callbacks.configuration import RuleConfig
 from lightning_fa.callbacks.health import GradientHealth
 from lightning_fa.callbacks.names import NAMES
+from lightning_fa.callbacks.prealignment import PreAlignment
 from lightning_fa.callbacks.probes import LinearProbes
 from lightning_fa.callbacks.representations import RepresentationMonitor
 from lightning_fa.callbacks.schedule import Steps
@@ -19,6 +20,7 @@ __all__ = [
     "AlignmentMonitor",
     "GradientHealth",
     "LinearProbes",
+    "PreAlignment",
     "RepresentationMonitor",
     "RuleConfig",
     "Steps",

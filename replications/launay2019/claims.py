@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from replications.claims import Claim
 from replications.launay2019.configurations import CHANGES, baseline
-from replications.launay2019.plan import CONVOLUTIONAL, LONGEST, RECIPE_RULES, VARIANTS, bottleneck_name
+from replications.launay2019.plan import CONVOLUTIONAL, LONGEST, PRE_ALIGNED, RECIPE_RULES, VARIANTS, bottleneck_name
 from replications.launay2019.settings import PAPER
 from replications.measured import Measure, Runs, of, spearman
 
@@ -269,4 +269,23 @@ def _recipes() -> list[Claim]:
     ]
 
 
-CLAIMS = (*_alignment(), *_practices(), *_bottleneck(), *_conv(), *_recipes())
+def _pre_alignment() -> list[Claim]:
+    log = "the authors' log, one seed, of `repo` blocks"
+
+    def claim(name: str, statement: str, expected: str, measure: Measure) -> Claim:
+        return Claim(f"{PRE_ALIGNED}-{name}", "pre-alignment", statement, expected, None, log, measure, datasets=CIFAR)
+
+    least = "pre-aligned weights: cosine at the end, worst layer"
+    return [
+        claim("cosine", least, "0.96", lambda runs: min(cosines(PRE_ALIGNED, HIDDEN)(runs))),
+        claim("accuracy", "pre-aligned weights: test accuracy (%)", "46.5", of(PRE_ALIGNED, "test/accuracy")),
+        claim(
+            "gain",
+            "pre-aligned weights: test accuracy above that without (points)",
+            "-0.6",
+            _minus(of(PRE_ALIGNED, "test/accuracy"), of(LONGEST, "test/accuracy")),
+        ),
+    ]
+
+
+CLAIMS = (*_alignment(), *_practices(), *_pre_alignment(), *_bottleneck(), *_conv(), *_recipes())

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from replications.launay2019.claims import second
 from replications.launay2019.configurations import CHANGES
-from replications.launay2019.plan import VARIANTS, bottleneck_name
+from replications.launay2019.plan import PRE_ALIGNED, VARIANTS, bottleneck_name
 from replications.launay2019.summary import cosines
 from replications.loggers import Curve, read_curve
 from replications.plots import Line, draw
@@ -18,7 +18,8 @@ def draw_figures(session: Session) -> None:
     curves = _curves(session)
     folder, title = session.out / "figures", session.title
     for net in ("fc", "conv"):
-        panels = {name: _layers(curves[name]) for name in CHANGES if name.startswith(net) and name in curves}
+        shown = [name for name in (*CHANGES, PRE_ALIGNED) if name.startswith(net) and name in curves]
+        panels = {name: _layers(curves[name]) for name in shown}
         if panels:
             path = folder / f"cosines-{net}"
             draw(panels, path, title=title, ylabel="cosine to backpropagation", top=1, bottom=-0.1)

@@ -10,6 +10,7 @@ from replications.session import Run, Session
 VARIANTS = ("narrow", "mask", "repo")
 RECIPE_RULES = ("bp", "usf", "fa", "dfa", "frozen")
 LONGEST = "fc-tanh"
+PRE_ALIGNED = "fc-pai"
 CONVOLUTIONAL = "conv-tanh"
 
 
@@ -41,6 +42,7 @@ def fixed(session: Session) -> list[Configured]:
     return [
         *(_configured(session, name, seed) for seed in session.seeds for name in configurations(session)),
         *_bottlenecks(session),
+        *_pre_aligned(session),
     ]
 
 
@@ -64,13 +66,15 @@ def configurations(session: Session) -> list[str]:
     known = session.settings.configurations or tuple(CHANGES)
     if "best-practices" in session.experiments:
         return list(known)
-    alone = {"alignment": LONGEST, "conv": CONVOLUTIONAL}
-    return [name for experiment, name in alone.items() if experiment in session.experiments]
+    alone = {"alignment": LONGEST, "pre-alignment": LONGEST, "conv": CONVOLUTIONAL}
+    return list(dict.fromkeys(name for experiment, name in alone.items() if experiment in session.experiments))
 
 
 def compared(session: Session) -> list[str]:
     """The configurations with a tuned baseline."""
-    return [name for name in configurations(session) if session.experiments != ("alignment",)]
+    chosen = session.experiments
+    known = configurations(session)
+    return known if "best-practices" in chosen else [CONVOLUTIONAL] * ("conv" in chosen)
 
 
 def bottleneck_name(variant: str, size: int) -> str:
@@ -91,6 +95,12 @@ def _bottlenecks(session: Session) -> Iterator[Configured]:
             for size in settings.sizes:
                 training: Training = replace(settings.bottleneck, variant=variant, bottleneck=size)
                 yield Configured("bottleneck", bottleneck_name(variant, size), "dfa", seed, training)
+
+
+def _pre_aligned(session: Session) -> Iterator[Configured]:
+    if "pre-alignment" in session.experiments:
+        for seed in session.seeds:
+            yield Configured("pre-alignment", PRE_ALIGNED, "dfa-pai", seed, configuration(LONGEST, session.settings))
 
 
 def _tuned(run: Configured, tuning: Tuning) -> Tuned:

@@ -5,7 +5,7 @@ from lightning.pytorch import Callback, LightningModule, seed_everything
 from torch import Tensor
 
 import lightning_fa as fa
-from lightning_fa.callbacks import AlignmentMonitor
+from lightning_fa.callbacks import AlignmentMonitor, PreAlignment
 from replications.datasets import Dataset, batches
 from replications.fit import fit_loaders, quiet_lightning
 from replications.held_out import HeldOut
@@ -32,6 +32,8 @@ def train(session: Session, run: Run) -> dict[str, float]:
     steps = len(stream)
     strategy = fa.FeedbackStrategy(rule=rule_of(run), blocks=["blocks.*"])
     callbacks = [] if settings.held_out else monitors(settings, data, steps)
+    if run.rule == "dfa-pai":
+        callbacks.insert(0, PreAlignment())
     curve = fit_loaders(session, run, model, strategy, stream, tested, callbacks, steps_per_epoch=steps)
     return summary(curve, steps, held_out=bool(settings.held_out))
 
@@ -39,7 +41,7 @@ def train(session: Session, run: Run) -> dict[str, float]:
 def rule_of(run: Run) -> fa.Rule:
     """The run's learning rule; direct feedback is one shared matrix and the error of the hidden layers is not averaged."""
     settings: Training = run.settings
-    if run.rule in ("dfa", "frozen"):
+    if run.rule in ("dfa", "dfa-pai", "frozen"):
         init = "normalised" if settings.normalised else "gaussian"
         return fa.DirectFeedbackAlignment(seed=run.seed, init=init, shared=True, reduction="sum")
     if run.rule == "fa":

@@ -198,12 +198,13 @@ def test_digits_are_enlarged():
 
 def test_which_runs_the_experiments_need():
     assert configurations(Asked("alignment")) == ["fc-tanh"]
-    assert not tuned(Asked("alignment"))
+    assert not tuned(Asked("alignment", "pre-alignment"))
+    assert [r.name for r in fixed(Asked("alignment", "pre-alignment"))] == ["fc-tanh", "fc-pai"]
     assert [t.run.name for t in tuned(Asked("conv"))] == ["bp-conv-tanh"]
     assert len(configurations(Asked("best-practices"))) == 14
     assert len(tuned(Asked("best-practices"))) == 12  # without the two that only change the feedback
     assert len(fixed(Asked("bottleneck", seeds=2))) == 2 * 3 * 14
-    assert len(fixed(Asked(*EXPERIMENTS))) == 14 + 3 * 14
+    assert len(fixed(Asked(*EXPERIMENTS))) == 14 + 3 * 14 + 1
 
 
 def test_every_rule_of_the_recipes_gets_the_same_effort():

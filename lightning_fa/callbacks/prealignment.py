@@ -1,0 +1,107 @@
+"""PreAlignment: weights that agree with the direct feedback before training begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from itertools import pairwise
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+
+from lightning_fa.callbacks.monitor import check_measurable
+from lightning_fa.callbacks.passes import Loss, blocks_of, find_attached, run
+from lightning_fa.callbacks.undisturbed import undisturbed
+from lightning_fa.ops import pre_aligned
+from lightning_fa.rules.base import DirectRule
+from lightning_fa.wiring.blocks import Block
+
+
+class PreAlignment(Callback):
+    r"""Before the first step, let every linear layer above the first block carry errors down as the feedback does.
+
+    .. math:: (W^{l+1})^T \propto D^l (\Delta^{l+1})^{+}, \qquad \|W^{l+1}\|_F = 1
+
+    over the samples of the first batch, with :math:`D^l` the error that the rule delivers at block l's output and
+    :math:`\Delta^{l+1}` the error at the output of the linear layer that reads it, under the rule. Where both agree
+    everywhere, backpropagation would deliver what the rule delivers. Unlike the other callbacks this one changes the model;
+    it does so once, and not again after a resume.
+
+    Args:
+        loss: ``loss(module, batch)``, where ``training_step`` must not be called more than once per batch.
+
+    Raises:
+        MisconfigurationException: when training begins, if the rule is not a direct one, a block but the first does not
+            begin with a ``Linear``, or no rank has whole weights (FSDP).
+
+    References: Launay, Poli & Krzakala 2019, their code.
+    """
+
+    def __init__(self, loss: Loss | None = None) -> None:
+        self.loss = loss
+        self.done = False
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit":
+            check_measurable(self, trainer, pl_module)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        attached = find_attached(trainer, pl_module)
+        if attached is None or not isinstance(attached.rule, DirectRule):
+            rule = "none" if attached is None else type(attached.rule).__name__
+            raise MisconfigurationException(
+                f"PreAlignment expected a rule with direct feedback, but the rule is {rule}."
+            )
+        for block in blocks_of(pl_module, attached)[1:]:
+            _reader(block)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        if self.done or trainer.global_step:
+            return
+        self.done = True
+        attached = find_attached(trainer, pl_module)
+        blocks = blocks_of(pl_module, attached)
+        readers = {block.name: _reader(block) for block in blocks[1:]}
+        deltas: dict[str, Tensor] = {}
+        with ExitStack() as stack, undisturbed(pl_module):
+            for name, layer in readers.items():
+                stack.callback(layer.register_forward_hook(_keep_gradient(deltas, name)).remove)
+            seen = run(trainer, pl_module, blocks, batch, batch_idx, loss=self.loss)
+        if seen is None:
+            raise MisconfigurationException(
+                "PreAlignment needs a loss of the first batch, but `training_step` gave none."
+            )
+        for before, block in pairwise(blocks):
+            delivered, delta = (t.detach().flatten(1).float() for t in (seen.signals[before.name], deltas[block.name]))
+            weight = readers[block.name].weight
+            # one rank's samples decide for all
+            found = trainer.strategy.broadcast(pre_aligned(delivered, delta))
+            with torch.no_grad():
+                weight.copy_(found.to(weight))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"done": self.done}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.done = state_dict["done"]
+
+
+def _reader(block: Block) -> nn.Linear:
+    """The layer of a block that reads the block below."""
+    first = next(m for m in block.module.modules() if any(p.ndim >= 2 for p in m.parameters(recurse=False)))
+    if not isinstance(first, nn.Linear):
+        raise MisconfigurationException(
+            f"PreAlignment expected every block but the first to begin with a Linear, but {block.name!r} begins with "
+            f"{type(first).__name__}. Train it without PreAlignment."
+        )
+    return first
+
+
+def _keep_gradient(deltas: dict[str, Tensor], name: str) -> Callable[..., None]:
+    def hook(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+        output.register_hook(lambda gradient: deltas.__setitem__(name, gradient))
+
+    return hook
