@@ -11,6 +11,7 @@ from replications.claims import Claim
 from replications.launay2019.configurations import CHANGES, baseline
 from replications.launay2019.plan import CONVOLUTIONAL, LONGEST, PRE_ALIGNED, RECIPE_RULES, VARIANTS, bottleneck_name
 from replications.launay2019.settings import PAPER
+from replications.launay2019.titles import TITLES, second
 from replications.measured import Measure, Runs, of, spearman
 
 CIFAR = ("cifar10",)
@@ -18,13 +19,6 @@ FULL = ("full",)
 HIDDEN = (1, 2, 3)
 CONVOLUTIONS, DENSE = (1, 2, 3), 4
 MEMORY = "of the paper we had no text to check this"
-TITLES = {
-    "bp": "backpropagation",
-    "usf": "uniform sign symmetry",
-    "fa": "feedback alignment",
-    "dfa": "direct feedback alignment",
-    "frozen": "direct feedback alignment behind frozen convolutions",
-}
 
 
 def cosines(run: str, layers: Sequence[int], which: str = "cosine") -> Callable[[Runs], list[float]]:
@@ -56,11 +50,6 @@ def rises(variant: str) -> Measure:
         return spearman(line) if len(line) > 1 else math.nan
 
     return measure
-
-
-def second(variant: str) -> str:
-    """The number of the block that ends with the second hidden layer."""
-    return "1" if variant == "repo" else "2"
 
 
 def _names(variant: str, runs: Runs) -> list[str]:

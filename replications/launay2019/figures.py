@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from replications.launay2019.claims import second
 from replications.launay2019.configurations import CHANGES
 from replications.launay2019.plan import PRE_ALIGNED, VARIANTS, bottleneck_name
 from replications.launay2019.summary import cosines
+from replications.launay2019.titles import second
 from replications.loggers import Curve, read_curve
 from replications.plots import Line, draw
 from replications.session import Session

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from replications import readme
+from replications import practice, readme
 from replications.cli import main
 from replications.committed import RESULTS, committed
 from replications.errors import ReplicationError
@@ -41,6 +41,8 @@ def named(paper, preset, *claims):
 def page(tmp_path):
     path = tmp_path / "README.md"
     path.write_text(f"# Title\n\n{readme.BEGIN}\nold\n{readme.END}\n\nThe end.\n")
+    (tmp_path / practice.PAGE).parent.mkdir()
+    (tmp_path / practice.PAGE).write_text(f"{practice.BEGIN}\n{practice.END}\n")
     return path
 
 
