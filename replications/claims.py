@@ -68,7 +68,7 @@ def _unjudged(claim: Claim, preset: str, dataset: str) -> str | None:
 def _verdict(claim: Claim, values: Sequence[float], mean: float) -> Verdict:
     assert claim.tolerance is not None
     low, high = claim.tolerance
-    judged = [mean] if claim.over_seeds == "mean" else values
+    judged = values if claim.over_seeds == "every" else [mean]
     holds = all(low <= value <= high for value in judged)
     if claim.over_seeds == "t-test":
         holds = holds and p_value([value - low for value in values]) < SIGNIFICANT

@@ -61,6 +61,14 @@ def test_the_p_value_is_scipys(values):
     assert p_value(values) == pytest.approx(expected, rel=1e-4, abs=1e-12)
 
 
+def test_a_t_test_is_about_the_mean_and_lets_single_seeds_be_on_the_other_side():
+    values = [-0.1, 1.0, 1.2, 0.8, 1.1, 0.9, 1.0, 1.3]
+    claim = a_claim(tolerance=(0, 5), over_seeds="t-test", measure=lambda runs: runs["x"]["v"])
+    record = judge(claim, [{"x": {"v": value}} for value in values], "full", "mnist")
+    assert p_value(values) < 0.001
+    assert record["verdict"] == "reproduced"
+
+
 def test_a_t_test_fails_a_mean_that_is_positive_by_chance():
     claim = a_claim(tolerance=(0, 5), over_seeds="t-test", measure=lambda runs: runs["x"]["v"])
 
