@@ -1,4 +1,4 @@
-"""The command line: `python -m replications gilmer2017`, and in place of a paper `list`, `table` or `report`."""
+"""The command line: `python -m replications gilmer2017`, and in place of a paper `all`, `list`, `table` or `report`."""
 
 import argparse
 import sys
@@ -10,7 +10,8 @@ from replications.committed import committed
 from replications.errors import ReplicationError
 
 EPILOG = (
-    "Ends with status 0 if no claim failed, 1 if a claim failed, 2 if the request or the data were wrong. "
+    "Ends with status 0 if no claim failed, 1 if a claim failed, 2 if the request or the data were wrong or a paper broke "
+    "off; the other papers are run all the same. "
     "A cut replication goes on where it was if it is started again with the same --out."
 )
 
@@ -36,7 +37,10 @@ def parser() -> argparse.ArgumentParser:
     """The options, the same for all papers."""
     options = argparse.ArgumentParser("python -m replications", description=__doc__, epilog=EPILOG)
     options.add_argument(
-        "targets", metavar="PAPER[/EXPERIMENT,...]", nargs="+", help='what to replicate; "list" shows what there is'
+        "targets",
+        metavar="PAPER[/EXPERIMENT,...]",
+        nargs="+",
+        help='what to replicate, or "all"; "list" shows what there is',
     )
     options.add_argument("--preset", default="quick", choices=("smoke", "quick", "full"), help="default: %(default)s")
     options.add_argument("--seeds", type=int, metavar="N", help="number of seeds, 0 to N-1; default: the preset's")
@@ -55,15 +59,9 @@ def parser() -> argparse.ArgumentParser:
 def _replicate(options: argparse.Namespace) -> int:
     # imported late: listing papers and refusing a wrong request should not wait for matplotlib and the data
     from replications.prepare import prepare_all
-    from replications.table import show
+    from replications.running import run_all
 
-    sessions = prepare_all(options)
-    for session in sessions:
-        session.paper.run(session)
-        session.judge()
-        show(session.results.content)
-        print(f"Results, logs and figures are in {session.out}")
-    return int(any(claim["verdict"] == "failed" for s in sessions for claim in s.results.content["claims"]))
+    return run_all(prepare_all(options))
 
 
 def _list(arguments: Sequence[str]) -> int:

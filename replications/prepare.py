@@ -1,6 +1,7 @@
 """From options to a session: everything that can be wrong is found here, before any training."""
 
 import argparse
+import functools
 import os
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 
 from replications import registry
+from replications.data import Load, data_of
 from replications.datasets import load
 from replications.errors import ReplicationError
 from replications.fit import quiet_lightning
@@ -19,7 +21,7 @@ from replications.session import Hardware, Session
 
 def prepare_all(options: argparse.Namespace) -> list[Session]:
     """A session for each paper that was asked for, before the first of them trains."""
-    targets: list[str] = options.targets
+    targets = registry.expand(options.targets)
     papers = [target.partition("/")[0] for target in targets]
     twice = sorted({paper for paper in papers if papers.count(paper) > 1})
     if twice:
@@ -27,30 +29,29 @@ def prepare_all(options: argparse.Namespace) -> list[Session]:
             f"Expected every paper once but got {twice[0]} {papers.count(twice[0])} times. Name its experiments together, "
             f"as {twice[0]}/A,B."
         )
+    several = len(targets) > 1 or registry.ALL in options.targets
+    read = functools.cache(load)  # in memory once, whatever the number of papers
     sessions = []
     for number, (target, paper) in enumerate(zip(targets, papers, strict=True), start=1):
-        out = options.out / paper if options.out and len(targets) > 1 else options.out
-        session = prepare(argparse.Namespace(**{**vars(options), "target": target, "out": out}))
+        out = options.out / paper if options.out and several else options.out
+        session = prepare(argparse.Namespace(**{**vars(options), "target": target, "out": out}), read)
         session.paper_number = (number, len(targets))
         sessions.append(session)
     return sessions
 
 
-def prepare(options: argparse.Namespace) -> Session:
+def prepare(options: argparse.Namespace, load: Load) -> Session:
     """A session in which nothing is left to check."""
     paper, experiments = registry.select(options.target)
     seeds = paper.seeds[options.preset] if options.seeds is None else options.seeds
     if seeds < 1:
         raise ReplicationError(f"Expected --seeds to be at least 1 but got {seeds}.")
-    dataset = options.dataset or paper.datasets[0]
-    if dataset not in paper.datasets:
-        raise ReplicationError(
-            f"Expected --dataset for {paper.name} out of {', '.join(paper.datasets)} but got {dataset!r}."
-        )
     hardware = Hardware(options.accelerator, options.devices, options.precision)
     _check_hardware(hardware)
     wandb = check_wandb(options.wandb)
-    data = load(dataset, options.data_dir)
+    # a paper that was named is refused rather than run on other data than its own, where it is not MNIST
+    stand_in = registry.ALL in options.targets
+    data = data_of(paper, options.dataset, options.data_dir, load, stand_in=stand_in)
     out = _writable(options.out or Path("runs", paper.name, time.strftime("%Y%m%d-%H%M%S")))
     results = Results(out, paper.name, options.preset, data.label)
     return Session(

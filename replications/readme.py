@@ -7,7 +7,7 @@ from typing import Any
 
 from replications.committed import PRESETS
 from replications.errors import ReplicationError
-from replications.table import accepted, got, tally
+from replications.table import cells, tally
 
 BEGIN, END = "<!-- replications:begin -->", "<!-- replications:end -->"
 ROOT = Path(__file__).parent.parent
@@ -78,5 +78,5 @@ def _facts(result: Result, claims: Sequence[dict[str, Any]], larger: Sequence[Re
 
 
 def _row(claim: dict[str, Any], preset: str) -> str:
-    cells = (claim["statement"], claim["expected"], accepted(claim), got(claim), preset, claim["verdict"])
-    return f"| {' | '.join(cells)} |"
+    *texts, verdict = cells(claim)
+    return f"| {' | '.join([*texts, preset, verdict])} |"

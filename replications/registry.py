@@ -5,7 +5,7 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +13,7 @@ import replications
 from replications.claims import Claim
 from replications.errors import ReplicationError
 
+ALL = "all"
 _PAPER = re.compile(r"[a-z]+\d{4}[a-z]?")
 
 
@@ -28,6 +29,7 @@ class Paper:
     datasets: Sequence[str]
     claims: Sequence[Claim]
     run: Callable[..., None]
+    beside: Mapping[str, Sequence[str]] = field(default_factory=dict)  # BESIDE: what is read besides one of `datasets`
 
 
 def names() -> list[str]:
@@ -54,7 +56,12 @@ def from_module(name: str, module: ModuleType) -> Paper:
     if missing:
         raise TypeError(f"Expected {module.__name__} to define {', '.join(missing)}.")
     fields = {attribute.lower(): getattr(module, attribute) for attribute in capitals}
-    return Paper(name=name, run=module.run, **fields)
+    return Paper(name=name, run=module.run, beside=getattr(module, "BESIDE", {}), **fields)
+
+
+def expand(targets: Sequence[str]) -> list[str]:
+    """The targets, with all papers in place of "all"."""
+    return [name for target in targets for name in (names() if target == ALL else [target])]
 
 
 def select(target: str) -> tuple[Paper, tuple[str, ...]]:

@@ -5,9 +5,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 COLOURS = {"reproduced": "green", "failed": "bold red", "reported": "yellow"}
+STAND_IN = "STAND-IN DATA, so no claim about the paper's data is judged"
 
 
 def got(claim: Mapping[str, Any]) -> str:
@@ -36,11 +38,16 @@ def tally(claims: Iterable[Mapping[str, Any]]) -> str:
     return ", ".join(f"{count[verdict]} {verdict}" for verdict in COLOURS)
 
 
+def cells(claim: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
+    """Of one claim: what it states, what the paper says, what is accepted, what we got, the verdict."""
+    return claim["statement"], claim["expected"], accepted(claim), got(claim), claim["verdict"]
+
+
 def heading(results: Mapping[str, Any]) -> str:
     """Paper, data and preset; loud where other data stand in."""
     text = f"{results['paper']} on {results['dataset']}, preset {results['preset']}"
     if "(stand-in)" in results["dataset"]:
-        text += ": STAND-IN DATA, so no claim of the paper is judged"
+        text += f": {STAND_IN}"
     return text
 
 
@@ -62,11 +69,6 @@ def _ruled(results: Mapping[str, Any]) -> Table:
     for column in ("claim", "paper says", "accepted", "we got: mean ± std (n)", "verdict"):
         table.add_column(column)
     for claim in results["claims"]:
-        colour = COLOURS[claim["verdict"]]
-        verdict = f"[{colour}]{claim['verdict']}[/{colour}]"
-        table.add_row(claim["statement"], _plain(claim["expected"]), accepted(claim), got(claim), verdict)
+        *texts, verdict = cells(claim)
+        table.add_row(*map(escape, texts), f"[{COLOURS[verdict]}]{verdict}[/]")
     return table
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")

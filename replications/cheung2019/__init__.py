@@ -43,6 +43,7 @@ EXPERIMENTS: Mapping[str, str] = {
     "fig3": "cosine of the weights of the two networks",
 }
 DATASETS = ("cifar10", "digits")
+BESIDE = {"cifar10": ("mnist",)}
 
 
 def run(session: Session) -> None:

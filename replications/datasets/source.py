@@ -7,7 +7,7 @@ from typing import Protocol
 from replications.datasets import cifar10, digits, mnist
 from replications.datasets.dataset import Dataset
 from replications.datasets.download import DownloadError
-from replications.errors import ReplicationError
+from replications.errors import DataMissingError, ReplicationError
 
 
 class _Reader(Protocol):
@@ -56,7 +56,7 @@ def _cached(name: str) -> Dataset:
             if name == "mnist":
                 print(f"Could not download {name}: {error}")
                 return digits.read(stand_in_for=name)
-            raise ReplicationError(
+            raise DataMissingError(
                 f"Expected {name} in {folder} or a network to download it from, but got neither: {error} "
                 f"Name a folder that holds it by --data-dir or {VARIABLE}."
             ) from error

@@ -67,7 +67,9 @@ def _seeds(result: Found) -> str:
 
 
 def _stand_in(dataset: str) -> str:
-    return '<p class="note">Stand-in data: no claim of the paper is judged.</p>' if "(stand-in)" in dataset else ""
+    if "(stand-in)" not in dataset:
+        return ""
+    return '<p class="note">Stand-in data: no claim about the paper\'s data is judged.</p>'
 
 
 def _claims(claims: Sequence[Mapping[str, Any]]) -> str:

@@ -1,0 +1,47 @@
+"""One paper after the other: what breaks one of them does not stop the next."""
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+from replications.errors import ReplicationError
+from replications.overview import show_all
+from replications.session import Session
+from replications.table import show
+
+
+def run_all(sessions: Sequence[Session]) -> int:
+    """Replicate all papers, show what came of them; returns the status to exit with."""
+    broken = {session.paper.name: error for session in sessions if (error := _run(session))}
+    contents = [session.results.content for session in sessions]
+    if len(sessions) > 1:
+        show_all(contents, broken)
+    elif not broken:
+        show(contents[0])
+    for session in sessions:
+        if session.paper.name in broken:
+            print(_again(session, broken[session.paper.name]), file=sys.stderr)
+    failed = any(claim["verdict"] == "failed" for content in contents for claim in content["claims"])
+    return 2 if broken else int(failed)
+
+
+def _run(session: Session) -> Exception | None:
+    """The error that broke it off; what was finished before is on disk."""
+    try:
+        session.paper.run(session)
+        session.judge()
+    except Exception as error:
+        if not isinstance(error, ReplicationError):
+            traceback.print_exc()
+        return error
+    finally:
+        print(f"Results, logs and figures are in {session.out}")
+    return None
+
+
+def _again(session: Session, error: Exception) -> str:
+    kind = "" if isinstance(error, ReplicationError) else f"{type(error).__name__}: "
+    return (
+        f"error: {session.paper.name}: {kind}{error}. Nothing that was finished is lost: start it again with "
+        f"--out {session.out} and it goes on there."
+    )
