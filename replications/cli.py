@@ -79,7 +79,11 @@ def _table(arguments: Sequence[str]) -> int:
     options.add_argument("--check", action="store_true", help="change nothing; status 1 if the README is stale")
     options.add_argument("--readme", type=Path, default=readme.ROOT / "README.md", help="default: this project's")
     chosen = options.parse_args(arguments)
-    current = readme.update(chosen.readme, committed(), check=chosen.check)
+    from replications import practice  # imports a paper, and with it matplotlib
+
+    results = committed()
+    current = readme.update(chosen.readme, results, check=chosen.check)
+    current &= practice.update(chosen.readme.parent / practice.PAGE, results, check=chosen.check)
     if chosen.check and not current:
-        print("error: the README's results are stale: run `python -m replications table`.", file=sys.stderr)
+        print("error: generated results are stale: run `python -m replications table`.", file=sys.stderr)
     return int(chosen.check and not current)
