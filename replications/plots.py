@@ -43,7 +43,13 @@ def draw(
             _panel(axis, lines, log=yscale == "log", markers=markers)
             # linear below 1, so that step 0 has a place on the log axis
             axis.set_xscale(xscale, **({"linthresh": 1, "linscale": 0.4} if xscale == "symlog" else {}))
-            axis.set(title=name, yscale=yscale, ylim=(bottom, top), xlabel=xlabel, xlim=(0, None))
+            axis.set(
+                title=name,
+                yscale=yscale,
+                ylim=(bottom, top),
+                xlabel=xlabel,
+                xlim=(None if xscale == "log" else 0, None),
+            )
             axis.grid(alpha=0.3, linewidth=0.6)
         axes[0].set_ylabel(ylabel)
         many = len(axes[-1].lines) > len(STYLES)
