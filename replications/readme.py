@@ -48,6 +48,8 @@ def _section(paper: str, results: Sequence[Result]) -> str:
     """One paper; `results` from the longest preset to the shortest."""
     shown = [(result, list(claims)) for result, claims in _not_repeated(results)]
     facts = [_facts(result, claims, larger=results[:number]) for number, (result, claims) in enumerate(shown)]
+    if results[0]["preset"] != "full":
+        facts.append(f"- `full` was not run: `python -m replications {paper} --preset full`")
     rows = [(claim, _row(claim, result["preset"])) for result, claims in shown for claim in claims]
     parts = [f"### {paper}", "\n".join(facts)]
     failed = [row for claim, row in rows if claim["verdict"] == "failed"]

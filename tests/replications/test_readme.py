@@ -114,6 +114,12 @@ def test_a_check_changes_nothing_and_finds_a_stale_number(page):
     assert page.read_text() == before
 
 
+def test_a_paper_without_full_results_names_the_command_for_them():
+    command = "`full` was not run: `python -m replications toy2000 --preset full`"
+    assert command in readme.render([RESULT])
+    assert command not in readme.render([RESULT, named("toy2000", "full")])
+
+
 def test_a_page_without_markers_is_an_error_that_names_them(tmp_path):
     path = tmp_path / "README.md"
     path.write_text("# Title\n")
