@@ -16,11 +16,11 @@ CONVOLUTIONAL = "conv-tanh"
 
 @dataclass(frozen=True)
 class Configured(Run):
-    """A run that W&B shows together with the other seeds of its configuration."""
+    """A run that W&B shows together with the other seeds of its configuration, and with the short runs that tuned it."""
 
     @property
     def group(self) -> str:
-        return f"{self.experiment}/{self.name}"
+        return f"{self.experiment}/{self.name.partition('/')[0]}"
 
 
 @dataclass(frozen=True)

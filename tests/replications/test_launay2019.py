@@ -232,6 +232,8 @@ def test_the_best_candidate_is_chosen_and_the_run_is_as_long_as_ever():
 
 def test_runs_are_grouped_by_configuration():
     assert run(Training(), name="fc-bn").group == "best-practices/fc-bn"
+    for tune in tuned(Asked("recipes")):
+        assert {candidate.group for candidate in tune.candidates} == {tune.run.group}
 
 
 def test_summary_picks_the_last_the_early_and_the_least_later_cosine():
