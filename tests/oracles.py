@@ -279,8 +279,6 @@ class Oracle(NamedTuple):
     """Problem -> the error on it."""
     inverts: bool = False
     """Inverts W, so that rounding is multiplied by its condition number."""
-    whole_graph: bool = True
-    """Can be compiled with ``fullgraph=True``."""
 
 
 ORACLES = {
@@ -303,7 +301,6 @@ ORACLES = {
         indirect_feedback_alignment,
         passes_every_block=True,
         refuses={"cnn": "the size changes", "residual": "must be one Linear or convolution"},
-        whole_graph=False,
     ),
     "kickback": Oracle(kickback, independent_outputs=True, common=True),
     "shallow": Oracle(last_layer_only, no_hidden_gradient=True),

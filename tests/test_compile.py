@@ -11,7 +11,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 import lightning_fa as fa
 from tests import cases
 from tests.cases import masked, plain_of, problem_of, these
-from tests.oracles import CONTROLS, ORACLES, OTHERS
+from tests.oracles import CONTROLS, OTHERS
 from tests.problems import Gradients, Problem, assert_close, criterion, distance, gradients, read, rewind
 
 # Dynamo's own, at a graph break.
@@ -38,8 +38,8 @@ def attach(model: nn.Module, rule: str, problem: Problem) -> fa.Attached:
     return cases.attach(model, rule, problem, example=problem.batch()[0])
 
 
-def compiled(model: nn.Module, rule: str, backend: object = "aot_eager") -> nn.Module:
-    return torch.compile(model, backend=backend, fullgraph=ORACLES[rule].whole_graph)
+def compiled(model: nn.Module, backend: object = "aot_eager") -> nn.Module:
+    return torch.compile(model, backend=backend, fullgraph=True)
 
 
 def run(call: nn.Module, batch, attached: fa.Attached | None = None) -> Gradients:
@@ -52,6 +52,13 @@ def run(call: nn.Module, batch, attached: fa.Attached | None = None) -> Gradient
     loss = criterion(call(batch[0]), batch[1])
     (loss if attached is None else attached.loss(loss)).backward()
     return {name.removeprefix("_orig_mod."): g for name, g in read(call).items()}
+
+
+def run_attached(rule: str, problem: Problem, backend: object) -> Gradients:
+    """Gradients of a fresh model, compiled and under the rule."""
+    model = problem.model()
+    attached = attach(model, rule, problem)
+    return run(compiled(model, backend), problem.batch(), attached)
 
 
 def assert_on(ours: Gradients, problem: Problem, rule: str) -> None:
@@ -67,17 +74,17 @@ def assert_on(ours: Gradients, problem: Problem, rule: str) -> None:
 @every_family
 def test_a_rule_is_on_in_a_model_compiled_after_a_plain_one(rule, problem):
     """Compare control and rule in one process, as every notebook does, and the rule would be the control."""
-    run(compiled(problem.model(), rule), problem.batch())
+    run(compiled(problem.model()), problem.batch())
     model = problem.model()
     attached = attach(model, rule, problem)
-    assert_on(run(compiled(model, rule), problem.batch(), attached), problem, rule)
+    assert_on(run(compiled(model), problem.batch(), attached), problem, rule)
 
 
 @every_family
 def test_a_rule_is_on_when_attached_after_the_first_compiled_call(rule, problem):
     """Lightning compiles before it sets the strategy up: the graph captured first must not stay."""
     model = problem.model()
-    call = compiled(model, rule)
+    call = compiled(model)
     run(call, problem.batch())
     model.load_state_dict(problem.model().state_dict())
     attached = attach(model, rule, problem)
@@ -89,7 +96,7 @@ def test_a_rule_is_off_after_detaching_from_a_compiled_model(rule, problem):
     """The other way round: backprop after alignment would still be alignment."""
     model = problem.model()
     attached = attach(model, rule, problem)
-    call = compiled(model, rule)
+    call = compiled(model)
     run(call, problem.batch(), attached)
     plain = plain_of(problem, attached)
     attached.detach()
@@ -107,7 +114,7 @@ def test_all_rules_one_after_another_stay_themselves():
             problem = problem_of(rule, "mlp")
             model = problem.model()
             attached = attach(model, rule, problem)
-            assert_on(run(compiled(model, rule), problem.batch(), attached), problem, rule)
+            assert_on(run(compiled(model), problem.batch(), attached), problem, rule)
 
 
 @every_rule
@@ -119,7 +126,7 @@ def test_two_instances_keep_their_own_feedback(rule, problem):
         b.data.mul_(-2)
     for model, its in zip(models, attached):
         expected = gradients(model, problem.batch(), its)
-        assert_close(run(compiled(model, rule), problem.batch(), its), expected, EPS, rounds=256)
+        assert_close(run(compiled(model), problem.batch(), its), expected, EPS, rounds=256)
 
 
 @every_rule
@@ -127,7 +134,7 @@ def test_what_is_copied_into_feedback_reaches_compiled_code(rule, problem):
     """A B baked into the graph as a constant would ignore what the user sets."""
     model = problem.model()
     attached = attach(model, rule, problem)
-    call = compiled(model, rule)
+    call = compiled(model)
     run(call, problem.batch(), attached)
     for b in attached.feedback.values():
         b.data.mul_(-2)
@@ -142,10 +149,6 @@ def test_a_model_under_a_rule_is_one_graph(rule, problem):
     attached = attach(model, rule, problem)
     counter = CompileCounterWithBackend("aot_eager")
     call = torch.compile(model, backend=counter, fullgraph=True)
-    if not ORACLES[rule].whole_graph:
-        with pytest.raises(torch._dynamo.exc.Unsupported):
-            run(call, problem.batch(), attached)
-        return
     for seed in range(3):
         run(call, problem.batch(seed=seed), attached)
     assert counter.frame_count == 1
@@ -162,11 +165,26 @@ def test_feedback_that_is_drawn_while_compiling_is_the_same(rule, problem):
     assert_on(run(call, problem.batch(), attached), problem, rule)
 
 
-@pytest.mark.parametrize("rule", ["dfa"])
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_indirect_feedback_compiles_with_maps_and_activations_in_place(backend, inplace):
+    """A derivative at a pre-activation that ReLU has overwritten since would be that of nothing at all."""
+
+    def build() -> nn.Module:
+        layers = [
+            nn.Conv2d(3, 5, 3, stride=2),
+            nn.ReLU(inplace),
+            nn.Conv2d(5, 4, 3, padding=1, padding_mode="circular"),
+        ]
+        return nn.Sequential(*layers, nn.GELU(), nn.Flatten(), nn.Linear(36, 8), nn.ReLU(inplace), nn.Linear(8, 4))
+
+    problem = Problem(build, (3, 7, 7), (), 4, ("0", "2", "5", "7"))
+    assert_on(run_attached("ifa", problem, backend), problem, "ifa")
+
+
+@pytest.mark.parametrize("rule", ["dfa", "ifa"])
 def test_the_default_backend_computes_the_rule(rule):
     """The tests above stop before code generation, which users do not."""
     problem = problem_of(rule, "mlp")
-    run(compiled(problem.model(), rule, "inductor"), problem.batch())
-    model = problem.model()
-    attached = attach(model, rule, problem)
-    assert_on(run(compiled(model, rule, "inductor"), problem.batch(), attached), problem, rule)
+    run(compiled(problem.model(), "inductor"), problem.batch())
+    assert_on(run_attached(rule, problem, "inductor"), problem, rule)

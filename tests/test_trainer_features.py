@@ -96,8 +96,7 @@ def test_a_compiled_module_is_one_graph_under_the_trainer(rule):
     counter = CompileCounterWithBackend("aot_eager")
     torch._dynamo.reset()
     compiled = fit_compiled(rule, counter)
-    if ORACLES[rule].whole_graph:
-        assert counter.frame_count == 1  # one graph, for four steps: no break and no recompile
+    assert counter.frame_count == 1  # one graph, for four steps: no break and no recompile
     assert_close(compiled, fit(Plain(), rule), EPS, rounds=512)
 
 

@@ -1,68 +1,67 @@
-"""The router of indirect feedback: the error enters at the first block, and goes on *forward* through the weights.
+"""Indirect feedback: the error at a block's output goes on *forward*, through the next block's own weight.
 
-With d_1 given at the first block's output h_1, every block turns the error at its output into the one at its
-pre-activation, delta_i = (dh_i/da_i)^T d_i, and the next block's own linear map carries that on: d_{i+1} = W_{i+1} delta_i.
+With d_i given at the block's output h_i, its own derivatives turn it into the one at its pre-activation,
+delta_i = (dh_i/da_i)^T d_i, and the next block's linear map carries that on: d_{i+1} = W_{i+1} delta_i.
+
+A graph lets errors flow from later to earlier results only, and h_{i+1} is the later one. So delta_i is computed within the
+backward of a node that has h_{i+1} among its inputs, by a second walk over the few nodes between a_i and h_i.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
-
-from lightning_fa.ops.route import NOT_SCORED
+from torch.autograd.graph import get_gradient_edge
 
 Carry = Callable[[Tensor, Tensor], Tensor]
 """``(delta, W) -> W delta`` of one layer."""
 
 
-class _Onward(Function):
+class _Pull(Function):
     @staticmethod
-    def forward(
-        ctx: Any, output: Tensor, first: Callable[[Tensor, Tensor], Tensor], edges: Sequence[Any], carries: Sequence[Carry],
-        feedback: Tensor, *taps_and_weights: Tensor,
-    ) -> Tensor:  # fmt: skip
-        ctx.set_materialize_grads(False)
-        ctx.first, ctx.edges, ctx.carries = first, edges, carries
-        ctx.save_for_backward(feedback, *taps_and_weights)
-        return output.clone()
+    def forward(ctx: Any, h: Tensor, place: Any, bait: Tensor) -> Tensor:
+        ctx.place, ctx.dtype = place, bait.dtype
+        ctx.save_for_backward(h)
+        return h.clone()
 
     @staticmethod
-    def backward(ctx: Any, e: Tensor | None) -> tuple[Tensor | None, ...]:
-        if e is None:
-            raise RuntimeError(NOT_SCORED)
-        feedback, *rest = ctx.saved_tensors
-        taps, weights = rest[: len(ctx.edges)], rest[len(ctx.edges) :]
-        errors = [ctx.first(e, feedback)]
-        for tap, edge, carry, weight, following in zip(taps, ctx.edges, ctx.carries, weights, taps[1:]):
-            (delta,) = torch.autograd.grad(tap, edge, errors[-1], retain_graph=True)
-            d = carry(delta.to(weight.dtype).reshape(tap.shape), weight)
-            errors.append(d.reshape(following.shape).to(following.dtype))
-        return e, None, None, None, None, *errors, *[None] * len(weights)
+    def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, ...]:
+        (h,) = ctx.saved_tensors
+        (delta,) = torch.autograd.grad(h, ctx.place, d, retain_graph=True)
+        return d, None, delta.reshape(h.shape).to(ctx.dtype)
 
 
-def onward(
-    output: Tensor,
-    first: Callable[[Tensor, Tensor], Tensor],
-    taps: Sequence[Tensor],
-    edges: Sequence[Any],
-    carries: Sequence[Carry],
-    feedback: Tensor,
-    weights: Sequence[Tensor],
-) -> Tensor:
-    """The identity on ``output`` that delivers to ``taps`` in backward.
+@torch.compiler.allow_in_graph  # type: ignore[untyped-decorator]  # dynamo cannot look into it, AOTAutograd can
+def _pulled(h: Tensor, place: Any, bait: Tensor) -> Tensor:
+    pulled: Tensor = _Pull.apply(h, get_gradient_edge(place) if isinstance(place, Tensor) else place, bait)
+    return pulled
+
+
+class _Carry(Function):
+    @staticmethod
+    def forward(ctx: Any, above: Tensor, shape: torch.Size, weight: Tensor, carry: Carry) -> Tensor:
+        ctx.carry, ctx.shape, ctx.dtype = carry, above.shape, above.dtype
+        ctx.save_for_backward(weight)
+        return weight.new_zeros(()).expand(shape)
+
+    @staticmethod
+    def backward(ctx: Any, delta: Tensor) -> tuple[Tensor | None, ...]:
+        (weight,) = ctx.saved_tensors
+        return ctx.carry(delta, weight).reshape(ctx.shape).to(ctx.dtype), None, None, None
+
+
+def onward(h: Tensor, place: Any, above: Tensor, weight: Tensor, carry: Carry) -> Tensor:
+    """The identity on ``h`` that also delivers to ``above`` in backward.
 
     Args:
-        output: The head's output.
-        first: ``(e, B) -> d_1``, in the shape of the first tap.
-        taps: Outputs of the blocks below the head, all with a gradient.
-        edges: The place in the graph of each of these blocks' pre-activation.
-        carries: For each tap but the first, how its block's layer applies its weight.
-        feedback: B.
-        weights: The weight for each of ``carries``.
+        h: The output of a block.
+        place: Where in the graph of ``h`` the block's pre-activation is: that tensor, or its gradient edge.
+        above: The output of the next block, or what this function returned for it.
+        weight: W of the next block.
+        carry: How it is applied.
     """
-    out: Tensor = _Onward.apply(output, first, list(edges), list(carries), feedback, *taps, *weights)
-    return out
+    return _pulled(h, place, _Carry.apply(above, h.shape, weight, carry))

@@ -18,8 +18,7 @@ class IndirectFeedbackAlignment(IndirectRule):
 
     .. math:: \delta^1 = (B e) \odot f'(a^1), \qquad \delta^{l+1} = (W^{l+1} \delta^l) \odot f'(a^{l+1})
 
-    Each block below the head must be one ``Linear`` or convolution, and between two of them sizes must stay. It computes
-    derivatives inside of backward, which ``torch.compile(fullgraph=True)`` refuses.
+    Each block below the head must be one ``Linear`` or convolution, and between two of them sizes must stay.
 
     Args:
         seed: Fixes B, together with the first block's name and nothing else.

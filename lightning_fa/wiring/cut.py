@@ -35,8 +35,7 @@ class Bounded(Behaviour):
         args, kwargs = wiring.enter(index, args, kwargs)
         out = super().forward(*args, **kwargs)  # type: ignore[misc]
         if index < len(wiring.blocks) - 1:
-            wiring.passed(index, out)
-            return out
+            return wiring.passed(index, out)
         with outside_checkpoints():
             return wiring.leave(out)
 
@@ -115,8 +114,9 @@ class CutWiring(Wiring):
         """The same in a checkpoint's recomputation, where nothing is recorded."""
         return h.detach()
 
-    def passed(self, index: int, out: Any) -> None:
-        """Block ``index`` below the head returned ``out``."""
+    def passed(self, index: int, out: Any) -> Any:
+        """What block ``index`` below the head returns for its own ``out``."""
+        return out
 
     # -- one forward pass: enter, enter, ..., leave -----------------------------------------------------------------------
 

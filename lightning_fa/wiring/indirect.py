@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
-from lightning_fa.ops import onward
+from lightning_fa.ops import onward, route
 from lightning_fa.rules.base import IndirectRule
 from lightning_fa.sharding import check_gathered
 from lightning_fa.wiring.blocks import Block
@@ -19,6 +20,23 @@ from lightning_fa.wiring.cut import CutWiring
 from lightning_fa.wiring.rows import Layout
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the router asks in backward: the rule's answer for the first block."""
+
+    rule: IndirectRule
+    layout: Layout
+    shape: torch.Size
+    dtype: torch.dtype
+
+    def error(self, index: int, e: Tensor, factor: Tensor | None, feedback: Tensor) -> Tensor:
+        d = self.rule.deliver(self.layout.rows(e).to(feedback.dtype), feedback)
+        return self.layout.spread(d.to(self.dtype), self.shape)
+
+    def lesson(self, index: int, e: Tensor, factor: Tensor | None, feedback: Tensor, h: Tensor) -> Tensor:
+        raise NotImplementedError(f"{type(self.rule).__name__} does not learn its feedback.")
 
 
 class IndirectWiring(CutWiring):
@@ -35,7 +53,7 @@ class IndirectWiring(CutWiring):
                 f"must be one Linear or convolution, and these are not: {', '.join(others)}. Name other blocks, or use "
                 "another rule."
             )
-        self._edges: list[Any] = []
+        self._places: list[Any] = []
         super().__init__(rule, blocks)
 
     def holds_one(self, name: str) -> bool:
@@ -47,44 +65,42 @@ class IndirectWiring(CutWiring):
     def initial(self, name: str, shape: torch.Size, layout: Layout) -> Tensor | dict[str, Tensor]:
         return self.rule.initial(name, layout.width, layout.outputs) if name == self.below[0] else {}
 
-    def passed(self, index: int, out: Any) -> None:
+    def passed(self, index: int, out: Any) -> Any:
         if self.rehearsing:
-            return  # a graph that is kept would forbid to copy the model
+            return out  # a graph that is kept would forbid to copy the model
         if index == 0:
-            self._edges = []
-        # Before an activation in place can put itself there.
-        self._edges.append((get_gradient_edge(out) if out.requires_grad else None, out.numel()))
+            self._places = []
+        # Before an activation in place can put itself there. Dynamo knows no edges; a copy is free in compiled code.
+        compiling = torch.compiler.is_compiling()
+        place = None if not out.requires_grad else out if compiling else get_gradient_edge(out)
+        self._places.append((place, out.numel()))
+        return out.clone() if compiling else out
 
     def finish(self, output: Tensor, taps: list[Tensor], layouts: list[Layout]) -> Tensor:
-        edges, self._edges = self._edges, []
+        places, self._places = self._places, []
         if not taps:
             return output
-        idle = [name for name, tap, edge in zip(self.below, taps, edges) if edge[0] is None or not tap.requires_grad]
+        idle = [
+            name for name, tap, (place, _) in zip(self.below, taps, places) if place is None or not tap.requires_grad
+        ]
         if idle:
             raise RuntimeError(
                 f"Indirect feedback passes every block, but {', '.join(idle)} has no gradient: is it frozen?"
             )
         modules = [self.modules[name] for name in self.below]
         check_gathered({f"{n}.weight": module.weight for n, module in zip(self.below[1:], modules[1:])})  # type: ignore[misc]
-        resized = [name for name, tap, edge in zip(self.below, taps, edges) if edge[1] != tap.numel()]
+        resized = [name for name, tap, (_, size) in zip(self.below, taps, places) if size != tap.numel()]
         if resized:
             raise ValueError(
                 f"Indirect feedback hands the error at a layer's own output to the next layer, but between {resized[0]!r} and "
                 "the block after it the size changes, as in pooling. Use strides instead, or another rule."
             )
-        return onward(
-            output,
-            partial(_first, self.rule, layouts[0], taps[0].shape, taps[0].dtype),
-            taps,
-            [edge for edge, _ in edges],
-            [partial(_carry, module) for module in modules[1:]],
-            self.theta(self.below[0])[""],
-            [module.weight.detach() for module in modules[1:]],  # type: ignore[operator, union-attr]
-        )
-
-
-def _first(rule: IndirectRule, layout: Layout, shape: torch.Size, dtype: torch.dtype, e: Tensor, B: Tensor) -> Tensor:
-    return layout.spread(rule.deliver(layout.rows(e).to(B.dtype), B).to(dtype), shape)
+        h = taps[-1]
+        for tap, (place, _), module in zip(taps[-2::-1], places[-2::-1], modules[:0:-1]):
+            h = onward(tap, place, h, module.weight.detach(), partial(_carry, module))  # type: ignore[operator]
+        entry = Entry(self.rule, layouts[0], h.shape, h.dtype)
+        routed, _ = route(output, entry, [h], [self.theta(self.below[0])[""]], joined=False)
+        return routed
 
 
 def _carry(module: nn.Module, delta: Tensor, weight: Tensor) -> Tensor:
