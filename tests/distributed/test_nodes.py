@@ -1,5 +1,7 @@
 """Two machines, played by two torchrun agents on the loopback, with two processes each."""
 
+import re
+import shlex
 import subprocess
 import sys
 
@@ -13,8 +15,22 @@ from tests.distributed.test_ranks import assert_close
 pytestmark = pytest.mark.distributed
 
 
+def commands(port: int, script: str) -> list[list[str]]:
+    """What the README says to run on each machine, with addresses and numbers that exist here."""
+    ours = {"--nproc_per_node": "2", "--master_addr": "127.0.0.1", "--master_port": str(port)}
+    found = []
+    for line in re.findall(r"^torchrun (.*)$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE):
+        *options, name = shlex.split(line, comments=True)
+        assert name == "train.py"
+        pairs = dict(option.split("=") for option in options)
+        assert ours.keys() <= pairs.keys()
+        found.append([sys.executable, "-m", "torch.distributed.run"])
+        found[-1] += [*(f"{option}={value}" for option, value in (pairs | ours).items()), script]
+    return found
+
+
 def test_two_nodes_equal_one_process(tmp_path):
-    """torchrun sets the ranks, Lightning reads them: nothing of ours may stand between."""
+    """torchrun sets the ranks, Lightning reads them: nothing of ours may stand between, and the README's commands do it."""
     port, rules = free_port(), [rule for rule in ("dfa", "lafs", "kp", "sg") if rule in fa.RULES]
     script = tmp_path / "train.py"
     script.write_text(
@@ -23,9 +39,7 @@ def test_two_nodes_equal_one_process(tmp_path):
         f"run('train', {str(tmp_path)!r}, dict(kinds=['ddp'], rules={rules!r}, nodes=2))\n"
     )
     agents = []
-    for node in (0, 1):
-        command = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", f"--node_rank={node}"]
-        command += ["--nproc_per_node=2", "--master_addr=127.0.0.1", f"--master_port={port}", str(script)]
+    for node, command in enumerate(commands(port, str(script))):
         with (tmp_path / f"agent{node}.txt").open("w") as log:
             agents.append(subprocess.Popen(command, env=environment(), cwd=ROOT, stdout=log, stderr=subprocess.STDOUT))
     for agent in agents:
@@ -33,6 +47,7 @@ def test_two_nodes_equal_one_process(tmp_path):
             agent.wait(200)
         finally:
             agent.kill()
+    assert len(agents) == 2
     for rank in range(4):
         (tmp_path / f"log{rank}.txt").write_text((tmp_path / f"agent{rank // 2}.txt").read_text())
         for rule, results in read(tmp_path, rank)["ddp"].items():
