@@ -105,9 +105,11 @@ class SaveAfter(Callback):
 
     def __init__(self, path: Path, steps: int) -> None:
         self.path, self.steps = path, steps
+        self.weights: Results = {}
 
-    def on_train_epoch_end(self, trainer: Trainer, *_: Any) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         if trainer.global_step == self.steps:
+            self.weights = state(trainer, pl_module)["weights"]
             trainer.save_checkpoint(self.path)
 
 
@@ -121,7 +123,8 @@ def resume(folder: Path, rank: int, world: int, kinds: list[str], rules: list[st
             using = strategy(kind, with_rule, world)
             return state(*fit(using, world=world, optimizer="adam", layers=layerwise(with_rule), **options))
 
-        results = {"whole": run(rule, callbacks=[SaveAfter(path, 1)]), "resumed": run(rule, ckpt_path=path)}
+        save = SaveAfter(path, 1)
+        results = {"whole": run(rule, callbacks=[save]), "saved": save.weights, "resumed": run(rule, ckpt_path=path)}
         try:
             run(other_seed(rule), ckpt_path=path)
         except ValueError as error:
