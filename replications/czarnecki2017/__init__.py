@@ -39,7 +39,7 @@ Found
     Table 2 comes out as printed where it is about a limit of SG: on separable data in 100 dimensions its log loss stays at
     0.088 (paper: 0.086), where backprop after as many steps is at 0.0001; all of MSE and of random labels reach the optimum.
     Two claims fail. `linear2`, where SG should be at three times the excess of backprop or more, is at 2.3 (0.014 against
-    0.0071): in 2 dimensions backprop itself has not arrived, since on separable data log loss falls as one over the steps,
+    0.0078): in 2 dimensions backprop itself has not arrived, since on separable data log loss falls as one over the steps,
     so that runs of this length cannot tell SG's limit from a short training. `noisy100` in deep form ends at 0.0004 above the
     optimum, nearer than the bound of 0.0005 that a pilot suggested (paper: 0.0029), with a length and a start that are ours.
 
