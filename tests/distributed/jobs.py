@@ -255,13 +255,14 @@ class SaveEachStep(Callback):
         time.sleep(self.pause)
 
 
-def long_run(folder: Path, rank: int, world: int, rule: str, steps: int, pause: float) -> Results:
+def long_run(folder: Path, rank: int, world: int, kind: str, rule: str, steps: int, pause: float) -> Results:
     """A run that may be killed at any time and goes on from the last step that it finished."""
     path = folder / "last.ckpt"
     trainer, net = fit(
-        rule + ("_ddp" if world > 1 else ""),
+        strategy(kind, rule, world),
         world=world,
         optimizer="adam",
+        layers=layerwise(rule),
         steps=steps,
         callbacks=[SaveEachStep(path, pause)],
         ckpt_path=path if path.exists() else None,

@@ -99,21 +99,27 @@ def test_a_checkpoint_loads_into_the_plain_module(resumed, rule, tmp_path):
                 assert torch.equal(weight, of_rank[rule]["saved"][name]), name
 
 
-@pytest.mark.parametrize(("rule", "world"), [("dfa", 1), ("lafs", 1), ("kp", 1), ("sg", 1), ("dfa", 2)])
-def test_a_run_that_is_killed_again_and_again_ends_like_one_that_was_not(rule, world, tmp_path):
+KILLED = [("single", rule) for rule in ("dfa", "lafs", "kp", "sg")]
+KILLED += [(kind, rule) for kind in ("ddp", "fsdp", "fsdp2") for rule in ("dfa", "kp")]
+"""A fixed rule and one that learns its feedback, wherever these are kept in another way."""
+
+
+@pytest.mark.parametrize(("kind", "rule"), KILLED)
+def test_a_run_that_is_killed_again_and_again_ends_like_one_that_was_not(kind, rule, tmp_path):
     """Kill -9 at a random moment: what is lost may be time, and nothing else."""
     (undisturbed := tmp_path / "undisturbed").mkdir()
     (killed := tmp_path / "killed").mkdir()
     steps, rng, reached, done = 100, random.Random(1), [], killed / "last.steps"
-    expected = launch("long_run", undisturbed, world, rule=rule, steps=steps, pause=0)
+    world, run_of = 1 if kind == "single" else 2, {"kind": kind, "rule": rule, "steps": steps}
+    expected = launch("long_run", undisturbed, world, **run_of, pause=0)
     for target in (10, 25, 40):
         # A step, its checkpoint and the pause take about as long, so that each of them is hit now and then.
-        with start("long_run", killed, world, rule=rule, steps=steps, pause=0.01) as run:
+        with start("long_run", killed, world, **run_of, pause=0.01) as run:
             run.until(lambda: done.exists() and len(done.read_text().split()) >= target)  # noqa: B023
             run.kill(after=rng.uniform(0, 0.1))
         reached.append(int(done.read_text().split()[-1]))
     assert 10 <= reached[0] < reached[1] < reached[2] < steps  # it was killed, three times, and not too late
-    for ours, theirs in zip(launch("long_run", killed, world, rule=rule, steps=steps, pause=0), expected):
+    for ours, theirs in zip(launch("long_run", killed, world, **run_of, pause=0), expected):
         assert ours["weights"].keys() == theirs["weights"].keys()
         assert all(torch.equal(ours["weights"][n], theirs["weights"][n]) for n in theirs["weights"])
         assert all(torch.equal(b, theirs["feedback"]["feedback"][n]) for n, b in ours["feedback"]["feedback"].items())
