@@ -5,7 +5,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from lightning_fa.callbacks import NAMES, RuleConfig, SyntheticGradientMonitor
 from replications.loggers import read_curve
-from tests.test_callbacks import all_callbacks, pattern
+from tests.callbacks.net import all_callbacks, pattern
 from tests.test_wandb import train
 
 pytest.importorskip("tensorboard")
@@ -40,7 +40,7 @@ def test_every_number_of_the_csv_is_in_tensorboard_at_its_step(finished):
 def test_every_promised_number_is_in_tensorboard_or_belongs_to_another_family_of_rules(finished):
     _, events = finished
     logged = events.Tags()["scalars"]
-    elsewhere = ("/table", "/figure", "/histogram", "error_", "readout", "weight_")  # see test_callbacks
+    elsewhere = ("/table", "/figure", "/histogram", "error_", "readout", "weight_")  # see tests/callbacks
     promised = [n for n in NAMES if not any(e in n for e in elsewhere)]
     assert len(promised) > 25
     assert [n for n in promised if not any(pattern(n).match(k) for k in logged)] == []

@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import WandbLogger
 import lightning_fa as fa
 from lightning_fa.callbacks import NAMES, RuleConfig, SyntheticGradientMonitor
 from replications.loggers import loggers, read_curve
-from tests.test_callbacks import Net, all_callbacks, data, pattern
+from tests.callbacks.net import Net, all_callbacks, data, pattern
 from tests.wandb_files import offline_runs
 
 pytest.importorskip("wandb")
@@ -91,7 +91,7 @@ def test_every_promised_table_figure_and_histogram_is_a_file_of_the_run(finished
 def test_every_promised_number_is_in_the_offline_run_or_belongs_to_another_family_of_rules(finished):
     _, run = finished
     logged = set().union(*run.history)
-    elsewhere = ("error", "readout", "weight_")  # direct and transport rules only: see test_callbacks
+    elsewhere = ("error", "readout", "weight_")  # direct and transport rules only: see tests/callbacks
     missing = [n for n in NAMES if not any(pattern(n).match(k) for k in logged) and not any(e in n for e in elsewhere)]
     assert missing == []
 
