@@ -84,7 +84,7 @@ class AlignmentMonitor(Monitor):
         figures: bool = True,
         batch: Any = None,
     ) -> None:
-        super().__init__(steps)
+        super().__init__(steps, pseudobackprop=pseudobackprop, targets=targets, loss=loss, batch=batch)
         self.pseudobackprop = pseudobackprop
         self.batch = batch
         self.targets = targets

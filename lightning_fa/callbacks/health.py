@@ -13,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lightning_fa.callbacks.identity import key_of
 from lightning_fa.callbacks.monitor import check_measurable
 from lightning_fa.callbacks.passes import find_attached
 from lightning_fa.callbacks.schedule import Steps, check_steps, is_due
@@ -43,10 +44,15 @@ class GradientHealth(Callback):
 
     def __init__(self, steps: Steps = 50, *, patience: int = 3, dead: float = 90.0, explosion: float = 1000.0) -> None:
         self.steps = check_steps(steps)
+        self._key = key_of(self, {"steps": self.steps, "patience": patience, "dead": dead, "explosion": explosion})
         self.patience, self.dead, self.explosion = patience, dead, explosion
         self.latest: dict[str, float] = {}
         self._norms: dict[str, list[float]] = {}
         self._seen: dict[str, int] = {}
+
+    @property
+    def state_key(self) -> str:
+        return self._key
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if isinstance(trainer.strategy, (FSDPStrategy, ModelParallelStrategy)):

@@ -10,6 +10,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 
+from lightning_fa.callbacks.identity import key_of
 from lightning_fa.callbacks.schedule import Steps, check_steps, is_due
 
 
@@ -45,20 +46,26 @@ class Monitor(Callback, ABC):
     Refused before training, by :func:`check_measurable`: strategies that shard weights, and compiled modules on PyTorch
     before 2.6. On newer PyTorch a compiled module is measured in eager mode, and trains compiled.
 
-    Attributes:
+    Args:
         steps: When: every n steps, at these steps, or ``"log"`` for 0, 1, 2, 5, 10, 20, 50, ...
+        **settings: Of the subclass, all that decides about what is measured: several callbacks of one class in a Trainer
+            must differ in them.
+
+    Attributes:
+        steps: As above.
         latest: The numbers of the last measurement, by name.
     """
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: Steps, **settings: Any) -> None:
         self.steps = check_steps(steps)
+        self._key = key_of(self, {"steps": self.steps, **settings})
         self.latest: dict[str, float] = {}
         self._last_step = -1
         self._batch: tuple[Any, int] | None = None
 
     @property
     def state_key(self) -> str:
-        return f"{type(self).__qualname__}[steps={self.steps!r}]"
+        return self._key
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":

@@ -52,11 +52,21 @@ class LinearProbes(Monitor):
         converged: bool = True,
         figures: bool = True,
     ) -> None:
-        super().__init__(steps)
         self.train = tensors(train)
         self.test = None if test is None else tensors(test)
         self.layers = layers
         self.classes = int(self.train[1].max()) + 1 if classes is None else classes
+        super().__init__(
+            steps,
+            train=self.train,
+            test=self.test,
+            layers=layers,
+            classes=self.classes,
+            penalty=penalty,
+            logistic_penalty=logistic_penalty,
+            input_regression=input_regression,
+            converged=converged,
+        )
         self.penalty, self.logistic_penalty = penalty, logistic_penalty
         self.input_regression, self.converged, self.figures = input_regression, converged, figures
 

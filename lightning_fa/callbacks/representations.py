@@ -45,8 +45,8 @@ class RepresentationMonitor(Monitor):
         save_to: str | Path | None = None,
         figures: bool = True,
     ) -> None:
-        super().__init__(steps)
         inputs, labels = tensors(samples, size)
+        super().__init__(steps, inputs=inputs, labels=labels, layers=layers)
         order = labels.argsort(stable=True)
         self.inputs, self.labels = inputs[order], labels[order]
         self.layers = layers

@@ -45,7 +45,7 @@ class SyntheticGradientMonitor(Monitor):
     """
 
     def __init__(self, steps: Steps = 100, *, targets: Targets = None) -> None:
-        super().__init__(steps)
+        super().__init__(steps, targets=targets)
         self.targets = targets
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

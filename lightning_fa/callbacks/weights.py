@@ -30,7 +30,7 @@ class WeightNorms(Monitor):
     def __init__(
         self, steps: Steps = "log", *, histograms: bool = True, change: bool = True, figures: bool = True
     ) -> None:
-        super().__init__(steps)
+        super().__init__(steps, histograms=histograms, change=change)
         self.histograms, self.change, self.figures = histograms, change, figures
         self._start: dict[str, Tensor] = {}
 

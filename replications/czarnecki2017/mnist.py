@@ -18,9 +18,6 @@ from replications.session import Run, Session
 
 MONITORED = "log"
 AT_THE_END: tuple[int, ...] = ()
-ALSO_AT_THE_END = (
-    -1,
-)  # two callbacks of one class need different schedules: Lightning tells their states apart by them
 
 
 def train(session: Session, run: Run) -> dict[str, float]:
@@ -89,9 +86,7 @@ def _monitors(session: Session, run: Run, data: Dataset) -> list[Callback]:
         LinearProbes(samples, steps=AT_THE_END, converged=False, figures=False),
     ]
     if run.rule in PICTURED["fig8"]:
-        monitors.append(
-            LinearProbes(samples, layers=lowest, steps=ALSO_AT_THE_END, input_regression=False, figures=False)
-        )
+        monitors.append(LinearProbes(samples, layers=lowest, steps=AT_THE_END, input_regression=False, figures=False))
     return monitors
 
 
