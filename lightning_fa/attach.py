@@ -104,6 +104,13 @@ class Attached:
             raise ValueError(f"Expected argument `loss` to be a scalar, but got shape {tuple(loss.shape)}.")
         return self._wiring.join(loss)
 
+    def forget(self) -> None:
+        """Drop what forward passes have left for a :meth:`loss` that never came, as when an error was caught in between.
+
+        The Lightning adapters do it at the beginning of every training step.
+        """
+        self._wiring.forget()
+
     def detach(self) -> None:
         """Take the rule out of the model, which is bitwise as before; :attr:`feedback` can still be read."""
         if self._last is not None:

@@ -64,6 +64,7 @@ class TrainingStep(_Step):
         self.joins = joins
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.attached.forget()  # a step before that raised, or returned None to skip its batch
         if self.attached.needs_targets:
             batch = args[0] if args else kwargs.get("batch")
             self.attached.targets = find_targets(batch, self.targets)

@@ -31,8 +31,9 @@ NOT_JOINED = (
     "feedback strategy or the mixin this happens by itself in automatic optimisation."
 )
 NOT_SCORED = (
-    "The loss was joined with a forward pass whose output it does not depend on. Make forward passes that are not trained "
-    "on under `torch.no_grad()`."
+    "The loss was joined with a forward pass whose output it does not depend on: one that is not trained on (make it under "
+    "`torch.no_grad()`), or ended by an error before its own loss was joined (call `attached.forget()` where you catch it). "
+    "What it left is gone now, so that the next step is as ever."
 )
 
 

@@ -116,8 +116,11 @@ class Wiring(ABC):
         """Which module is governed, and how."""
 
     def join(self, loss: Tensor) -> Tensor:
-        """The loss with the terms of the last forward pass; its value is unchanged."""
+        """The loss with the terms of the forward passes since the last one; its value is unchanged."""
         return loss
+
+    def forget(self) -> None:  # noqa: B027 (most rules have no terms)
+        """Drop the terms that wait for a loss."""
 
 
 def recomputing() -> bool:

@@ -33,7 +33,9 @@ class Bounded(Behaviour):
             return super().forward(*args, **kwargs)  # type: ignore[misc]
         wiring, index = self._feedback_port
         args, kwargs = wiring.enter(index, args, kwargs)
+        wiring.inside = not recomputing()
         out = super().forward(*args, **kwargs)  # type: ignore[misc]
+        wiring.inside = False
         if index < len(wiring.blocks) - 1:
             return wiring.passed(index, out)
         with outside_checkpoints():
@@ -62,6 +64,9 @@ class CutWiring(Wiring):
         self._terms: list[Tensor] = []
         self._barriers: list[Any] = []
         self._open = False
+        self._before: int | None = None
+        self.inside = False
+        """Whether a block is running; between two forward passes: whether the last one ended there, by an error."""
         self._checked = False
         self._letters: dict[str, tuple[str, ...]] = {}
         self._drawn: dict[str, tuple[int, ...]] = {}
@@ -155,7 +160,7 @@ class CutWiring(Wiring):
             return output
         if len(self._taps) != len(self.below):
             raise self._disorder(len(self.blocks) - 1)
-        taps, self._taps, self._open = self._taps, [], False
+        taps, self._taps, self._open, self._before = self._taps, [], False, None
         if not self._checked and not torch.compiler.is_compiling():
             cuts = [(name, tap) for name, tap in zip(self.below, taps) if self.feeds(name)]
             self.owned = check_cut([*cuts, (head, output)], self._barriers)
@@ -172,6 +177,9 @@ class CutWiring(Wiring):
             return loss
         terms, self._terms = self._terms, []
         return join(loss, terms)
+
+    def forget(self) -> None:
+        self._terms = []
 
     def check_ready(self) -> None:
         unknown = [name for name in self.below if self.feeds(name) and not self.theta(name)]
@@ -278,13 +286,17 @@ class CutWiring(Wiring):
     # -- parts ----------------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        unfinished = self._open and not self._checked
-        self._taps, self._open = [], not unfinished
+        unfinished = self._open and not self._checked and not self.inside
+        self._taps, self._open, self.inside = [], not unfinished, False
+        if self._before is not None:  # of a pass that an error has ended; those before it may still belong to a loss
+            self._terms = self._terms[: self._before]
+        self._before = len(self._terms)
         if unfinished:
             raise RuntimeError(
                 f"Block {self.blocks[0].name!r} was called again without a call of the head {self.blocks[-1].name!r} between: "
                 "it is called twice in one forward pass, or `forward` never called the head, so that no block received an "
-                "error. Name the modules that `forward` calls, once each, the one that returns the logits last, in `blocks`."
+                "error: name the modules that `forward` calls, once each, the one that returns the logits last, in `blocks`; "
+                "or an error ended the pass before between two blocks: then call it again."
             )
 
     def _disorder(self, index: int) -> RuntimeError:

@@ -104,6 +104,9 @@ class TransportWiring(Wiring):
         terms, self.terms = self.terms, []
         return join(loss, terms)
 
+    def forget(self) -> None:
+        self.terms = []
+
     def table(self) -> list[Row]:
         return self._rows
 
