@@ -7,22 +7,23 @@ and never with ``requires_grad``: autograd then computes no error that crosses a
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from lightning_fa.ops import join
 from lightning_fa.rules.base import Rule
 from lightning_fa.sharding import check_gathered
 from lightning_fa.surgery import FEEDBACK, Behaviour, adopt
-from lightning_fa.wiring.base import Row, Wiring, recomputing
-from lightning_fa.wiring.blocks import Block, channels_of, weights_of
+from lightning_fa.wiring.base import Row, recomputing
+from lightning_fa.wiring.blocks import Block, weights_of
 from lightning_fa.wiring.graph import check_cut
-from lightning_fa.wiring.rows import Layout, lay_out
+from lightning_fa.wiring.holding import HoldingWiring, key_of, shapes_of
+from lightning_fa.wiring.rows import Layout
 
 
 class Bounded(Behaviour):
@@ -42,7 +43,7 @@ class Bounded(Behaviour):
             return wiring.leave(out)
 
 
-class CutWiring(Wiring):
+class CutWiring(HoldingWiring):
     """Abstract. Cuts between ``blocks``; a family says what crosses a cut, and what happens at the output.
 
     Args:
@@ -54,37 +55,17 @@ class CutWiring(Wiring):
     """What the table calls the error of a block below the head."""
 
     def __init__(self, rule: Rule, blocks: Sequence[Block]) -> None:
-        super().__init__()
-        self.rule = rule
-        self.blocks = list(blocks)
-        self.below = [block.name for block in self.blocks[:-1]]
+        super().__init__(rule, blocks)
         self.owned: dict[str, list[Tensor]] = {}
         """Block -> the parameters that its error governs, as the graph of the first forward pass shows."""
-        self._taps: list[Tensor] = []
-        self._terms: list[Tensor] = []
-        self._barriers: list[Any] = []
-        self._open = False
-        self._before: int | None = None
         self.inside = False
         """Whether a block is running; between two forward passes: whether the last one ended there, by an error."""
+        self._taps: list[Tensor] = []
+        self._terms: list[Tensor] = []
+        self._before: int | None = None
+        self._barriers: list[Any] = []
+        self._open = False
         self._checked = False
-        self._letters: dict[str, tuple[str, ...]] = {}
-        self._drawn: dict[str, tuple[int, ...]] = {}
-        self._ready = False
-        self.layouts: dict[str, Layout] = {}
-        """Block -> how its output lines up with the network's, from the first forward pass on."""
-        self.modules = {block.name: block.module for block in self.blocks}
-        for name in self.below:
-            if self.holds_one(name):
-                self.holders[name], self._letters[name] = self.modules[name], ("",)
-        head = self.blocks[-1].module
-        for block, following in zip(self.blocks, self.blocks[1:]):
-            if self.feeds(block.name) and isinstance(following.module, nn.Linear) and isinstance(head, nn.Linear):
-                # The likely shape, so that feedback can be read at once; the first forward pass has the last word.
-                with self.undone_on_error():
-                    width = following.module.in_features
-                    layout = Layout(width, head.out_features, False)
-                    self._draw(block.name, torch.Size((1, width)), layout, following.module.weight)
         for index, block in enumerate(self.blocks):
             adopt(block.module, Bounded, (self, index))
             self.adopted.append(block.module)
@@ -92,24 +73,12 @@ class CutWiring(Wiring):
     # -- what a family says -----------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def initial(self, name: str, shape: torch.Size, layout: Layout) -> Tensor | Mapping[str, Tensor]:
-        """What block ``name`` holds, one tensor or one per letter. ``shape``: of h, samples first."""
-
-    @abstractmethod
     def finish(self, output: Tensor, taps: list[Tensor], layouts: list[Layout]) -> Tensor:
         """The network's output, from which the errors come; ``taps`` are the outputs of the blocks below."""
-
-    def feeds(self, name: str) -> bool:
-        """Whether the output of block ``name`` is cut and holds feedback."""
-        return True
 
     def error_at(self, name: str) -> str:
         """What the table calls the error of block ``name``, below the head."""
         return self.error if self.feeds(name) else "the true error of the block above"
-
-    def holds_one(self, name: str) -> bool:
-        """Whether block ``name`` holds one tensor, and no letters."""
-        return self.feeds(name)
 
     def cross(self, name: str, h: Tensor) -> Tensor:
         """What enters the next block for the output h of block ``name``."""
@@ -165,7 +134,7 @@ class CutWiring(Wiring):
             cuts = [(name, tap) for name, tap in zip(self.below, taps) if self.feeds(name)]
             self.owned = check_cut([*cuts, (head, output)], self._barriers)
             self._checked, self._barriers = True, []
-        layouts = [self._fit(name, tap, output) for name, tap in zip(self.below, taps)]
+        layouts = [self.fit(name, tap, output) for name, tap in zip(self.below, taps)]
         if self.rehearsing:
             return output
         for name in self.below if self.rule.learned else ():
@@ -181,92 +150,6 @@ class CutWiring(Wiring):
     def forget(self) -> None:
         self._terms = []
 
-    def check_ready(self) -> None:
-        unknown = [name for name in self.below if self.feeds(name) and not self.theta(name)]
-        if self.rule.learned and unknown:
-            raise ValueError(
-                f"{type(self.rule).__name__} learns its feedback, which must exist before the optimizer does, and the width "
-                f"of {', '.join(unknown)} is not known. Pass `example=`, an input of the model, to `attach` (a "
-                "LightningModule: set `example_input_array`)."
-            )
-        self._ready = True
-
-    # -- what a block holds ---------------------------------------------------------------------------------------------
-
-    def theta(self, name: str) -> dict[str, Tensor]:
-        """What block ``name`` holds, by letter; a lone tensor has the empty one."""
-        found = {letter: self.held(key_of(name, letter)) for letter in self._letters.get(name, ())}
-        return {letter: held for letter, held in found.items() if held is not None}
-
-    def fit_key(self, shape: torch.Size, layout: Layout) -> tuple[int, ...]:
-        """What the shapes of :meth:`initial` depend on."""
-        return layout.width, layout.outputs
-
-    def _fit(self, name: str, tap: Tensor, output: Tensor) -> Layout:
-        shared = getattr(self.rule, "spatial", "dense") == "shared"
-        layout = lay_out(name, tap, output, channels_of(self.modules[name], tap) if shared else None)
-        if self.feeds(name):
-            if self._drawn.get(name) != self.fit_key(tap.shape, layout):
-                self._draw(name, tap.shape, layout, tap)
-            if not torch.compiler.is_compiling():
-                self.layouts[name] = layout
-        return layout
-
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _draw(self, name: str, shape: torch.Size, layout: Layout, like: Tensor) -> None:
-        key, held = self.fit_key(shape, layout), self.theta(name)
-        if name in self.layouts:
-            raise ValueError(
-                f"The output of block {name!r} takes feedback for {key}, after {self._drawn[name]}: (width of the output, "
-                "outputs of the network). Feed inputs of one size, or use `spatial='shared'` where the rule has it, which "
-                "depends on the number of channels alone."
-            )
-        initial = self.initial(name, shape, layout)
-        drawn = {"": initial} if isinstance(initial, Tensor) else dict(initial)
-        fits = {k: t.shape for k, t in drawn.items()} == {k: t.shape for k, t in held.items()}
-        if held and not fits and any(t._version for t in held.values()):
-            raise ValueError(
-                f"The feedback of {name!r} was set with shape {_shapes(held)}, but its block's output takes {key}: (width of "
-                "the output, outputs of the network)."
-            )
-        if self.rule.learned and not self.rehearsing and not fits and self._ready:
-            raise ValueError(
-                f"The output of block {name!r} takes feedback of shape {_shapes(drawn)}, but it was guessed as "
-                f"{_shapes(held)}, and an optimizer may know it already. Pass `example=`, an input of the model, to `attach`."
-            )
-        self._drawn[name] = key
-        if not fits:
-            self._keep(name, drawn, like)
-
-    def _keep(self, name: str, drawn: Mapping[str, Tensor], like: Tensor) -> None:
-        # Half precision loses small errors in the projection: feedback is kept in 32 bits at least.
-        dtype = torch.promote_types(like.dtype, torch.float32)
-        frozen = self.rule.learned and not any(p.requires_grad for p in self.modules[name].parameters())
-        self._letters[name] = tuple(drawn)
-        for letter, tensor in drawn.items():
-            key = key_of(name, letter)
-            self.holders[key] = self.modules[name]
-            if letter:
-                self.slots[key] = f"{FEEDBACK}_{letter}"
-            real = tensor.is_floating_point()
-            self.hold(key, tensor.to(like.device, dtype if real else None), self.rule.learned and real)
-            held = self.held(key)
-            if frozen and held is not None:
-                held.requires_grad_(False)  # as the block that holds it
-        order = {id(module): i for i, module in enumerate(self.modules.values())}
-        self.holders = dict(sorted(self.holders.items(), key=lambda item: order[id(item[1])]))
-
-    def restore(self, name: str, saved: Tensor) -> None:
-        block, _, letter = name.rpartition(".")
-        if name not in self.modules and block in self.modules and name not in self.holders:
-            self.holders[name] = self.modules[block]
-            self.slots[name] = f"{FEEDBACK}_{letter}"
-            self._letters[block] = (*self._letters.get(block, ()), letter)
-        elif name in self.below:
-            self.holders[name] = self.modules[name]
-            self._letters.setdefault(name, ("",))
-        super().restore(name, saved)
-
     def table(self) -> list[Row]:
         rows = []
         for block in self.blocks:
@@ -278,7 +161,7 @@ class CutWiring(Wiring):
                 if not w.startswith(FEEDBACK)
             ]
             error = self.error_at(block.name) if below else "e, the true error"
-            held = _shapes(self.theta(block.name))
+            held = shapes_of(self.theta(block.name))
             unknown = "?" if block.name not in self._drawn and below and self.feeds(block.name) else "-"
             rows.append(Row(block.name, type(block.module).__name__, ", ".join(weights), error, held or unknown))
         return rows
@@ -308,15 +191,6 @@ class CutWiring(Wiring):
             "left out, or the blocks are not called in the order of registration. Name blocks that are called once each, "
             "in order, with `blocks=` (a module that is used several times belongs inside one block)."
         )
-
-
-def key_of(name: str, letter: str) -> str:
-    """Under which name the tensor ``letter`` of block ``name`` is known to the user."""
-    return f"{name}.{letter}" if letter else name
-
-
-def _shapes(tensors: Mapping[str, Tensor]) -> str:
-    return ", ".join(f"{letter}{list(t.shape)}" for letter, t in tensors.items())
 
 
 def outside_checkpoints() -> AbstractContextManager[Any]:

@@ -12,7 +12,8 @@ from lightning_fa.ops import predicted, route, scaled
 from lightning_fa.rules.base import SyntheticRule
 from lightning_fa.sharding import check_gathered
 from lightning_fa.wiring.blocks import Block
-from lightning_fa.wiring.cut import CutWiring, key_of, outside_checkpoints
+from lightning_fa.wiring.cut import CutWiring, outside_checkpoints
+from lightning_fa.wiring.holding import key_of
 from lightning_fa.wiring.rows import Layout, as_labels
 
 STEPS = "steps"
