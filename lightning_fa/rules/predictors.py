@@ -12,6 +12,9 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Generator, Tensor
 
+from lightning_fa.feedback import generator
+from lightning_fa.shared import check_choice
+
 
 class Initial(Protocol):
     """Makes what a predictor learns."""
@@ -90,3 +93,43 @@ PREDICTORS: dict[str, Predictor] = {
 LABELS = {"linear": "B", "sigmoid": "B", "mlp": "V"}
 """The letter whose rows are the components of y."""
 INPUTS = ("both", "activations", "labels")
+
+
+class Choice(Protocol):
+    """The settings of a rule that say what predicts, and from what."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def predictor(self) -> str: ...
+    @property
+    def inputs(self) -> str: ...
+    @property
+    def labels(self) -> bool: ...
+    @property
+    def hidden(self) -> int: ...
+    @property
+    def spatial(self) -> str: ...
+
+
+def check(choice: Choice) -> None:
+    """Raise a ``ValueError`` at construction where a setting is none of its choices."""
+    check_choice("predictor", choice.predictor, tuple(PREDICTORS))
+    check_choice("inputs", choice.inputs, INPUTS)
+    check_choice("spatial", choice.spatial, ("dense", "shared"))
+
+
+def initial(choice: Choice, name: str, width: int, outputs: int) -> dict[str, Tensor]:
+    """What the predictor of block ``name`` learns, by letter."""
+    h, y = (0 if choice.inputs == "labels" else width), (outputs if choice.labels else 0)
+    return PREDICTORS[choice.predictor].initial(width, h, y, choice.hidden or width, generator(choice.seed, name))
+
+
+def outputs(choice: Choice, theta: Mapping[str, Tensor]) -> int:
+    """The number of outputs that theta was made for; 0 without labels."""
+    return len(theta[LABELS[choice.predictor]]) if choice.labels else 0
+
+
+def predict(choice: Choice, h: Tensor, y: Tensor | None, theta: Mapping[str, Tensor]) -> Tensor:
+    """The prediction, from what the predictor sees of h and y."""
+    return PREDICTORS[choice.predictor].predict(None if choice.inputs == "labels" else h, y, theta)

@@ -8,10 +8,8 @@ from typing import Literal, final
 
 from torch import Tensor
 
-from lightning_fa.feedback import generator
+from lightning_fa.rules import predictors
 from lightning_fa.rules.base import SyntheticRule
-from lightning_fa.rules.predictors import INPUTS, LABELS, PREDICTORS
-from lightning_fa.shared import check_choice
 
 
 @final
@@ -49,21 +47,17 @@ class SyntheticGradient(SyntheticRule):
     spatial: Literal["dense", "shared"] = "shared"
 
     def __post_init__(self) -> None:
-        check_choice("predictor", self.predictor, tuple(PREDICTORS))
-        check_choice("inputs", self.inputs, INPUTS)
-        check_choice("spatial", self.spatial, ("dense", "shared"))
+        predictors.check(self)
 
     @property
     def labels(self) -> bool:  # type: ignore[override]
         return self.inputs != "activations"
 
     def initial(self, name: str, width: int, outputs: int) -> dict[str, Tensor]:
-        h, y = (0 if self.inputs == "labels" else width), (outputs if self.labels else 0)
-        rng = generator(self.seed, name)
-        return PREDICTORS[self.predictor].initial(width, h, y, self.hidden or width, rng)
+        return predictors.initial(self, name, width, outputs)
 
     def outputs(self, theta: Mapping[str, Tensor]) -> int:
-        return len(theta[LABELS[self.predictor]]) if self.labels else 0
+        return predictors.outputs(self, theta)
 
     def predict(self, h: Tensor, y: Tensor | None, theta: Mapping[str, Tensor]) -> Tensor:
-        return PREDICTORS[self.predictor].predict(None if self.inputs == "labels" else h, y, theta)
+        return predictors.predict(self, h, y, theta)
