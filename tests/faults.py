@@ -9,6 +9,7 @@ CONVOLUTION = ("tests/test_convolutions.py",)
 FACTOR = ("tests/test_factor.py",)
 TRACES = ("tests/test_traces.py",)
 FEEDBACK = ("tests/test_feedback.py",)
+ABORTED = ("tests/test_aborted.py",)
 ERRORS = ("tests/test_errors.py", "tests/test_blocks.py")
 TRANSPORT = ("tests/test_transport_rules.py",)
 DIRECT = ("tests/test_direct_rules.py",)
@@ -132,6 +133,27 @@ FAULTS = [
         '"""What enters the next block for the output h of block ``name``."""\n        return h.detach()',
         '"""What enters the next block for the output h of block ``name``."""\n        return h',
         EQUATIONS,
+    ),
+    Fault(
+        "indirect feedback that forgets the block's own derivative",
+        "ops/onward.py",
+        "return d, None, delta.reshape(h.shape).to(ctx.dtype)",
+        "return d, None, d.reshape(h.shape).to(ctx.dtype)",
+        EQUATIONS,
+    ),
+    Fault(
+        "the terms of an aborted forward pass kept for the next loss",
+        "wiring/cut.py",
+        "self._terms = self._terms[: self._before]",
+        "pass",
+        ABORTED,
+    ),
+    Fault(
+        "callbacks told apart by their schedule only",
+        "callbacks/monitor.py",
+        '{"steps": self.steps, **settings}',
+        '{"steps": self.steps}',
+        ("tests/callbacks/test_identity.py",),
     ),
     Fault(
         "a leak between blocks accepted",

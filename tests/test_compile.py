@@ -105,16 +105,45 @@ def test_a_rule_is_off_after_detaching_from_a_compiled_model(rule, problem):
     assert_close(run(call, problem.batch()), backprop, EPS, rounds=256)
 
 
+def versions(most: int):
+    """Let dynamo keep so many versions of a function, in place of 8."""
+    config = torch._dynamo.config
+    return config.patch({"recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit": most})
+
+
 def test_all_rules_one_after_another_stay_themselves():
     """Each rule after another: compiled code shared between instances of one class is where they could meet."""
-    config = torch._dynamo.config
-    limit = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"  # torch 2.4
-    with config.patch({limit: 64}):  # of Sequential.forward, which PyTorch compiles 8 times at most
+    with versions(64):
         for rule in [*CONTROLS, *OTHERS, *reversed(FAMILIES), *CONTROLS]:
             problem = problem_of(rule, "mlp")
             model = problem.model()
             attached = attach(model, rule, problem)
             assert_on(run(compiled(model), problem.batch(), attached), problem, rule)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_past_the_limit_of_dynamo_a_whole_graph_is_refused_unless_one_begins_anew(fresh):
+    """What docs/compile.md says: an error that asks for a reset, and no ninth rule that is one of the eight."""
+    with versions(2):
+        for rule in ("dfa", "fa"):
+            run_attached(rule, problem_of(rule, "mlp"), "aot_eager")
+        if fresh:
+            torch._dynamo.reset()
+            assert_on(run_attached("lafs", problem_of("lafs", "mlp"), "aot_eager"), problem_of("lafs", "mlp"), "lafs")
+        else:
+            with pytest.raises(Exception, match="fullgraph=True"):
+                run_attached("lafs", problem_of("lafs", "mlp"), "aot_eager")
+
+
+def test_past_the_limit_of_dynamo_further_rules_run_uncompiled():
+    """Slow is what the docs promise there, and not wrong."""
+    with versions(2):
+        for rule in ("dfa", "fa", "lafs", "sg"):
+            problem = problem_of(rule, "mlp")
+            model = problem.model()
+            attached = attach(model, rule, problem)
+            call = torch.compile(model, backend="aot_eager")
+            assert_on(run(call, problem.batch(), attached), problem, rule)
 
 
 @every_rule
