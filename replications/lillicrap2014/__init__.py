@@ -38,7 +38,11 @@ Found
     In the controls of theorem 1 V = |B E|^2 goes to 0 as well while E does not: V sees only what B lets through, which is
     what B^+ B = I is needed for. The claim about the angle at an error of 1e-10 first failed as undefined, with 10 000
     examples: 7 of 20 seeds had not come that far. The bound is unchanged; the runs were made as long as the figure's axis.
-    The claim about the angle in the first epoch on MNIST fails: 65 degrees (quick, seed 0), where 74 to 90 are accepted. The
+    MNIST at full length, one seed: 1.88 % for backpropagation and 1.96 % for feedback alignment (paper: 2.4 and 2.1), 8.3 %
+    where only the last layer learns. Two claims fail. With half of all weights removed the error is 2.78 %, within its own
+    bound, but 0.82 points above the full network's where 0.6 are accepted (paper: 2.4 against 2.1): it learns more slowly
+    throughout and still falls at the end, and we do not know what density the learning rate was tuned for.
+    The angle in the first epoch is 65 degrees, where 74 to 90 are accepted. The
     bound stems from a pilot with the derivative of the outputs, which damps the error and slows learning down; without it the
     angle has fallen to 65 degrees on average within that epoch, and the claims about later epochs hold.
     The learning rate of the shallow student of figure 2d was 1.0 at first, with which its error does not settle: after
@@ -52,7 +56,7 @@ Found
     documented and as in the paper, asks of the mean; the program was wrong, and neither bound nor test were changed.
 
 Cost
-    Everything but MNIST: about 12 minutes of one CPU core for 20 seeds, vectorised over seeds. MNIST: about 8 minutes of
+    Everything but MNIST: about 12 minutes of one CPU core for 20 seeds, vectorised over seeds. MNIST: about 10 minutes of
     one core per run, 80 runs for 20 seeds. More seeds of MNIST, into the same folder:
     `python -m replications lillicrap2014/fig2a,fig2b,figS1 --preset full --seeds 20 --out DIR`. quick: 2 seeds, 15
     epochs, 60 000 examples of task 3, about 9 minutes of one core. smoke: seconds.
