@@ -12,7 +12,8 @@ from replications.errors import ReplicationError
 EPILOG = (
     "Ends with status 0 if no claim failed, 1 if a claim failed, 2 if the request or the data were wrong or a paper broke "
     "off; the other papers are run all the same. "
-    "A cut replication goes on where it was if it is started again with the same --out."
+    "A cut replication goes on where it was if it is started again with the same --out; "
+    "started several times beside each other with one --out, the calls share the runs."
 )
 
 

@@ -56,12 +56,12 @@ class RunProgress:
     ) -> None:
         self.bars.stop()
 
-    def start(self, label: str) -> None:
-        """A run begins."""
+    def start(self, label: str, runs: Sequence[Run]) -> None:
+        """Runs of that name begin."""
         self.label = label
         self.bars.reset(self.epochs_bar, visible=False)
         self.bars.reset(self.steps_bar, total=None, description=label, visible=True)
-        self._say(f"run {self.done + 1}/{len(self.work)}{self._place()}: {label}{self._left()}")
+        self._say(f"run {self.done + 1}/{len(self.work)}{self._place(runs)}: {label}{self._left()}")
 
     def step(self, done: int, total: int, note: str, epochs: tuple[float, int] | None = None) -> None:
         """The present run has made `done` of `total` steps, and so many of all its epochs."""
@@ -83,9 +83,8 @@ class RunProgress:
         message = f"  {self.label}: {note}"
         self.bars.console.print(message, highlight=False) if self.live else self._say(message)
 
-    def _place(self) -> str:
+    def _place(self, now: Sequence[Run]) -> str:
         """Where the present run stands in what there is more than one of."""
-        now = self.work[self.done] if self.done < len(self.work) else ()
         places = [("paper", *self.paper)]
         places += [(name, kind.number(now), len(kind)) for name, kind in self._kinds() if now]
         several = [f"{name} {number}/{total}" for name, number, total in places if total > 1]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from replications.errors import ReplicationError
+from replications.sharing import alone
 
 FILE = "results.json"
 KEYS = ("paper", "preset", "dataset", "environment", "claims", "runs")
@@ -21,10 +22,12 @@ class Results:
         self.path = folder / FILE
         self.content: dict[str, Any] = {"paper": paper, "preset": preset, "dataset": dataset}
         self.content |= {"environment": {}, "claims": [], "runs": []}
-        if self.path.exists():
-            self._resume()
+        self.refresh()
 
-    def _resume(self) -> None:
+    def refresh(self) -> None:
+        """Take in what the folder holds: of an earlier call of the command, or of one that runs beside this."""
+        if not self.path.exists():
+            return
         earlier = read(self.path)
         for key in ("paper", "preset", "dataset"):
             if earlier[key] != self.content[key]:
@@ -42,8 +45,17 @@ class Results:
 
     def add_run(self, record: dict[str, Any]) -> None:
         """Keep a finished run."""
-        self.content["runs"].append(record)
-        self.write()
+        with alone(self.path.parent):
+            self.refresh()
+            self.content["runs"].append(record)
+            self.write()
+
+    def conclude(self, environment: dict[str, Any], claims: list[dict[str, Any]]) -> None:
+        """Keep what follows from the runs."""
+        with alone(self.path.parent):
+            self.refresh()
+            self.content |= {"environment": environment, "claims": claims}
+            self.write()
 
     def write(self) -> None:
         """Replace the file in one step, so that a cut leaves the previous content."""

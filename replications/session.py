@@ -17,6 +17,10 @@ from replications.loggers import loggers
 from replications.progress import RunProgress
 from replications.registry import Paper
 from replications.results import Results
+from replications.sharing import claimed
+
+SECONDS_BETWEEN_LOOKS = 2.0
+"""At what another process with the same --out has finished."""
 
 
 @dataclass(frozen=True)
@@ -104,33 +108,50 @@ class Session:
         return loggers(self.logs / label, self.out, self.wandb, group=group, rule=run.rule, name=label, config=settings)
 
     def finish(self, runs: Sequence[Run], train: Callable[[Run], Metrics]) -> None:
-        """Train every run that --out does not hold yet; each is in results.json as soon as it is finished."""
-        with RunProgress([[run] for run in runs], self.paper_number) as self.progress:
-            for run in runs:
-                self.progress.start(run.label)
-                earlier = self.results.finished(self._identity(run))
-                record = earlier or self._train(run, train)
-                self.records.append(record)
-                self.progress.finish("finished earlier, not repeated" if earlier else f"{record['seconds']} s")
+        """Train every run that --out does not hold yet; each is in results.json as soon as it is finished.
+
+        Runs that another process with the same --out has begun are left to it, and waited for.
+        """
+        self.finish_together([[run] for run in runs], lambda group: [train(group[0])])
 
     def finish_together(
         self, groups: Sequence[Sequence[Run]], train: Callable[[Sequence[Run]], Sequence[Metrics]]
     ) -> None:
         """The same for groups of runs that differ in their seeds alone and are computed at once, as in one batch."""
+        found: dict[int, list[dict[str, Any]]] = {}
         with RunProgress(groups, self.paper_number) as self.progress:
-            for runs in groups:
-                self.progress.start(together(runs))
-                earlier = [self.results.finished(self._identity(run)) for run in runs]
-                if all(earlier):
-                    self.records += [record for record in earlier if record]
-                    self.progress.finish("finished earlier, not repeated")
-                    continue
-                begun = time.monotonic()
-                found = train(runs)
-                share = (time.monotonic() - begun) / len(runs)
-                known = zip(runs, found, earlier, strict=True)
-                self.records += [before or self._keep(run, metrics, share) for run, metrics, before in known]
-                self.progress.finish(f"{share * len(runs):.1f} s for all seeds")
+            while len(found) < len(groups):
+                before = len(found)
+                for index, runs in enumerate(groups):
+                    records = None if index in found else self._finish(runs, train)
+                    if records is not None:
+                        found[index] = records
+                if len(found) == before:
+                    time.sleep(SECONDS_BETWEEN_LOOKS)
+                self.results.refresh()
+        self.records += [record for index in sorted(found) for record in found[index]]
+
+    def _finish(
+        self, runs: Sequence[Run], train: Callable[[Sequence[Run]], Sequence[Metrics]]
+    ) -> list[dict[str, Any]] | None:
+        """Their records, or None where another process is at it."""
+        assert self.progress is not None
+        label = runs[0].label if len(runs) == 1 else together(runs)
+        with claimed(self.out, label) as ours:
+            if not ours:
+                return None
+            self.results.refresh()
+            self.progress.start(label, runs)
+            earlier = [self.results.finished(self._identity(run)) for run in runs]
+            if all(earlier):
+                self.progress.finish("finished earlier, not repeated")
+                return [record for record in earlier if record]
+            begun = time.monotonic()
+            known = zip(runs, train(runs), earlier, strict=True)
+            seconds = time.monotonic() - begun
+            records = [before or self._keep(run, metrics, seconds / len(runs)) for run, metrics, before in known]
+            self.progress.finish(f"{seconds:.1f} s{' for all seeds' if len(runs) > 1 else ''}")
+            return records
 
     def judge(self) -> None:
         """Fill in the claims of the chosen experiments over the chosen seeds; those of other experiments are kept."""
@@ -142,9 +163,7 @@ class Session:
         records = [known[claim.id] for claim in self.paper.claims if claim.id in known]
         seconds = sum(run["seconds"] for run in self.results.content["runs"])
         rest = {"rest": self._rest(records)}
-        self.results.content["environment"] = environment() | {"wall_time_s": round(seconds, 1)} | rest
-        self.results.content["claims"] = records
-        self.results.write()
+        self.results.conclude(environment() | {"wall_time_s": round(seconds, 1)} | rest, records)
 
     def _rest(self, records: Sequence[dict[str, Any]]) -> str | None:
         """The command for the experiments that have claims about fewer seeds than the preset, or none; else None."""
@@ -157,11 +176,6 @@ class Session:
         target = f"{self.paper.name}/{','.join(dict.fromkeys(claim.experiment for claim in short))}"
         seeds = max(wanted[claim.id] for claim in short)
         return f"python -m replications {target} --preset {self.preset} --seeds {seeds}"
-
-    def _train(self, run: Run, train: Callable[[Run], Metrics]) -> dict[str, Any]:
-        begun = time.monotonic()
-        metrics = train(run)
-        return self._keep(run, metrics, time.monotonic() - begun)
 
     def _keep(self, run: Run, metrics: Metrics, seconds: float) -> dict[str, Any]:
         # JSON has no word for nan, which a diverged run measures

@@ -47,7 +47,8 @@ Cost
     convolutional one (90 s) for each seed; a GPU is needed. `alignment` alone is 10 minutes of one core per seed. quick: 3
     epochs (convolutional: 1, bottleneck: 5), recipes with 10 000 samples and VGG-11 with a quarter of its channels, about
     40 minutes of one core. smoke: seconds.
-    For all of it: `python -m replications launay2019 --preset full --out DIR`, which goes on where it was cut.
+    For all of it: `python -m replications launay2019 --preset full --out DIR`, which goes on where it was cut, and started
+    several times with one DIR shares the configurations between the calls.
 """
 
 from collections.abc import Mapping

@@ -27,11 +27,11 @@ def shown(bars, terminal, paper=(1, 2)):
 
 
 def three_runs(bars):
-    for label in ("fig1/dfa-seed0", "fig2/dfa-seed0", "fig1/dfa-seed1"):
-        bars.start(label)
+    for group, label in zip(work(), ("fig1/dfa-seed0", "fig2/dfa-seed0", "fig1/dfa-seed1"), strict=False):
+        bars.start(label, group)
         bars.step(50, 100, "loss 1.000", (2.5, 5))
         bars.finish("1.0 s")
-    bars.start("fig2/dfa-seed1")
+    bars.start("fig2/dfa-seed1", work()[3])
     bars.step(60, 100, "loss 0.500", (3.0, 5))
 
 
@@ -60,7 +60,7 @@ def test_a_run_without_epochs_has_no_bar_of_the_epochs_of_the_run_before():
     def bars(chosen):
         three_runs(chosen)
         chosen.finish("1.0 s")
-        chosen.start("online")
+        chosen.start("online", [])
 
     assert shown(bars, True)[1]["epochs"][2] is False
 
