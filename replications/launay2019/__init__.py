@@ -37,6 +37,13 @@ Differences
     With `--dataset digits` scikit-learn's digits are enlarged to 32 x 32 pixels.
 
 Found
+    The bottleneck (quick, 5 epochs, seed 0) is one of what learns, and not of what is narrow. With the authors' mask the
+    cosine of the second layer falls with the share that may learn, from 0.48 to 0.006 in their own blocks and from 0.43 to
+    0.03 with feedback at every layer, and only in their blocks, where the layer below hears of the error through the masked
+    one, does it cost accuracy (44 to 31 %; otherwise 43 to 41 %). In a layer that is literally narrow the cosine rises: 0.43
+    with 800 units, 0.71 with 18, and 0.81 with one, whose error has one dimension and hence no angle but a sign. It is the
+    layers around a narrow one that lose theirs (width 1: 0.16 below, 0.01 above, 16 % of test samples).
+    In `quick` the best learning rate of backpropagation is mostly the largest of its three: it might do better still.
     With ReLU and its leaky kin the settings of the code do not hold: nothing bounds activations, the step of hidden layers is
     128 times that of the head, and after 300 steps the means of |h| are 2.7, 12 and 50 from below, where tanh has 0.7, 0.6 and
     0.6, and the loss is in the hundreds. With a fifth of the rate (1e-4) it stays near 2.3, the means at 1.3, 1.7 and 2.6. So
