@@ -46,12 +46,11 @@ def draw(
             axis.set(
                 title=name,
                 yscale=yscale,
-                ylim=(bottom, top),
                 xlabel=xlabel,
                 xlim=(None if xscale == "log" else 0, None),
             )
             axis.grid(alpha=0.3, linewidth=0.6)
-        axes[0].set_ylabel(ylabel)
+        axes[0].set(ylabel=ylabel, ylim=(bottom, top))  # of all panels, when the last has had its say
         many = len(axes[-1].lines) > len(STYLES)
         place: Any = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if many else {"loc": "best"}
         axes[-1].legend(frameon=False, **place)
