@@ -37,6 +37,8 @@ Differences
     With `--dataset digits` scikit-learn's digits are enlarged to 32 x 32 pixels.
 
 Found
+    fc-tanh at full length (two seeds) ends at 45.9 % of test and 87.6 % of training samples with cosines of 0.80, 0.88 and 0.63
+    from below, which develop from the bottom up.
     The bottleneck (quick, 5 epochs, seed 0) is one of what learns, and not of what is narrow. With the authors' mask the
     cosine of the second layer falls with the share that may learn, from 0.48 to 0.006 in their own blocks and from 0.43 to
     0.03 with feedback at every layer, and only in their blocks, where the layer below hears of the error through the masked
