@@ -22,7 +22,8 @@ def draw_figures(session: Session) -> None:
         panels = {name: _layers(curves[name]) for name in shown}
         if panels:
             path = folder / f"cosines-{net}"
-            draw(panels, path, title=title, ylabel="cosine to backpropagation", top=1, bottom=-0.1)
+            epochs = {"xlabel": "epoch", "xscale": "linear", "markers": True}
+            draw(panels, path, title=title, ylabel="cosine to backpropagation", top=1, bottom=-0.1, **epochs)
     if any(bottleneck_name("repo", size) in curves for size in session.settings.sizes):
         width = {"xlabel": "width of the second layer", "xscale": "log", "title": title}
         accuracy = {v: _over_sizes(session, curves, v, _accuracies) for v in VARIANTS}
@@ -45,7 +46,11 @@ def _curves(session: Session) -> Curves:
 
 
 def _layers(seeds: Sequence[Curve]) -> dict[str, Line]:
-    return {f"layer {layer}": [cosines(curve)[layer] for curve in seeds] for layer in cosines(seeds[0])}
+    """Over epochs, at whose ends they were measured."""
+    return {
+        f"layer {layer}": [dict(enumerate(cosines(curve)[layer].values(), start=1)) for curve in seeds]
+        for layer in cosines(seeds[0])
+    }
 
 
 def _tested(seeds: Sequence[Curve]) -> Line:
