@@ -1,6 +1,7 @@
 """The figures of launay2019, drawn from the CSV logs of the runs that the folder holds."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from replications.launay2019.configurations import CHANGES
 from replications.launay2019.plan import PRE_ALIGNED, VARIANTS, bottleneck_name
@@ -10,6 +11,7 @@ from replications.loggers import Curve, read_curve
 from replications.plots import Line, draw
 from replications.session import Session
 
+EPOCHS: Any = {"xlabel": "epoch", "xscale": "linear"}
 Curves = Mapping[str, Sequence[Curve]]  # of each seed, by the name of the run
 
 
@@ -22,8 +24,7 @@ def draw_figures(session: Session) -> None:
         panels = {name: _layers(curves[name]) for name in shown}
         if panels:
             path = folder / f"cosines-{net}"
-            epochs = {"xlabel": "epoch", "xscale": "linear", "markers": True}
-            draw(panels, path, title=title, ylabel="cosine to backpropagation", top=1, bottom=-0.1, **epochs)
+            draw(panels, path, title=title, ylabel="cosine to backpropagation", top=1, bottom=-0.1, **EPOCHS)
     if any(bottleneck_name("repo", size) in curves for size in session.settings.sizes):
         width = {"xlabel": "width of the second layer", "xscale": "log", "title": title}
         accuracy = {v: _over_sizes(session, curves, v, _accuracies) for v in VARIANTS}
@@ -33,7 +34,7 @@ def draw_figures(session: Session) -> None:
     for net in session.settings.recipes:
         lines = {name: _tested(curves[name]) for name in curves if name.startswith(f"{net}-") and name not in CHANGES}
         if lines:
-            draw({net: lines}, folder / f"recipes-{net}", title=title, ylabel="test accuracy (%)")
+            draw({net: lines}, folder / f"recipes-{net}", title=title, ylabel="test accuracy (%)", **EPOCHS)
 
 
 def _curves(session: Session) -> Curves:
@@ -54,7 +55,7 @@ def _layers(seeds: Sequence[Curve]) -> dict[str, Line]:
 
 
 def _tested(seeds: Sequence[Curve]) -> Line:
-    return [curve["test/accuracy_at"] for curve in seeds]
+    return [dict(enumerate(curve["test/accuracy_at"].values(), start=1)) for curve in seeds]
 
 
 def _accuracies(curve: Curve) -> dict[str, float]:
