@@ -4,9 +4,10 @@ from collections import OrderedDict
 from itertools import pairwise
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+
+from replications.classifier import ImageClassifier
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid}
 SMOOTHING = 0.98
@@ -30,7 +31,7 @@ def block(layer: int) -> str:
     return f"layers.hidden{layer}"
 
 
-class DeepClassifier(LightningModule):
+class DeepClassifier(ImageClassifier):
     """Hidden layers of ReLU or sigmoid units, each followed by batch-norm, and a softmax."""
 
     def __init__(
@@ -52,11 +53,6 @@ class DeepClassifier(LightningModule):
         self.running = now if self.running is None else SMOOTHING * self.running + (1 - SMOOTHING) * now
         self.log_dict({"train/loss": loss, "train/running_loss": self.running})
         return loss
-
-    def test_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        x, y = batch
-        correct = (self(x).argmax(dim=1) == y).float().mean()
-        self.log("test/accuracy", 100 * correct, on_epoch=True, batch_size=len(y))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam for the network and for the SG modules; the penalty is on the network's weight matrices alone."""

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+
+from replications.classifier import ImageClassifier
 
 
-class TanhNetwork(LightningModule):
+class TanhNetwork(ImageClassifier):
     """A plain classifier: nothing in it knows by which rule it is trained."""
 
     def __init__(self, inputs: int, hidden: Sequence[int], outputs: int, learning_rate: float) -> None:
@@ -31,17 +31,6 @@ class TanhNetwork(LightningModule):
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.layers(x.flatten(1))
         return logits
-
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        x, y = batch
-        loss = cross_entropy(self(x), y)
-        self.log("train/loss", loss)
-        return loss
-
-    def test_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        x, y = batch
-        correct = (self(x).argmax(dim=1) == y).float().mean()
-        self.log("test/accuracy", 100 * correct, on_epoch=True, batch_size=len(y))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=self.learning_rate)

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
+from replications.classifier import ImageClassifier
 from replications.launay2019.masked import MaskedLinear
 from replications.launay2019.settings import Training
 
@@ -23,7 +22,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-class Classifier(LightningModule):
+class Classifier(ImageClassifier):
     """A plain classifier of images: nothing in it knows by which rule it is trained."""
 
     def __init__(self, settings: Training) -> None:
@@ -34,17 +33,6 @@ class Classifier(LightningModule):
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.blocks(x)
         return logits
-
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        x, y = batch
-        loss = cross_entropy(self(x), y)
-        self.log("train/loss", loss)
-        return loss
-
-    def test_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        x, y = batch
-        correct = (self(x).argmax(dim=1) == y).float().mean()
-        self.log("test/accuracy", 100 * correct, on_epoch=True, batch_size=len(y))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[self.settings.optimizer]

@@ -1,12 +1,13 @@
 """The network of task 2: MNIST, one hidden layer, logistic units throughout."""
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 
+from replications.classifier import ImageClassifier
 
-class LogisticNetwork(LightningModule):
+
+class LogisticNetwork(ImageClassifier):
     """A plain classifier with W ~ U(-omega, omega) and b = 0: nothing in it knows by which rule it is trained."""
 
     def __init__(
@@ -31,11 +32,6 @@ class LogisticNetwork(LightningModule):
         loss = self.outputs * binary_cross_entropy_with_logits(self(x), target)
         self.log("train/loss", loss)
         return loss
-
-    def test_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        x, y = batch
-        correct = (self(x).argmax(dim=1) == y).float().mean()
-        self.log("test/accuracy", 100 * correct, on_epoch=True, batch_size=len(y))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=self.learning_rate, weight_decay=self.decay)
