@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from replications.presets import at_least
+
 Metrics = Mapping[str, float]
 SIGNIFICANT = 0.01
 Verdict = Literal["reproduced", "failed", "reported"]
@@ -21,7 +23,7 @@ class Claim:
     over_seeds: "mean" judges the mean over seeds, "every" judges each seed's value, "t-test" judges the mean and asks
         besides that it be above the lower end of the interval with p < 0.01 (one-sided t test)
     seeds: how many seeds the claim is about, where that is fewer than the preset has (1 for what has no randomness)
-    judged_in: the presets whose runs are long enough for a verdict; elsewhere the value is only reported
+    judged_from: the shortest preset whose runs are long enough for a verdict; below it the value is only reported
     """
 
     id: str
@@ -32,7 +34,7 @@ class Claim:
     source: str
     measure: Callable[[Mapping[str, Metrics]], float]
     over_seeds: Literal["mean", "every", "t-test"] = "mean"
-    judged_in: tuple[str, ...] = ("quick", "full")
+    judged_from: str = "quick"
     datasets: tuple[str, ...] = ("mnist",)
     seeds: int | None = None
 
@@ -60,7 +62,7 @@ def _unjudged(claim: Claim, preset: str, dataset: str) -> str | None:
         return None
     if dataset not in claim.datasets:
         return f"the claim is about {', '.join(claim.datasets)} and this is {dataset}"
-    if preset not in claim.judged_in:
+    if not at_least(preset, claim.judged_from):
         return f"the runs of preset {preset} are too short"
     return None
 

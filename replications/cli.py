@@ -8,6 +8,7 @@ from pathlib import Path
 from replications import readme, registry
 from replications.committed import committed
 from replications.errors import ReplicationError
+from replications.presets import PRESETS
 
 EPILOG = (
     "Ends with status 0 if no claim failed, 1 if a claim failed, 2 if the request or the data were wrong or a paper broke "
@@ -43,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         help='what to replicate, or "all"; "list" shows what there is',
     )
-    options.add_argument("--preset", default="quick", choices=("smoke", "quick", "full"), help="default: %(default)s")
+    options.add_argument("--preset", default="quick", choices=PRESETS, help="default: %(default)s")
     options.add_argument("--seeds", type=int, metavar="N", help="number of seeds, 0 to N-1; default: the preset's")
     options.add_argument("--data-dir", type=Path, metavar="D", help="folder of the data; default: LIGHTNING_FA_DATA")
     options.add_argument("--dataset", metavar="NAME", help="default: the paper's")

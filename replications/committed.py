@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from replications.errors import ReplicationError
+from replications.presets import PRESETS
 from replications.results import FILE, read
 
 RESULTS = Path(__file__).parent / "results"
-PRESETS = ("full", "quick", "smoke")
-"""From the longest to the shortest: what one of them has judged needs no verdict of the next."""
+LONGEST_FIRST = PRESETS[::-1]
+"""What one of them has judged needs no verdict of the next."""
 
 
 def folders(root: Path = RESULTS, paper: str = "*") -> list[Path]:
@@ -22,7 +23,7 @@ def committed(root: Path = RESULTS) -> list[dict[str, Any]]:
 
 
 def _place(folder: Path) -> tuple[str, int, str]:
-    known = PRESETS.index(folder.name) if folder.name in PRESETS else len(PRESETS)
+    known = LONGEST_FIRST.index(folder.name) if folder.name in PRESETS else len(PRESETS)
     return folder.parent.name, known, folder.name
 
 

@@ -43,6 +43,10 @@ def prepare_all(options: argparse.Namespace) -> list[Session]:
 def prepare(options: argparse.Namespace, load: Load) -> Session:
     """A session in which nothing is left to check."""
     paper, experiments = registry.select(options.target)
+    if options.preset not in paper.presets:
+        raise ReplicationError(
+            f"Expected a preset of {paper.name} out of {', '.join(paper.presets)} but got {options.preset}. Choose one of them."
+        )
     seeds = paper.seeds[options.preset] if options.seeds is None else options.seeds
     if seeds < 1:
         raise ReplicationError(f"Expected --seeds to be at least 1 but got {seeds}.")

@@ -5,7 +5,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from replications.committed import PRESETS
+from replications.committed import LONGEST_FIRST
 from replications.errors import ReplicationError
 from replications.table import cells, tally
 
@@ -17,7 +17,7 @@ HEAD = "| claim | paper says | accepted | we got | preset | verdict |\n|---|---|
 
 def render(results: Iterable[Result]) -> str:
     """The generated section, without its markers: papers by name, their presets from full to smoke."""
-    ordered = sorted(results, key=lambda result: (result["paper"], PRESETS.index(result["preset"])))
+    ordered = sorted(results, key=lambda result: (result["paper"], LONGEST_FIRST.index(result["preset"])))
     papers = groupby(ordered, key=lambda result: result["paper"])
     return "\n\n".join(_section(paper, list(of)) for paper, of in papers) or "No results yet."
 

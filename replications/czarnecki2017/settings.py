@@ -126,6 +126,11 @@ class Settings:
 PAPER = Settings()
 PRESETS = {
     "full": PAPER,
+    "reduced": replace(
+        PAPER,
+        mnist=replace(PAPER.mnist, learning_rate=3e-4, max_steps=2500, epochs=-1, probe_samples=10000),
+        grid=replace(PAPER.grid, steps=20_000),
+    ),
     "quick": replace(
         PAPER,
         mnist=replace(
@@ -164,4 +169,4 @@ PRESETS = {
         step_time=replace(PAPER.step_time, depth=6, width=64, rounds=2),
     ),
 }
-SEEDS = {"full": 5, "quick": 1, "smoke": 1}
+SEEDS = {"full": 5, "reduced": 3, "quick": 1, "smoke": 1}

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from replications.claims import Claim, Metrics
 from replications.gilmer2017.summary import over_layers
 
-ALWAYS = ("smoke", "quick", "full")
 FIG1_LEFT = "figure 1 left; bound: our pilot"
 FIG1_RIGHT = "figure 1 right; bound: our pilot"
 ALIGNED = '"well aligned throughout training"'
@@ -54,7 +53,7 @@ def _of_rule(rule: str, name: str, largest_angle: float, least_readout: float) -
             "figure 1 left; 90 degrees is no alignment",
             _of(rule, "largest_error_angle", max),
             over_seeds="every",
-            judged_in=ALWAYS,
+            judged_from="smoke",
         ),
         Claim(
             f"{rule}-largest-angle",
@@ -75,7 +74,7 @@ def _of_rule(rule: str, name: str, largest_angle: float, least_readout: float) -
             "section 3; bound: our pilot",
             _of(rule, "initial_error_angle", max),
             over_seeds="every",
-            judged_in=ALWAYS,
+            judged_from="smoke",
         ),
         Claim(
             f"{rule}-readout",
@@ -95,7 +94,7 @@ def _of_rule(rule: str, name: str, largest_angle: float, least_readout: float) -
             "ours",
             _of(rule, "fresh_readout", max),
             over_seeds="every",
-            judged_in=ALWAYS,
+            judged_from="smoke",
         ),
         Claim(
             f"{rule}-test-accuracy",
@@ -128,7 +127,7 @@ def _of_scale(bound: float, rule: str, name: str) -> Claim:
         "ours; 90 degrees is no alignment",
         _of(f"{rule}-b{bound:g}", "largest_error_angle", max),
         over_seeds="every",
-        judged_in=ALWAYS,
+        judged_from="smoke",
     )
 
 

@@ -15,7 +15,6 @@ from replications.launay2019.titles import TITLES, second
 from replications.measured import Measure, Runs, of, spearman
 
 CIFAR = ("cifar10",)
-FULL = ("full",)
 HIDDEN = (1, 2, 3)
 CONVOLUTIONS, DENSE = (1, 2, 3), 4
 MEMORY = "of the paper we had no text to check this"
@@ -76,7 +75,7 @@ def _alignment() -> list[Claim]:
             bounds,
             pilot,
             measure,
-            judged_in=FULL,
+            judged_from="full",
             datasets=CIFAR,
         )
 
@@ -121,7 +120,7 @@ def _practices() -> list[Claim]:
             "ours",
             lambda runs: min(cosines("bp-fc-tanh", HIDDEN)(runs)),
             over_seeds="every",
-            judged_in=("smoke", "quick", "full"),
+            judged_from="smoke",
             datasets=("cifar10", "digits"),
         )
     ]
@@ -172,7 +171,7 @@ def _bottleneck() -> list[Claim]:
             bounds,
             f"{log}; bound: spec",
             measure,
-            judged_in=FULL,
+            judged_from="full",
             datasets=CIFAR,
         )
 
@@ -201,7 +200,7 @@ def _bottleneck() -> list[Claim]:
             (0.3, 1),
             "bound: spec",
             lambda runs, variant=variant: _drop(runs, variant),
-            judged_in=FULL,
+            judged_from="full",
             datasets=CIFAR,
         )
         for variant in ("narrow", "mask")

@@ -3,6 +3,7 @@
 import pytest
 
 from replications.claims import Claim, judge
+from replications.presets import PRESETS
 from replications.results import CLAIM_KEYS
 
 
@@ -67,4 +68,9 @@ def test_a_claim_about_mnist_is_not_judged_on_stand_in_data_and_says_why():
 
 def test_a_number_is_not_judged_in_a_preset_that_is_too_short_for_it():
     assert judged([12.0], preset="smoke")["verdict"] == "reported"
-    assert judged([12.0], preset="smoke", judged_in=("smoke",))["verdict"] == "reproduced"
+    assert judged([12.0], preset="smoke", judged_from="smoke")["verdict"] == "reproduced"
+
+
+def test_a_preset_that_is_longer_than_asked_for_is_long_enough():
+    verdicts = [judged([12.0], preset=preset, judged_from="reduced")["verdict"] for preset in PRESETS]
+    assert verdicts == ["reported", "reported", "reproduced", "reproduced"]

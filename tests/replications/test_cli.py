@@ -43,6 +43,11 @@ def test_a_data_set_that_the_paper_does_not_use_is_refused(capsys):
     assert "mnist, digits but got 'cifar10'" in refused(capsys, "gilmer2017", "--dataset", "cifar10")
 
 
+def test_a_preset_that_the_paper_does_not_have_is_refused(capsys):
+    message = refused(capsys, "gilmer2017", "--dataset", "digits", "--preset", "reduced")
+    assert "gilmer2017 out of full, quick, smoke but got reduced" in message
+
+
 def test_an_output_folder_that_cannot_be_made_is_refused(capsys, tmp_path):
     (tmp_path / "file").touch()
     message = refused(capsys, "gilmer2017", "--dataset", "digits", "--out", str(tmp_path / "file" / "out"))

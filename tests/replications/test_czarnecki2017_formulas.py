@@ -1,5 +1,7 @@
 """Oracle: the paper's formulas, by autograd, by brute force, or by a system whose answer is known."""
 
+from dataclasses import asdict, replace
+
 import pytest
 import torch
 
@@ -140,3 +142,11 @@ def test_the_full_preset_has_the_papers_depths_and_sizes():
     assert (full.mnist.depth, full.mnist.width, full.mnist.rdm_samples, full.grid.depth) == (20, 512, 400, 5)
     assert full.table2_sizes == ((2, 100), (100, 1000))
     assert (full.table2.deep_layers, full.grid.steps) == (10, 100_000)
+
+
+def test_the_reduced_preset_has_the_networks_of_the_full_one():
+    """Its label says that only the length differs."""
+    full, reduced = PRESETS["full"], PRESETS["reduced"]
+    shorter = {"learning_rate", "max_steps", "epochs", "probe_samples"}
+    assert {name for name, value in asdict(full.mnist).items() if asdict(reduced.mnist)[name] != value} == shorter
+    assert replace(reduced, mnist=full.mnist, grid=replace(reduced.grid, steps=full.grid.steps)) == full

@@ -7,7 +7,6 @@ from replications.claims import Metrics
 
 Runs = Mapping[str, Metrics]
 Measure = Callable[[Runs], float]
-ALWAYS = ("smoke", "quick", "full")
 ANY_DATA = ("mnist", "digits", "digits (stand-in)")
 """For claims on artificial data: which images were loaded beside does not matter."""
 

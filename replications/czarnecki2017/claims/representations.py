@@ -7,7 +7,6 @@ from replications.czarnecki2017.claims.common import Measure, Runs, by_layer, de
 from replications.measured import spearman
 
 STATIC = 0.95
-FULL = ("full",)
 
 
 def first_static(values: list[float]) -> int:
@@ -112,7 +111,7 @@ REPRESENTATIONS = (
         (0.001, 1),
         "figure 5",
         _norm_trend("bp"),
-        judged_in=FULL,
+        judged_from="full",
     ),
     Claim(
         "fig5-sg-all",
@@ -122,7 +121,7 @@ REPRESENTATIONS = (
         (-1, -0.001),
         "figure 5",
         _norm_trend("sg-all"),
-        judged_in=FULL,
+        judged_from="full",
     ),
     Claim(
         "fig5-sg-mid", "fig5", "one SG: the same", '"more chaotic" before it', None, "figure 5", _norm_trend("sg-mid")

@@ -45,7 +45,7 @@ def _squared(model: str) -> Measure:
 def _claim(
     name: str, statement: str, expected: str, bound: tuple[float, float] | None, source: str, measure: Measure
 ) -> Claim:
-    return Claim(name, "table2", statement, expected, bound, source, measure, judged_in=("full",), datasets=ANY_DATA)
+    return Claim(name, "table2", statement, expected, bound, source, measure, judged_from="full", datasets=ANY_DATA)
 
 
 TABLE2 = (

@@ -71,7 +71,7 @@ FIG1D = (
         READ_OFF,
         ahead("nse_500", "linear-fa", "linear-bp"),
         datasets=ANY_DATA,
-        judged_in=("smoke", "quick", "full"),
+        judged_from="smoke",
     ),
     Claim(
         "linear-shallow",
@@ -105,7 +105,7 @@ FIG1E = (
         TEXT_1E,
         of("linear-fa", "angle_first"),
         datasets=ANY_DATA,
-        judged_in=("smoke", "quick", "full"),
+        judged_from="smoke",
     ),
     Claim(
         "linear-angle-last",
@@ -127,7 +127,7 @@ FIG1E = (
         of("linear-fa", "angle_largest"),
         over_seeds="every",
         datasets=ANY_DATA,
-        judged_in=("smoke", "quick", "full"),
+        judged_from="smoke",
     ),
     Claim(
         "linear-angle-bp-control",
@@ -138,7 +138,7 @@ FIG1E = (
         "ours; bound: spec",
         of("linear-bp", "angle_last"),
         datasets=ANY_DATA,
-        judged_in=("smoke", "quick", "full"),
+        judged_from="smoke",
     ),
     Claim(
         "linear-angle-shallow-control",
@@ -149,7 +149,7 @@ FIG1E = (
         "ours; bound: spec",
         of("linear-shallow", "angle_last"),
         datasets=ANY_DATA,
-        judged_in=("smoke", "quick", "full"),
+        judged_from="smoke",
     ),
 )
 
@@ -207,7 +207,7 @@ PBP = (
         of("matched-pbp", "gauss_newton_distance"),
         over_seeds="every",
         datasets=ANY_DATA,
-        judged_in=("smoke", "quick", "full"),
+        judged_from="smoke",
     ),
     Claim(
         "gauss-newton-control",
@@ -218,7 +218,7 @@ PBP = (
         "ours",
         of("matched-pbp", "bp_gauss_newton_angle"),
         datasets=ANY_DATA,
-        judged_in=("smoke", "quick", "full"),
+        judged_from="smoke",
     ),
     Claim(
         "pbp-faster",

@@ -3,7 +3,6 @@
 from replications.claims import Claim
 from replications.measured import difference, of
 
-FULL = ("full",)
 EPOCH_15 = "bound: pilot at 0.9 million examples"
 TEXT = "text; bound: spec"
 
@@ -16,7 +15,7 @@ ERRORS = (
         (1.5, 2.7),
         TEXT,
         of("mnist-bp", "test_error"),
-        judged_in=FULL,
+        judged_from="full",
     ),
     Claim(
         "mnist-fa",
@@ -26,7 +25,7 @@ ERRORS = (
         (1.4, 2.6),
         TEXT,
         of("mnist-fa", "test_error"),
-        judged_in=FULL,
+        judged_from="full",
     ),
     Claim(
         "mnist-fa-bp",
@@ -36,7 +35,7 @@ ERRORS = (
         (0.0, 0.5),
         TEXT,
         lambda runs: abs(difference("test_error", "mnist-fa", "mnist-bp")(runs)),
-        judged_in=FULL,
+        judged_from="full",
     ),
     Claim(
         "mnist-shallow",
@@ -46,7 +45,7 @@ ERRORS = (
         (6.0, 9.5),
         "figure 2a; bound: spec",
         of("mnist-shallow", "test_error"),
-        judged_in=FULL,
+        judged_from="full",
     ),
     Claim(
         "mnist-fa-sparse",
@@ -56,7 +55,7 @@ ERRORS = (
         (1.5, 2.9),
         TEXT,
         of("mnist-fa-sparse", "test_error"),
-        judged_in=FULL,
+        judged_from="full",
     ),
     Claim(
         "mnist-sparse-fa",
@@ -66,7 +65,7 @@ ERRORS = (
         (-0.6, 0.6),
         TEXT,
         difference("test_error", "mnist-fa-sparse", "mnist-fa"),
-        judged_in=FULL,
+        judged_from="full",
     ),
     Claim(
         "mnist-bp-15",
@@ -115,7 +114,7 @@ ANGLES = (
         (20, 42),
         "figure 2b; bound: pilot",
         of("mnist-fa", "angle"),
-        judged_in=FULL,
+        judged_from="full",
     ),
     Claim(
         "mnist-sparse-angle",
@@ -125,7 +124,7 @@ ANGLES = (
         (44, 64),
         "bound: pilot",
         of("mnist-fa-sparse", "angle"),
-        judged_in=FULL,
+        judged_from="full",
     ),
     Claim(
         "mnist-control-angle",

@@ -5,7 +5,6 @@ from replications.lillicrap2014.claims.linear import ANY_DATA
 from replications.measured import difference
 
 ORDER = "figure 2d and its t tests; regime: ours"
-FULL = ("full",)
 CLAIMS = (
     Claim(
         "student-fa-depth",
@@ -16,7 +15,7 @@ CLAIMS = (
         ORDER,
         difference("log10_nse", "student-fa-3", "student-fa-4"),
         over_seeds="t-test",
-        judged_in=FULL,
+        judged_from="full",
         datasets=ANY_DATA,
     ),
     Claim(
@@ -28,7 +27,7 @@ CLAIMS = (
         ORDER,
         difference("log10_nse", "student-bp-3", "student-bp-4"),
         over_seeds="t-test",
-        judged_in=FULL,
+        judged_from="full",
         datasets=ANY_DATA,
     ),
     Claim(
@@ -39,7 +38,7 @@ CLAIMS = (
         (0, 6),
         ORDER,
         difference("log10_nse", "student-bp-3", "student-fa-4"),
-        judged_in=FULL,
+        judged_from="full",
         datasets=ANY_DATA,
     ),
     Claim(
@@ -50,7 +49,7 @@ CLAIMS = (
         (0.398, 4),  # 0.398 is a factor of 2.5
         ORDER,
         difference("log10_nse", "student-shallow", "student-fa-3"),
-        judged_in=FULL,
+        judged_from="full",
         datasets=ANY_DATA,
     ),
     Claim(
