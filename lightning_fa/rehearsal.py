@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -25,7 +24,9 @@ def rehearse(model: nn.Module, wiring: Wiring, example: Any) -> None:
     model.eval()
     wiring.rehearsing = True
     try:
-        with torch.random.fork_rng(devices=devices), torch.enable_grad(), _uncompiled():
+        # A compiled module would compile a graph for the rehearsal alone.
+        eager = torch.compiler.set_stance("force_eager")
+        with torch.random.fork_rng(devices=devices), torch.enable_grad(), eager:
             if isinstance(example, Mapping):
                 model(**example)
             elif isinstance(example, tuple):
@@ -36,11 +37,3 @@ def rehearse(model: nn.Module, wiring: Wiring, example: Any) -> None:
         wiring.rehearsing = False
         for module, training in modes.items():
             module.training = training
-
-
-def _uncompiled() -> AbstractContextManager[Any]:
-    # A compiled module would compile a graph for the rehearsal alone.
-    if hasattr(torch.compiler, "set_stance"):  # torch 2.6
-        stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
-        return stance
-    return nullcontext()

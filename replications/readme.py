@@ -75,7 +75,8 @@ def _facts(result: Result, claims: Sequence[dict[str, Any]], larger: Sequence[Re
     threads = f"{machine['threads']} thread{'s' if machine['threads'] != 1 else ''}"
     cost = f"{environment['wall_time_s'] / 60:.0f} min; {machine['gpu'] or machine['cpu']}, {threads}"
     beyond = f", beyond {' and '.join('`' + other['preset'] + '`' for other in larger)}" if larger else ""
-    missing = f". Not run yet: `{rest}`" if rest else ""
+    # what a larger preset has run need not be run in this one, and what it has not is named there
+    missing = f". Not run yet: `{rest}`" if rest and not larger else ""
     return f"- `{result['preset']}` on {result['dataset']}{beyond}: {tally(claims)} ({cost}){missing}"
 
 

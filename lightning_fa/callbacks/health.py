@@ -56,7 +56,7 @@ class GradientHealth(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if isinstance(trainer.strategy, (FSDPStrategy, ModelParallelStrategy)):
-            check_measurable(self, trainer, pl_module)
+            check_measurable(self, trainer)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         if not is_due(self.steps, trainer.global_step):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
@@ -14,12 +13,11 @@ from lightning_fa.callbacks.identity import key_of
 from lightning_fa.callbacks.schedule import Steps, check_steps, is_due
 
 
-def check_measurable(callback: Callback, trainer: Trainer, module: LightningModule) -> None:
+def check_measurable(callback: Callback, trainer: Trainer) -> None:
     """Refuse, before training, what cannot be measured.
 
     Raises:
-        MisconfigurationException: no rank has whole weights, or the module is compiled and this PyTorch cannot run it
-            otherwise for a moment.
+        MisconfigurationException: no rank has whole weights.
     """
     name = type(callback).__name__
     if isinstance(trainer.strategy, (FSDPStrategy, ModelParallelStrategy)):
@@ -27,24 +25,13 @@ def check_measurable(callback: Callback, trainer: Trainer, module: LightningModu
             f"{name} looks at whole weights and gradients, which no rank has under {type(trainer.strategy).__name__}. "
             "Use it with a DDP or single-device strategy, or load a checkpoint of this run there."
         )
-    if not hasattr(torch.compiler, "set_stance") and _is_compiled(module):
-        raise MisconfigurationException(
-            f"{name} adds hooks that compiled code does not see, and PyTorch {torch.__version__} cannot set compiled code "
-            "aside. Use PyTorch 2.6 or newer, or monitor the module without torch.compile."
-        )
-
-
-def _is_compiled(module: LightningModule) -> bool:
-    if getattr(module, "_compiler_ctx", None) is not None:  # Lightning's, of a module that was given compiled
-        return True
-    return any("_orig_mod" in m._modules or m._compiled_call_impl is not None for m in module.modules())
 
 
 class Monitor(Callback, ABC):
     """Abstract. Measures at the chosen optimiser steps and once more at the end of training.
 
-    Refused before training, by :func:`check_measurable`: strategies that shard weights, and compiled modules on PyTorch
-    before 2.6. On newer PyTorch a compiled module is measured in eager mode, and trains compiled.
+    Refused before training, by :func:`check_measurable`: strategies that shard weights. A compiled module is measured in
+    eager mode, and trains compiled.
 
     Args:
         steps: When: every n steps, at these steps, or ``"log"`` for 0, 1, 2, 5, 10, 20, 50, ...
@@ -69,7 +56,7 @@ class Monitor(Callback, ABC):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":
-            check_measurable(self, trainer, pl_module)
+            check_measurable(self, trainer)
 
     @abstractmethod
     def measure(self, trainer: Trainer, module: LightningModule, batch: Any, batch_index: int) -> None:

@@ -46,7 +46,7 @@ class PreAlignment(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":
-            check_measurable(self, trainer, pl_module)
+            check_measurable(self, trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         attached = find_attached(trainer, pl_module)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -31,7 +31,8 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
         if hasattr(module, name):
             module.__dict__[name] = _mute
     try:
-        with _same_draws(), _eager():
+        # Compiled code does not see hooks that are added after it was compiled.
+        with _same_draws(), torch.compiler.set_stance("force_eager"):
             yield
     finally:
         for each in saved:
@@ -57,12 +58,6 @@ def _same_draws() -> Iterator[None]:
 
 def _mute(*_: Any, **__: Any) -> None:
     """Stands for `log` inside."""
-
-
-def _eager() -> AbstractContextManager[Any]:
-    # Compiled code does not see hooks that are added after it was compiled.
-    set_stance = getattr(torch.compiler, "set_stance", None)
-    return nullcontext() if set_stance is None else set_stance("force_eager")
 
 
 def _states(metric: Metric) -> dict[str, Any]:

@@ -114,11 +114,12 @@ def channels_of(module: nn.Module, h: Tensor) -> int | None:
     """The dimension of a block's output ``h`` that holds its features, of those that are no samples; ``None`` for rows."""
     if h.ndim <= 2:
         return None
-    last = next((m for m in reversed(list(module.modules())) if weights_of(m)), module)
+    # lists, and no next() with a default: dynamo of PyTorch 2.6 does not know it
+    last = [module, *(m for m in module.modules() if weights_of(m))][-1]
     convolution = isinstance(last, _ConvNd)
     width = last.out_channels if convolution else getattr(last, "out_features", None)
     order = (1, h.ndim - 1) if convolution else (h.ndim - 1, 1)
-    return next((dim for dim in order if h.shape[dim] == width), order[0])
+    return ([dim for dim in order if h.shape[dim] == width] or order)[0]
 
 
 def _named(root: nn.Module, blocks: str | Sequence[str | nn.Module]) -> list[Block]:

@@ -103,12 +103,13 @@ class CutWiring(HoldingWiring):
                 self._start()
             return args, kwargs
         name = self.below[index - 1]
-        inputs: dict[int | str, Any] = dict(enumerate(args)) | kwargs  # type: ignore[operator]
+        inputs: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
         tensors = {key: value for key, value in inputs.items() if isinstance(value, Tensor)}
         if not tensors:
             raise TypeError(f"Block {self.blocks[index].name!r} was called without a tensor to cut the graph at.")
         # A mask or an index beside it has no gradient; where nothing has, as above frozen blocks, it is the first.
-        key = next((key for key, value in tensors.items() if value.requires_grad), next(iter(tensors)))
+        # Without next() and its default, and above without dict | dict: dynamo of PyTorch 2.6 knows neither.
+        key = ([key for key, value in tensors.items() if value.requires_grad] or list(tensors))[0]
         if recomputing():
             inputs[key] = self.again(name, inputs[key])
         else:

@@ -74,6 +74,13 @@ def test_what_was_not_run_is_named_once(page):
     assert page.read_text().count("Not run yet: `python -m replications toy2000/fig2`") == 1
 
 
+def test_what_a_smaller_preset_has_not_run_is_named_only_where_no_larger_one_is():
+    """Table 2 that `full` has run would be asked for again in `reduced`."""
+    short = {"environment": {**RESULT["environment"], "rest": "python -m replications toy2000/table2"}}
+    assert "Not run yet" in readme.render([named("toy2000", "reduced") | short])
+    assert "Not run yet" not in readme.render([named("toy2000", "reduced") | short, named("toy2000", "full")])
+
+
 def test_papers_are_sorted_by_name_and_presets_from_full_to_quick():
     results = [named(paper, preset) for paper in ("toy2001", "toy2000") for preset in ("smoke", "full", "quick")]
     lines = [line for line in readme.render(results).splitlines() if line.startswith(("### ", "- `"))]
