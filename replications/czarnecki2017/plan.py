@@ -70,8 +70,8 @@ def _mnist(settings: Settings, seed: int, chosen: set[str]) -> Iterator[Run]:
     base = settings.mnist
     wanted = {(rule, base.activation, base.depth) for name in sorted(chosen) for rule in PICTURED.get(name, ())}
     if "fig4" in chosen:
-        depths, activations = settings.depths, settings.activations
-        wanted |= {(rule, act, depth) for rule in ("bp", "sg-mid") for act in activations for depth in depths}
+        panels = [(act, depth) for act, depths in settings.depths.items() for depth in depths]
+        wanted |= {(rule, act, depth) for rule in ("bp", "sg-mid") for act, depth in panels}
     for rule, activation, depth in sorted(
         wanted, key=lambda key: (key[1] != base.activation, key[2] != base.depth, key)
     ):

@@ -1,5 +1,6 @@
 """Settings of czarnecki2017: the defaults are the paper's, or ours where the package's docstring says so."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 
@@ -105,13 +106,15 @@ class StepTime:
     rounds: int = 10
 
 
+DEPTHS = (3, 5, 10, 20, 50)
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything that a preset decides."""
 
     mnist: Mnist = Mnist()
-    depths: tuple[int, ...] = (3, 5, 10, 20, 50)
-    activations: tuple[str, ...] = ("relu", "sigmoid")
+    depths: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: dict.fromkeys(("relu", "sigmoid"), DEPTHS))
     table2: Table2 = Table2()
     table2_sizes: tuple[tuple[int, int], ...] = ((2, 100), (100, 1000))
     grid: Grid = Grid()
@@ -129,6 +132,7 @@ PRESETS = {
     "reduced": replace(
         PAPER,
         mnist=replace(PAPER.mnist, learning_rate=3e-4, max_steps=2500, epochs=-1, probe_samples=10000),
+        depths={"relu": DEPTHS, "sigmoid": (3, 5, 10, 20)},
         grid=replace(PAPER.grid, steps=20_000),
     ),
     "quick": replace(
@@ -136,7 +140,7 @@ PRESETS = {
         mnist=replace(
             PAPER.mnist, depth=10, learning_rate=3e-4, max_steps=2000, epochs=-1, probe_samples=5000, converged_layers=2
         ),
-        depths=(3, 10),
+        depths={"relu": (3, 10), "sigmoid": (3, 10)},
         table2=replace(PAPER.table2, steps=3000, deep_steps=500),
         grid=replace(PAPER.grid, steps=4000, measured=10),
         step_time=replace(PAPER.step_time, rounds=4),
@@ -157,8 +161,7 @@ PRESETS = {
             converged_layers=2,
             scored_samples=500,
         ),
-        depths=(4,),
-        activations=("relu",),
+        depths={"relu": (4,)},
         table2=replace(PAPER.table2, steps=100, deep_steps=20),
         table2_sizes=((2, 100),),
         grid=replace(PAPER.grid, points=8, steps=100, measured=4),

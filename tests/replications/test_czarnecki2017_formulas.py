@@ -138,15 +138,17 @@ def test_an_applied_step_is_within_the_noise_that_was_allowed():
 
 def test_the_full_preset_has_the_papers_depths_and_sizes():
     full = PRESETS["full"]
-    assert full.depths == (3, 5, 10, 20, 50)
+    assert full.depths == {"relu": (3, 5, 10, 20, 50), "sigmoid": (3, 5, 10, 20, 50)}
     assert (full.mnist.depth, full.mnist.width, full.mnist.rdm_samples, full.grid.depth) == (20, 512, 400, 5)
     assert full.table2_sizes == ((2, 100), (100, 1000))
     assert (full.table2.deep_layers, full.grid.steps) == (10, 100_000)
 
 
-def test_the_reduced_preset_has_the_networks_of_the_full_one():
-    """Its label says that only the length differs."""
+def test_the_reduced_preset_has_the_networks_of_the_full_one_but_the_deepest_of_sigmoid_units():
+    """Its label says that nothing else differs but the length."""
     full, reduced = PRESETS["full"], PRESETS["reduced"]
     shorter = {"learning_rate", "max_steps", "epochs", "probe_samples"}
     assert {name for name, value in asdict(full.mnist).items() if asdict(reduced.mnist)[name] != value} == shorter
-    assert replace(reduced, mnist=full.mnist, grid=replace(reduced.grid, steps=full.grid.steps)) == full
+    assert reduced.depths == {"relu": full.depths["relu"], "sigmoid": full.depths["sigmoid"][:-1]}
+    same = {"mnist": full.mnist, "depths": full.depths, "grid": replace(reduced.grid, steps=full.grid.steps)}
+    assert replace(reduced, **same) == full

@@ -12,10 +12,9 @@ from replications.session import Run, Session
 
 def fig4(session: Session, runs: Sequence[Run], folder: Path) -> None:
     """One figure per activation: running mean of the training loss."""
-    settings = session.settings
-    for activation in settings.activations:
+    for activation, depths in session.settings.depths.items():
         lines = {}
-        for depth in settings.depths:
+        for depth in depths:
             for rule in ("bp", "sg-mid"):
                 seeds = [run for run in runs if run.name == mnist_name(rule, activation, depth)]
                 found = [curve["train/running_loss"] for curve in logs_of(session, seeds)]
