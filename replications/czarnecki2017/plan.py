@@ -77,7 +77,8 @@ def _mnist(settings: Settings, seed: int, chosen: set[str]) -> Iterator[Run]:
     ):
         # with no other gradient Adam would take the penalty's for the whole of it, and shrink the weights to nothing
         penalty = 0.0 if rule == "lower-half-fixed" else base.penalty
-        run_settings: Any = replace(base, activation=activation, depth=depth, penalty=penalty)
+        rate = settings.everywhere_learning_rate if rule == "sg-all" else base.learning_rate
+        run_settings: Any = replace(base, activation=activation, depth=depth, learning_rate=rate, penalty=penalty)
         yield Run("mnist", mnist_name(rule, activation, depth), rule, seed, run_settings)
 
 

@@ -114,6 +114,7 @@ class Settings:
     """Everything that a preset decides."""
 
     mnist: Mnist = Mnist()
+    everywhere_learning_rate: float = 3e-5  # of an SG after every layer
     depths: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: dict.fromkeys(("relu", "sigmoid"), DEPTHS))
     table2: Table2 = Table2()
     table2_sizes: tuple[tuple[int, int], ...] = ((2, 100), (100, 1000))
@@ -140,6 +141,7 @@ PRESETS = {
         mnist=replace(
             PAPER.mnist, depth=10, learning_rate=3e-4, max_steps=2000, epochs=-1, probe_samples=5000, converged_layers=2
         ),
+        everywhere_learning_rate=3e-4,
         depths={"relu": (3, 10), "sigmoid": (3, 10)},
         table2=replace(PAPER.table2, steps=3000, deep_steps=500),
         grid=replace(PAPER.grid, steps=4000, measured=10),
@@ -161,6 +163,7 @@ PRESETS = {
             converged_layers=2,
             scored_samples=500,
         ),
+        everywhere_learning_rate=1e-3,
         depths={"relu": (4,)},
         table2=replace(PAPER.table2, steps=100, deep_steps=20),
         table2_sizes=((2, 100),),

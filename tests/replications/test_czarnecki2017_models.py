@@ -203,3 +203,9 @@ def test_a_lower_half_that_receives_nothing_is_not_shrunk_by_the_penalty_either(
     """Adam makes a full step of any gradient that is alone, however small the penalty."""
     runs = {run.rule: run.settings.penalty for run in plan(Asked("quick", 1, "footnote5"))}
     assert runs == {"sg-loss-alone": 1e-5, "lower-half-fixed": 0.0, "sg-mid": 1e-5}
+
+
+def test_an_sg_after_every_layer_has_the_papers_rate_at_the_papers_depth():
+    """At ten times that rate its 20 modules stay behind what they follow."""
+    rates = {run.rule: run.settings.learning_rate for run in plan(Asked("reduced", 1, "fig3"))}
+    assert rates == {"bp": 3e-4, "sg-mid": 3e-4, "sg-all": 3e-5}
