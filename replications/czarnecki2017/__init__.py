@@ -34,7 +34,7 @@ Differences
     of a gradient that is alone, however small, and the penalty would shrink its weights to nothing.
     `reduced` has the networks of `full`, but for 50 layers of sigmoid units, at a length for two cores: on MNIST 2500 steps
     at 3e-4 in place of 46900 at 3e-5, but for an SG after every layer, which has 3e-5 as in `full`; figures 2 and 9 with
-    20000 steps.
+    10000 steps.
     `quick` differs where time demands it: MNIST at depths 3 and 10, 3e-4, 2000 steps; table 2 with 3000 steps (deep: 500);
     figures 2 and 9 with 4000. The results name the command for what they leave out.
 

@@ -134,7 +134,7 @@ PRESETS = {
         PAPER,
         mnist=replace(PAPER.mnist, learning_rate=3e-4, max_steps=2500, epochs=-1, probe_samples=10000),
         depths={"relu": DEPTHS, "sigmoid": (3, 5, 10, 20)},
-        grid=replace(PAPER.grid, steps=20_000),
+        grid=replace(PAPER.grid, steps=10_000),
     ),
     "quick": replace(
         PAPER,
