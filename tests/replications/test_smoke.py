@@ -2,7 +2,6 @@
 
 import csv
 import json
-import time
 
 import pytest
 import torch
@@ -14,18 +13,16 @@ from replications.results import CLAIM_KEYS
 
 @pytest.fixture
 def replicated(tmp_path, capsys):
-    """Status, output folder, what was printed, and seconds."""
+    """Status, output folder and what was printed."""
     out = tmp_path / "out"
-    begun = time.monotonic()
     status = main(["gilmer2017", "--preset", "smoke", "--out", str(out)])
-    return status, out, capsys.readouterr().out, time.monotonic() - begun
+    return status, out, capsys.readouterr().out
 
 
 def test_smoke_end_to_end(replicated, capsys):
-    status, out, printed, seconds = replicated
+    status, out, printed = replicated
     results = json.loads((out / "results.json").read_text())
     assert status == 0
-    assert seconds < 20
 
     # it says that other data stand in, and judges nothing
     assert "STAND-IN DATA" in printed
