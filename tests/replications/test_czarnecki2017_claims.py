@@ -171,3 +171,14 @@ def test_claims_about_images_are_not_judged_on_stand_ins_and_others_are():
     by_id = {claim.id: judge(claim, [as_the_paper_says()], "full", "digits (stand-in)")["verdict"] for claim in CLAIMS}
     assert by_id["fig4-relu-train"] == by_id["fig8-input"] == "reported"
     assert by_id["table1-sg"] == by_id["fig9-labels"] == "reproduced"
+
+
+def test_how_far_one_sg_is_ahead_is_asked_of_the_deepest_network():
+    runs = {
+        "bp-relu-3": {"train/accuracy": 99.0},
+        "sg-mid-relu-3": {"train/accuracy": 98.0},
+        "bp-relu-50": {"train/accuracy": 80.0},
+        "sg-mid-relu-50": {"train/accuracy": 91.0},
+    }
+    ahead = next(claim for claim in CLAIMS if claim.id == "fig4-relu-ahead")
+    assert ahead.measure(runs) == 11.0

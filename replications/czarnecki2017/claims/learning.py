@@ -1,8 +1,9 @@
 """Figure 4 and footnote 5: networks with a synthetic gradient learn."""
 
 import math
+from collections.abc import Callable
 
-from replications.claims import Claim
+from replications.claims import Claim, Metrics
 from replications.czarnecki2017.claims.common import Measure, Runs, defined, pictured
 
 ACTIVATIONS = ("relu", "sigmoid")
@@ -24,26 +25,22 @@ def _test_gap(activation: str) -> Measure:
     )
 
 
-def _speed(activation: str) -> Measure:
-    def ratio(runs: Runs) -> float:
+def _deepest(activation: str, compare: Callable[[Metrics, Metrics], float]) -> Measure:
+    """``compare(bp, sg)`` of the deepest network."""
+
+    def measure(runs: Runs) -> float:
         found = pairs(runs, activation)
-        if not found:
-            return math.nan
-        _, bp, sg = found[-1]
-        return sg["steps_to_0.02"] / bp["steps_to_0.02"]
+        return compare(*found[-1][1:]) if found else math.nan
 
-    return ratio
+    return measure
 
 
-def _ahead(activation: str) -> Measure:
-    def points(runs: Runs) -> float:
-        found = pairs(runs, activation)
-        if not found:
-            return math.nan
-        _, bp, sg = found[-1]
-        return sg["train/accuracy"] - bp["train/accuracy"]
+def _speed(bp: Metrics, sg: Metrics) -> float:
+    return sg["steps_to_0.02"] / bp["steps_to_0.02"]
 
-    return points
+
+def _ahead(bp: Metrics, sg: Metrics) -> float:
+    return sg["train/accuracy"] - bp["train/accuracy"]
 
 
 def _probe_gain(runs: Runs) -> float:
@@ -84,7 +81,7 @@ LEARNING = (
                 '"SG-based models actually seem to converge faster" (20 and 50 layers)',
                 None,
                 "figure 4",
-                _speed(act),
+                _deepest(act, _speed),
             ),
             Claim(
                 f"fig4-{act}-ahead",
@@ -93,7 +90,7 @@ LEARNING = (
                 '"SG-based models actually seem to converge faster"; defined where neither reaches a loss of 0.02',
                 None,
                 "figure 4",
-                _ahead(act),
+                _deepest(act, _ahead),
             ),
         )
     ),
