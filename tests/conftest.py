@@ -1,5 +1,40 @@
+"""Global state, and the two tiers: `pytest` runs the fast one, `pytest -m slow` the other, `pytest -m ""` both."""
+
+from pathlib import Path
+
 import pytest
 import torch
+
+SLOW = (
+    "test_compile.py",
+    "test_real_nets_direct.py",
+    "test_real_nets_transport.py",
+    "test_report.py",
+    "test_trainer_features.py",
+    "test_wandb.py",
+    "test_wandb_online.py",
+    "callbacks/test_compiled.py",
+    "callbacks/test_ranks.py",
+    "distributed/test_callbacks_sharded.py",
+    "distributed/test_checkpoints.py",
+    "distributed/test_nodes.py",
+    "distributed/test_ranks.py",
+    "distributed/test_traffic.py",
+    "replications/test_czarnecki2017_smoke.py",
+    "replications/test_launay2019_smoke.py",
+    "replications/test_lillicrap2014_smoke.py",
+    "replications/test_smoke.py",
+)
+"""Files that compile, start processes or train whole papers: a quarter of the tests and most of the minutes."""
+
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.relative_to(HERE).as_posix() in SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

@@ -62,6 +62,8 @@ def suffer(fault: Fault, healthy: bool = False) -> Outcome:
                 "0",
                 "-p",
                 "no:cacheprovider",
+                "-m",
+                "",
                 *fault.tests,
             ],
             cwd=folder,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import lightning_fa as fa
+from tests.conftest import SLOW
 
 ROOT = Path(fa.__file__).parent
 ORDER = (
@@ -91,3 +92,8 @@ print(sorted(name for name in set(sys.modules) - before if sys.modules[name] and
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT.parent)
     assert done.stdout.splitlines() == [str(sorted(fa.RULES)), "[]"], done.stderr
+
+
+def test_every_slow_file_exists():
+    """A file that was renamed would come back into the fast tier without a word."""
+    assert [name for name in SLOW if not (Path(__file__).parent / name).is_file()] == []
