@@ -1,8 +1,6 @@
-"""The deliberate faults of :mod:`tests.mutations`: what is wrong, where, and which tests have to notice."""
+"""Faults in the autograd functions, the wirings, the feedback and the rules."""
 
-from __future__ import annotations
-
-from typing import NamedTuple
+from tests.faults.fault import Fault
 
 EQUATIONS = ("tests/test_oracles.py", "tests/test_contract.py")
 CONVOLUTION = ("tests/test_convolutions.py",)
@@ -14,17 +12,6 @@ ERRORS = ("tests/test_errors.py", "tests/test_blocks.py")
 TRANSPORT = ("tests/test_transport_rules.py",)
 DIRECT = ("tests/test_direct_rules.py",)
 SYNTHETIC = ("tests/test_synthetic_gradients.py",)
-
-
-class Fault(NamedTuple):
-    """``line`` stands exactly once in ``lightning_fa/<file>``."""
-
-    what: str
-    file: str
-    line: str
-    wrong: str
-    tests: tuple[str, ...]
-
 
 FAULTS = [
     # -- the autograd functions -------------------------------------------------------------------------------------------

@@ -1,0 +1,81 @@
+"""The registry: a rule that stands here has a short name, every strategy, a place in ``lightning_fa``, and the contract."""
+
+from lightning_fa.rules.backpropagation import Backpropagation as Backpropagation
+from lightning_fa.rules.base import Rule
+from lightning_fa.rules.batch_random_sign_symmetry import BatchRandomSignSymmetry as BatchRandomSignSymmetry
+from lightning_fa.rules.bidirectional_feedback_alignment import (
+    BidirectionalFeedbackAlignment as BidirectionalFeedbackAlignment,
+)
+from lightning_fa.rules.direct_feedback_alignment import DirectFeedbackAlignment as DirectFeedbackAlignment
+from lightning_fa.rules.direct_kolen_pollack import DirectKolenPollack as DirectKolenPollack
+from lightning_fa.rules.direct_random_target_projection import (
+    DirectRandomTargetProjection as DirectRandomTargetProjection,
+)
+from lightning_fa.rules.feedback_alignment import FeedbackAlignment as FeedbackAlignment
+from lightning_fa.rules.fixed_random_sign_symmetry import FixedRandomSignSymmetry as FixedRandomSignSymmetry
+from lightning_fa.rules.indirect_feedback_alignment import IndirectFeedbackAlignment as IndirectFeedbackAlignment
+from lightning_fa.rules.kickback import Kickback as Kickback
+from lightning_fa.rules.kolen_pollack import KolenPollack as KolenPollack
+from lightning_fa.rules.last_layer_only import LastLayerOnly as LastLayerOnly
+from lightning_fa.rules.linear_aligned_feedback import LinearAlignedFeedback as LinearAlignedFeedback
+from lightning_fa.rules.local_losses import LocalLosses as LocalLosses
+from lightning_fa.rules.low_rank_direct_feedback_alignment import (
+    LowRankDirectFeedbackAlignment as LowRankDirectFeedbackAlignment,
+)
+from lightning_fa.rules.pseudobackpropagation import Pseudobackpropagation as Pseudobackpropagation
+from lightning_fa.rules.sign_direct_feedback_alignment import SignDirectFeedbackAlignment as SignDirectFeedbackAlignment
+from lightning_fa.rules.sparse_direct_feedback_alignment import (
+    SparseDirectFeedbackAlignment as SparseDirectFeedbackAlignment,
+)
+from lightning_fa.rules.sparse_feedback_alignment import SparseFeedbackAlignment as SparseFeedbackAlignment
+from lightning_fa.rules.synthetic_gradient import SyntheticGradient as SyntheticGradient
+from lightning_fa.rules.synthetic_gradient_propagation import (
+    SyntheticGradientPropagation as SyntheticGradientPropagation,
+)
+from lightning_fa.rules.uniform_sign_symmetry import UniformSignSymmetry as UniformSignSymmetry
+from lightning_fa.rules.weight_mirror import WeightMirror as WeightMirror
+
+RULES: dict[str, type[Rule]] = {
+    "bp": Backpropagation,
+    "fa": FeedbackAlignment,
+    "usf": UniformSignSymmetry,
+    "brsf": BatchRandomSignSymmetry,
+    "frsf": FixedRandomSignSymmetry,
+    "kp": KolenPollack,
+    "wm": WeightMirror,
+    "pbp": Pseudobackpropagation,
+    "fa_sparse": SparseFeedbackAlignment,
+    "dfa": DirectFeedbackAlignment,
+    "lafs": LinearAlignedFeedback,
+    "dfa_sign": SignDirectFeedbackAlignment,
+    "dfa_sparse": SparseDirectFeedbackAlignment,
+    "dfa_lowrank": LowRankDirectFeedbackAlignment,
+    "dkp": DirectKolenPollack,
+    "ifa": IndirectFeedbackAlignment,
+    "kickback": Kickback,
+    "shallow": LastLayerOnly,
+    "drtp": DirectRandomTargetProjection,
+    "local": LocalLosses,
+    "sg": SyntheticGradient,
+    "sgprop": SyntheticGradientPropagation,
+}
+
+PAIR_RULES: dict[str, type[Rule]] = {"bidirectional": BidirectionalFeedbackAlignment}
+"""Rules of a model that holds two networks."""
+
+
+def resolve(rule: str | Rule) -> Rule:
+    """The rule itself, or the one registered under that name with its defaults.
+
+    Raises:
+        ValueError: no rule has that name.
+        TypeError: neither a name nor a rule.
+    """
+    if isinstance(rule, Rule):
+        return rule
+    if not isinstance(rule, str):
+        raise TypeError(f"Expected argument `rule` to be a rule or its name, but got {rule!r}.")
+    known = RULES | PAIR_RULES
+    if rule not in known:
+        raise ValueError(f"Expected argument `rule` to be one of {sorted(known)} or a rule object, but got {rule!r}.")
+    return known[rule]()
