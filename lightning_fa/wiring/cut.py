@@ -66,6 +66,7 @@ class CutWiring(HoldingWiring):
         self._barriers: list[Any] = []
         self._open = False
         self._checked = False
+        self._looked = False
         for index, block in enumerate(self.blocks):
             adopt(block.module, Bounded, (self, index))
             self.adopted.append(block.module)
@@ -140,7 +141,10 @@ class CutWiring(HoldingWiring):
             return output
         for name in self.below if self.rule.learned else ():
             check_gathered({key_of(name, letter): held for letter, held in self.theta(name).items()})
-        return self.finish(output, taps, layouts)
+        routed = self.finish(output, taps, layouts)
+        if not torch.compiler.is_compiling():
+            self._looked = True
+        return routed
 
     def join(self, loss: Tensor) -> Tensor:
         if not self._terms:
@@ -150,6 +154,12 @@ class CutWiring(HoldingWiring):
 
     def forget(self) -> None:
         self._terms = []
+
+    def looks(self) -> bool:
+        """Whether this pass checks what its targets hold: every one on the CPU; elsewhere the first, since it waits for the device."""
+        if torch.compiler.is_compiling() or self.targets is None:
+            return False
+        return self.targets.device.type == "cpu" or not self._looked
 
     def table(self) -> list[Row]:
         rows = []

@@ -10,7 +10,8 @@ from torch import Tensor
 from lightning_fa.ops import route
 from lightning_fa.rules.base import AuxiliaryRule, LocalRule
 from lightning_fa.wiring.cut import CutWiring
-from lightning_fa.wiring.rows import Layout, match_targets
+from lightning_fa.wiring.rows import Layout
+from lightning_fa.wiring.targets import read_targets
 
 
 class LocalWiring(CutWiring):
@@ -49,6 +50,9 @@ class LocalWiring(CutWiring):
         h = tap.to(next(iter(theta.values())).dtype)
         if isinstance(self.rule, AuxiliaryRule):
             h = layout.rows(h) if layout.per_position else h
-            return self.rule.local_loss(h, match_targets(self.targets, len(h)), theta)
+            return self.rule.local_loss(h, self._read(len(h), layout.outputs), theta)
         h = layout.features(h)
-        return self.rule.local_loss(h, match_targets(self.targets, len(h)), theta[""])
+        return self.rule.local_loss(h, self._read(len(h), layout.outputs), theta[""])
+
+    def _read(self, rows: int, outputs: int) -> Tensor:
+        return read_targets(self.targets, rows, outputs, self.rule, self.looks())
