@@ -165,7 +165,7 @@ class AuxiliaryRule(Rule):
     """Abstract. Block i descends ``local_loss(h^i, y, theta^i)``, and so does theta^i; the last block the true loss."""
 
     learned: ClassVar[bool] = True
-    takes: str = "any"
+    takes: ClassVar[str] = "any"
     """See :attr:`LocalRule.takes`."""
     advice: ClassVar[str] = ""
     """See :attr:`LocalRule.advice`."""
@@ -182,7 +182,7 @@ class AuxiliaryRule(Rule):
 class LocalRule(Rule):
     """Abstract. Block i descends ``local_loss(h^i, y, B^i)``; the last block descends the true loss."""
 
-    takes: str = "any"
+    takes: ClassVar[str] = "any"
     """What targets must be: ``"classes"`` (integers, -100 to be ignored, or rows of probabilities), ``"values"`` (floats, one
     per output, NaN to be ignored), or ``"any"``, where integers are classes and floats are values."""
     advice: ClassVar[str] = ""

@@ -30,7 +30,8 @@ class DirectRandomTargetProjection(LocalRule):
         seed: Fixes every B, together with the block's name and nothing else.
         init: Initialiser by name (see :mod:`lightning_fa.feedback`), or tensors of shape ``(width of h, outputs)``.
         scale: Factor on the initialiser.
-        reduction: ``"mean"`` divides by the number of rows that count, as the loss does; ``"sum"`` does not, as the published code.
+        reduction: ``"mean"`` divides by the number of rows that count, as the loss does; ``"sum"`` does not, as the
+            published code.
         spatial: ``"dense"``: every unit of a feature map has its own row of B; ``"shared"``: every channel has.
 
     References: Frenkel, Lefebvre & Bol 2021 (Frontiers in Neuroscience 15; arXiv 1909.01311) and its code.

@@ -31,8 +31,8 @@ class LocalLosses(AuxiliaryRule):
 
     S is the matrix of cosines between the samples' centred features: for a feature map, its standard deviations over
     space. ``"pred"`` has only the first term and ``"sim"`` only the second, both with weight 1. P begins at zero; before it, a
-    feature map is averaged down to a grid that leaves ``pooled`` features at most; Q is a 3x3 convolution or a matrix. Targets are
-    two or more classes; a sample of class -100 counts in no mean (hand labels that your own loss masks away over as -100).
+    feature map is averaged down to a grid that leaves ``pooled`` features at most; Q is a 3x3 convolution or a matrix. Targets
+    are two or more classes; a sample of class -100 counts in no mean (hand labels that your own loss masks away over as -100).
 
     Args:
         seed: Fixes every Q, together with the block's name and nothing else.

@@ -20,7 +20,7 @@ from lightning_fa.rules.base import Rule
 from lightning_fa.sharding import check_gathered
 from lightning_fa.surgery import FEEDBACK, Behaviour, adopt
 from lightning_fa.wiring.base import Row, recomputing
-from lightning_fa.wiring.blocks import Block, weights_of
+from lightning_fa.wiring.blocks import Block, carrier_of, weights_of
 from lightning_fa.wiring.graph import check_cut
 from lightning_fa.wiring.holding import HoldingWiring, key_of, shapes_of
 from lightning_fa.wiring.rows import Layout
@@ -105,12 +105,9 @@ class CutWiring(HoldingWiring):
             return args, kwargs
         name = self.below[index - 1]
         inputs: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
-        tensors = {key: value for key, value in inputs.items() if isinstance(value, Tensor)}
-        if not tensors:
+        key = carrier_of(inputs)
+        if key is None:
             raise TypeError(f"Block {self.blocks[index].name!r} was called without a tensor to cut the graph at.")
-        # A mask or an index beside it has no gradient; where nothing has, as above frozen blocks, it is the first.
-        # Without next() and its default, and above without dict | dict: dynamo of PyTorch 2.6 knows neither.
-        key = ([key for key, value in tensors.items() if value.requires_grad] or list(tensors))[0]
         if recomputing():
             inputs[key] = self.again(name, inputs[key])
         else:
@@ -156,7 +153,7 @@ class CutWiring(HoldingWiring):
         self._terms = []
 
     def looks(self) -> bool:
-        """Whether this pass checks what its targets hold: every one on the CPU; elsewhere the first, since it waits for the device."""
+        """Whether this pass checks what its targets hold: every one on the CPU, elsewhere the first, since a look waits."""
         if torch.compiler.is_compiling() or self.targets is None:
             return False
         return self.targets.device.type == "cpu" or not self._looked

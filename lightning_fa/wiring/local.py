@@ -43,16 +43,23 @@ class LocalWiring(CutWiring):
         for name, tap, layout in zip(self.below, taps, layouts):
             if tap.requires_grad:
                 with torch.autocast(tap.device.type, enabled=False):
-                    self._terms.append(self._loss(self.theta(name), tap, layout))
+                    self._terms.append(self._loss(name, tap, layout))
         return routed
 
-    def _loss(self, theta: dict[str, Tensor], tap: Tensor, layout: Layout) -> Tensor:
+    def _loss(self, name: str, tap: Tensor, layout: Layout) -> Tensor:
+        rule, theta = self.rule, self.theta(name)
         h = tap.to(next(iter(theta.values())).dtype)
-        if isinstance(self.rule, AuxiliaryRule):
+        if isinstance(rule, AuxiliaryRule):
             h = layout.rows(h) if layout.per_position else h
-            return self.rule.local_loss(h, self._read(len(h), layout.outputs), theta)
-        h = layout.features(h)
-        return self.rule.local_loss(h, self._read(len(h), layout.outputs), theta[""])
+            loss = rule.local_loss(h, self._read(len(h), layout.outputs), theta)
+        else:
+            h = layout.features(h)
+            loss = rule.local_loss(h, self._read(len(h), layout.outputs), theta[""])
+        if loss.numel() != 1:
+            raise ValueError(
+                f"{type(rule).__name__}.local_loss for block {name!r}: expected a scalar, but got shape {tuple(loss.shape)}."
+            )
+        return loss
 
     def _read(self, rows: int, outputs: int) -> Tensor:
         return read_targets(self.targets, rows, outputs, self.rule, self.looks())

@@ -15,6 +15,7 @@ from lightning_fa.wiring.blocks import Block
 from lightning_fa.wiring.cut import CutWiring, outside_checkpoints
 from lightning_fa.wiring.holding import key_of
 from lightning_fa.wiring.rows import Layout, as_labels
+from lightning_fa.wiring.trial import ROWS, try_rule
 from lightning_fa.wiring.targets import check_classes
 
 STEPS = "steps"
@@ -47,8 +48,11 @@ class SyntheticWiring(CutWiring):
         return False
 
     def initial(self, name: str, shape: torch.Size, layout: Layout) -> Mapping[str, Tensor]:
-        theta = dict(self.rule.initial(name, layout.width, layout.outputs))
-        if self.rule.warm_up:
+        rule, theta = self.rule, dict(self.rule.initial(name, layout.width, layout.outputs))
+        h = torch.zeros(ROWS, layout.width)
+        y = torch.zeros(ROWS, layout.outputs) if rule.labels else None
+        try_rule(rule, "predict", name, lambda: rule.predict(h, y, theta), h.shape)
+        if rule.warm_up:
             theta[STEPS] = torch.zeros((), dtype=torch.int64)
         return theta
 
