@@ -15,8 +15,8 @@ from lightning_fa.wiring.blocks import Block
 from lightning_fa.wiring.cut import CutWiring, outside_checkpoints
 from lightning_fa.wiring.holding import key_of
 from lightning_fa.wiring.rows import Layout, as_labels
-from lightning_fa.wiring.trial import ROWS, try_rule
 from lightning_fa.wiring.targets import check_classes
+from lightning_fa.wiring.trial import ROWS, try_rule
 
 STEPS = "steps"
 """Letter of the buffer that counts the forward passes in which a predictor only learned."""
