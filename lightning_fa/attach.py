@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_fa.rehearsal import rehearse
+from lightning_fa.rehearsal import look_at, rehearse
 from lightning_fa.rules import resolve
 from lightning_fa.rules.base import (
     AuxiliaryRule,
@@ -33,6 +33,7 @@ from lightning_fa.wiring import (
     TransportWiring,
     Wiring,
     choose_blocks,
+    fit_to,
 )
 from lightning_fa.wiring.base import Row
 from lightning_fa.wiring.blocks import Blocks, matches
@@ -226,6 +227,8 @@ def attach(
     for pattern in patterns:
         if not any(matches(name, [pattern]) for name, _ in model.named_modules()):
             raise ValueError(f"The pattern {pattern!r} in `ungoverned` matches no module.")
+    if example is not None and not isinstance(rule, TransportRule):
+        chosen = fit_to(look_at(model, example), chosen, blocks, patterns)
     wiring = _wire(model, rule, chosen, patterns)
     attached = Attached(model, rule, wiring, [block.name for block in chosen])
     try:

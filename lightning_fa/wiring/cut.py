@@ -186,7 +186,8 @@ class CutWiring(HoldingWiring):
             raise RuntimeError(
                 f"Block {self.blocks[0].name!r} was called again without a call of the head {self.blocks[-1].name!r} between: "
                 "it is called twice in one forward pass, or `forward` never called the head, so that no block received an "
-                "error: name the modules that `forward` calls, once each, the one that returns the logits last, in `blocks`; "
+                "error: name the modules that `forward` calls, once each, the one that returns the logits last, in `blocks`, and "
+                "those that it does not call, as a frozen teacher or another network, in `ungoverned`; "
                 "or an error ended the pass before between two blocks: then call it again."
             )
 
@@ -196,8 +197,10 @@ class CutWiring(HoldingWiring):
         self._taps, self._open = [], False
         return RuntimeError(
             f"Block {called!r} was called where {expected!r} was expected: a block is called twice in one forward pass, "
-            "left out, or the blocks are not called in the order of registration. Name blocks that are called once each, "
-            "in order, with `blocks=` (a module that is used several times belongs inside one block)."
+            "left out, or the blocks are called in another order. Pass `example=`, an input of the model, to `attach` (a "
+            "LightningModule: set `example_input_array`), from which automatic choice sees the order, or name blocks that are "
+            "called once each with `blocks=[...]` in the order of the calls (a module that is used several times belongs inside "
+            "one block; one that `forward` never calls into `ungoverned=`, or attach a rule to each of several networks)."
         )
 
 
