@@ -272,3 +272,44 @@ def test_the_advice_about_a_network_that_forward_does_not_call_works():
     assert blocks(fa.attach(model, "dfa", ungoverned=["teacher"], example=x)) == ["net.0", "net.2"]
     F.cross_entropy(model(x), torch.tensor([0, 1])).backward()
     assert all(p.grad.norm() > 0 for p in model.net.parameters())
+
+
+def test_the_counts_say_what_learns_by_backprop_inside_a_block():
+    """The line at the beginning of a fit is how a user learns that most of "DFA" would be backprop."""
+    model, ids = Classifier(), torch.randint(20, (2, 7))
+    attached = fa.attach(model, "dfa")  # bert: 2 tables, 3 x 2 matrices, the pooler; and the classifier
+    assert attached.governance() == (2, 8, 0)
+    assert (
+        "of 10 weight matrices 2 learn by the rule (2 blocks), 8 by backpropagation inside a block"
+        in attached.summary()
+    )
+    assert "`example=`" in attached.summary()
+    attached.detach()
+    assert attached.governance() == (2, 8, 0)
+    attached = fa.attach(
+        model, "dfa", example=ids
+    )  # tables and one matrix of each unit are behind the output of a unit
+    assert attached.governance() == (5, 5, 0)
+    attached.detach()
+    chain = fa.attach(Nested(Chain()), "dfa", example=torch.randn(2, 4))
+    assert chain.governance() == (3, 0, 0)
+    assert chain.summary() == "DirectFeedbackAlignment: of 3 weight matrices 3 learn by the rule (3 blocks)."
+    spare = Nested(Chain())
+    spare.extra = nn.Parameter(torch.randn(2, 2))
+    assert fa.attach(spare, "dfa", example=torch.randn(2, 4)).governance() == (3, 0, 1)
+    assert fa.attach(Nested(Chain()), "fa").governance() == (3, 0, 0)
+
+
+def test_the_table_fits_a_terminal_and_stays_right_after_the_fit():
+    """A line of 3300 characters is not read; after `fit` every weight stood there twice, and no feedback."""
+    model, x = Classifier(), torch.randint(20, (2, 7))
+    attached = fa.attach(model, "dfa")
+    model(x)
+    table = str(attached).splitlines()[1:]
+    assert all(len(line) <= 100 for line in table)
+    assert any("9 weights: " in line for line in table)
+    before = [row for row in table if row]
+    attached.detach()
+    assert str(attached).splitlines()[0].endswith(", released")
+    assert str(attached).splitlines()[1:] == before
+    assert any("[6, 3]" in line for line in before)

@@ -1,10 +1,11 @@
-"""What one forward pass of the plain model shows: which modules are called, how often, in which order, and where it can be cut."""
+"""What one forward pass of the plain model shows: which modules it calls, how often, in which order, where it can be cut."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import fields, is_dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -37,7 +38,7 @@ class Survey:
         spans = [self.spans.get(block.module, []) for block in blocks]
         if any(len(span) != 1 for span in spans):
             return False
-        return all(before[0][1] < after[0][0] for before, after in zip(spans, spans[1:]))
+        return all(before[0][1] < after[0][0] for before, after in pairwise(spans))
 
     def separates(self, module: nn.Module) -> bool:
         """Whether no gradient passes the entrance of ``module`` by: without it, what is above and below share no node."""
