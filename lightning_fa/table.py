@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lightning_fa.wiring.base import Row
+from lightning_fa.wiring.base import ABOVE, Row
 
 WIDTH = 100
 """Columns of a terminal."""
-NOTHING = "none:"
+NOTHING = "none"
+"""How the error of what learns by nothing begins."""
 
 
 class Governance(NamedTuple):
@@ -19,7 +20,7 @@ class Governance(NamedTuple):
     Attributes:
         governed: By the rule. Under a transport rule these are all layers that it governs; under any other rule one matrix per
             block, the nearest to the block's output, where the rule's error arrives (at the head the true one).
-        inside: By backpropagation inside a block, from the error at its output: the block's other matrices, and those of
+        inside: By backpropagation, from the error at the output of a block or of the one above: other matrices, and those of
             modules around the blocks that reach it, as embeddings.
         others: By nothing of both: frozen, not used in ``forward``, or, under a transport rule, not governed by it.
     """
@@ -35,7 +36,9 @@ def count(rows: Sequence[Row], transport: bool) -> Governance:
     idle = sum(size for row, size in sizes if row.error.startswith(NOTHING))
     working = [(row, size) for row, size in sizes if not row.error.startswith(NOTHING)]
     total = sum(size for _, size in working)
-    governed = total if transport else sum(1 for row, size in working if row.name != "-" and size)
+    governed = (
+        total if transport else sum(1 for row, size in working if row.name != "-" and row.error != ABOVE and size)
+    )
     return Governance(governed, total - governed, idle)
 
 

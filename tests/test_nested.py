@@ -298,6 +298,9 @@ def test_the_counts_say_what_learns_by_backprop_inside_a_block():
     spare.extra = nn.Parameter(torch.randn(2, 2))
     assert fa.attach(spare, "dfa", example=torch.randn(2, 4)).governance() == (3, 0, 1)
     assert fa.attach(Nested(Chain()), "fa").governance() == (3, 0, 0)
+    assert fa.attach(Nested(Chain()), "shallow", example=torch.randn(2, 4)).governance() == (1, 0, 2)
+    rule = fa.SyntheticGradient(at="encoder.first")
+    assert fa.attach(Nested(Chain()), rule, example=torch.randn(2, 4)).governance() == (2, 1, 0)
 
 
 def test_the_table_fits_a_terminal_and_stays_right_after_the_fit():

@@ -19,7 +19,7 @@ from lightning_fa.ops import join
 from lightning_fa.rules.base import Rule
 from lightning_fa.sharding import check_gathered
 from lightning_fa.surgery import FEEDBACK, Behaviour, adopt
-from lightning_fa.wiring.base import Row, recomputing
+from lightning_fa.wiring.base import ABOVE, Row, recomputing
 from lightning_fa.wiring.blocks import Block, carrier_of, weights_of
 from lightning_fa.wiring.graph import check_cut
 from lightning_fa.wiring.holding import HoldingWiring, key_of, shapes_of
@@ -79,7 +79,7 @@ class CutWiring(HoldingWiring):
 
     def error_at(self, name: str) -> str:
         """What the table calls the error of block ``name``, below the head."""
-        return self.error if self.feeds(name) else "the true error of the block above"
+        return self.error if self.feeds(name) else ABOVE
 
     def cross(self, name: str, h: Tensor) -> Tensor:
         """What enters the next block for the output h of block ``name``."""
