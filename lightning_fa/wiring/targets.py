@@ -46,8 +46,8 @@ def read_targets(
             _check_probabilities(values, rule)
         return values
     raise ValueError(
-        f"{_named(rule)} expected one class per row ({rows} integers) or class probabilities of shape {(rows, outputs)}, but "
-        f"got {targets.dtype} targets of shape {tuple(targets.shape)}.{_hint(rule)} A network that scores positions must "
+        f"Expected targets for {rows} rows: {_named(rule)} takes one class per row or class "
+        f"probabilities of shape {(rows, outputs)}, but got {targets.dtype} targets of shape {tuple(targets.shape)}.{_hint(rule)} A network that scores positions must "
         "return their classes in the last dimension, (samples, positions, classes)."
     )
 
@@ -69,8 +69,8 @@ def check_classes(classes: Tensor, outputs: int) -> None:
 def _values(targets: Tensor, rows: int, outputs: int, rule: LocalRule | AuxiliaryRule) -> Tensor:
     if targets.numel() != rows * outputs or (rows and outputs > 1 and targets.ndim < 2):
         raise ValueError(
-            f"{_named(rule)} expected values of shape {(rows, outputs)} as targets, one per output, but got {targets.dtype} "
-            f"targets of shape {tuple(targets.shape)}."
+            f"Expected targets for {rows} rows: {_named(rule)} takes values of shape {(rows, outputs)}, one "
+            f"per output, but got {targets.dtype} targets of shape {tuple(targets.shape)}."
         )
     values = targets.reshape(rows, outputs)
     if values.is_floating_point():
