@@ -47,7 +47,8 @@ def read_targets(
         return values
     raise ValueError(
         f"Expected targets for {rows} rows: {_named(rule)} takes one class per row or class "
-        f"probabilities of shape {(rows, outputs)}, but got {targets.dtype} targets of shape {tuple(targets.shape)}.{_hint(rule)} A network that scores positions must "
+        f"probabilities of shape {(rows, outputs)}, but got {targets.dtype} "
+        f"targets of shape {tuple(targets.shape)}.{_hint(rule)} A network that scores positions must "
         "return their classes in the last dimension, (samples, positions, classes)."
     )
 
