@@ -23,6 +23,7 @@ class Claim:
     over_seeds: "mean" judges the mean over seeds, "every" judges each seed's value, "t-test" judges the mean and asks
         besides that it be above the lower end of the interval with p < 0.01 (one-sided t test)
     seeds: how many seeds the claim is about, where that is fewer than the preset has (1 for what has no randomness)
+    possible: what the value cannot leave, as 0 of a distance: an interval that reaches beyond it crosses no bound there
     judged_from: the shortest preset whose runs are long enough for a verdict; below it the value is only reported
     """
 
@@ -37,6 +38,7 @@ class Claim:
     judged_from: str = "quick"
     datasets: tuple[str, ...] = ("mnist",)
     seeds: int | None = None
+    possible: tuple[float, float] = (-math.inf, math.inf)
 
 
 def judge(claim: Claim, seeds: Sequence[Mapping[str, Metrics]], preset: str, dataset: str) -> dict[str, Any]:
