@@ -54,7 +54,7 @@ ERRORS = (
         "2.4 (n=20)",
         (1.5, 2.9),
         TEXT,
-        of("mnist-fa-sparse", "test_error"),
+        of("mnist-fa-sparse-w", "test_error"),
         judged_from="full",
     ),
     Claim(
@@ -64,7 +64,7 @@ ERRORS = (
         "2.4 against 2.1",
         (-0.6, 0.6),
         TEXT,
-        difference("test_error", "mnist-fa-sparse", "mnist-fa"),
+        difference("test_error", "mnist-fa-sparse-w", "mnist-fa"),
         judged_from="full",
     ),
     Claim(
@@ -123,7 +123,7 @@ ANGLES = (
         "no number",
         (44, 64),
         "bound: pilot",
-        of("mnist-fa-sparse", "angle"),
+        of("mnist-fa-sparse-w", "angle"),
         judged_from="full",
     ),
     Claim(
