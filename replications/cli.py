@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from replications import readme, registry
-from replications.committed import committed
+from replications.committed import committed, judge_again
 from replications.errors import ReplicationError
 from replications.presets import PRESETS
 
@@ -83,8 +83,9 @@ def _table(arguments: Sequence[str]) -> int:
     chosen = options.parse_args(arguments)
     from replications import practice  # imports a paper, and with it matplotlib
 
+    current = judge_again(check=chosen.check)
     results = committed()
-    current = readme.update(chosen.readme, results, check=chosen.check)
+    current &= readme.update(chosen.readme, results, check=chosen.check)
     current &= practice.update(chosen.readme.parent / practice.PAGE, results, check=chosen.check)
     if chosen.check and not current:
         print("error: generated results are stale: run `python -m replications table`.", file=sys.stderr)

@@ -12,7 +12,8 @@ from replications.launay2019.configurations import CHANGES, baseline
 from replications.launay2019.plan import CONVOLUTIONAL, LONGEST, PRE_ALIGNED, RECIPE_RULES, VARIANTS, bottleneck_name
 from replications.launay2019.settings import PAPER
 from replications.launay2019.titles import TITLES, second
-from replications.measured import Measure, Runs, of, spearman
+from replications.measured import Measure, Runs, of
+from replications.statistics import spearman
 
 CIFAR = ("cifar10",)
 HIDDEN = (1, 2, 3)

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from replications.claims import judge, p_value
+from replications.claims import judge
 from replications.many import log_file, read_seeds, seed_log
 from replications.results import read
+from replications.statistics import p_value
 from tests.replications.test_claims import a_claim
 from tests.replications.test_results import a_session, runs
 

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from replications.measured import difference, of, spearman
+from replications.measured import difference, of
+from replications.statistics import spearman
 
 RUNS = {"x": {"a": 3.0}, "y": {"a": 1.0}}
 

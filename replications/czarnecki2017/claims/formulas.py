@@ -82,10 +82,18 @@ FORMULAS = (
     _exact(
         "fig6-fourth",
         "fig6",
-        "SG system from (1, 2.5): final loss, at another spurious point",
+        "SG system from (1, 2.5), where the loss is 10: final loss, at another spurious point",
         "not in the paper: the whole cone |b| < |a| is spurious",
-        (0.1, 10),
+        (0.1, 9.9),
         _of("fig6", "sg_loss/3"),
+    ),
+    _exact(
+        "fig6-fourth-moves",
+        "fig6",
+        "the same: largest |SG| on the way (0.74 after the six steps that b takes from 2.5 to 2)",
+        "not in the paper: a module that never learns stays at 0",
+        (0.5, 1),
+        _of("fig6", "sg_largest/3"),
     ),
     _exact(
         "fig6-fourth-critical",

@@ -1,9 +1,7 @@
 """Table 2: on which problems a linear SG reaches the global optimum."""
 
-import math
-
-from replications.claims import Claim
-from replications.czarnecki2017.claims.common import ANY_DATA, Measure, defined
+from replications.claims import Claim, NotRunError
+from replications.czarnecki2017.claims.common import ANY_DATA, Measure, Runs, defined
 
 PAPER = {
     ("linear2", "shallow"): 0.03842,
@@ -33,13 +31,19 @@ BOUNDS: dict[tuple[str, str], tuple[float, float]] = {
 
 
 def _excess(dataset: str, model: str) -> Measure:
-    """nan, which is in no interval, where the preset lacks the data set."""
-    return lambda runs: runs.get(dataset, {}).get(f"{model}-log/sg", math.nan)
+    return lambda runs: runs[dataset][f"{model}-log/sg"]
 
 
 def _squared(model: str) -> Measure:
     name = f"{model}-mse/sg"
-    return lambda runs: max(defined([metrics[name] for metrics in runs.values() if name in metrics]))
+
+    def worst(runs: Runs) -> float:
+        found = [metrics[name] for metrics in runs.values() if name in metrics]
+        if not found:
+            raise NotRunError(name)
+        return max(defined(found))
+
+    return worst
 
 
 def _claim(
@@ -85,6 +89,6 @@ TABLE2 = (
         "control, not in the paper",
         None,
         "ours",
-        lambda runs: runs.get("linear100", {}).get("shallow-log/bp", math.nan),
+        lambda runs: runs["linear100"]["shallow-log/bp"],
     ),
 )

@@ -4,7 +4,8 @@ import math
 
 from replications.claims import Claim
 from replications.lillicrap2014.settings import OMEGAS
-from replications.measured import Measure, Runs, difference, of, spearman
+from replications.measured import Measure, Runs, difference, of
+from replications.statistics import spearman
 
 ANY_DATA = ("mnist", "digits", "digits (stand-in)")  # none of these claims is about data
 READ_OFF = "figure 1d, read off; bound: spec"
