@@ -44,4 +44,5 @@ def spearman(values: Sequence[float]) -> float:
         return math.nan
     from scipy import stats
 
-    return float(stats.spearmanr(values, range(len(values))).statistic)
+    found = float(stats.spearmanr(values, range(len(values))).statistic)
+    return max(-1.0, min(1.0, found))  # claims accept it up to 1

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from replications.claims import Metrics
+from replications.claims import Metrics, NotRunError
 from replications.loggers import Curve
 
 SETTLED = 100
@@ -35,7 +35,10 @@ def layers(metrics: Mapping[str, object]) -> list[int]:
 
 def over_layers(metrics: Metrics, name: str) -> list[float]:
     """One quantity in all hidden layers."""
-    return _defined([metrics[f"{name}/{layer}"] for layer in layers(metrics)])
+    found = layers(metrics)
+    if not found:
+        raise NotRunError(name)
+    return _defined([metrics[f"{name}/{layer}"] for layer in found])
 
 
 def _defined(values: list[float]) -> list[float]:
