@@ -1,4 +1,4 @@
-"""The command line: `python -m replications gilmer2017`, and in place of a paper `all`, `list`, `table` or `report`."""
+"""The command line: `python -m replications gilmer2017`, and in place of a paper `all`, `list`, `table`, `report` or `audit`."""
 
 import argparse
 import sys
@@ -29,6 +29,10 @@ def main(arguments: Sequence[str]) -> int:
             from replications.report import report
 
             return report(arguments[1:])
+        if arguments[:1] == ["audit"]:
+            from replications.faults import audit
+
+            return audit(arguments[1:])
         return _replicate(parser().parse_args(arguments))
     except ReplicationError as error:
         print(f"error: {error}", file=sys.stderr)
