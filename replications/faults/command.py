@@ -29,8 +29,8 @@ that no fault makes fail says nothing, and is reported in place of judged. The t
 - `untrained`: no weight is trained (preset smoke, learning rate 0; step 0 where a paper has loops of its own);
 - `idle`: only the runs of the paper's rule are untrained, those that they are compared with are as recorded;
 - `redrawn`: every B has its entries in other places in every step (gilmer2017, 600 steps; caught if the same run with a B
-  that stays reproduces the claim). For table 1, proposition 2 and figure 6 of czarnecki2017 the last column has signals of twice the
-  size, exchanged flags, a gate that is always open, and for figure 6 an SG that never learns.
+  that stays reproduces the claim). For czarnecki2017 the last column has other faults: signals of table 1 of twice the
+  size, exchanged flags, the gate of proposition 2 always open, and in figure 6 an SG that never learns.
 
 "caught": the claim is not reproduced. "survives": it is. "-": the fault does not change the numbers that the claim is about,
 or its runs are too short or not there.

@@ -27,7 +27,7 @@ def at_rest(settings: Settings) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def wrong() -> Iterator[None]:
-    """Signals of table 1 are twice what they should be, two of its columns have each other's flags, every step is taken, an SG stays at 0."""
+    """Signals of table 1 are doubled, two of its columns have each other's flags, every step is taken, an SG stays at 0."""
     columns = table1.columns
 
     def doubled(alpha: float) -> dict[str, table1.Column]:

@@ -1,7 +1,7 @@
 """The claims of launay2019, fixed before the runs that judge them.
 
 Of the paper we had the abstract and the code with two of its logs (`bottleneck`, one seed). Numbers are those logs' or a
-pilot's of the spec; what rests on memory alone is reported and not judged.
+pilot's (evidence.json); what rests on memory alone is reported and not judged.
 """
 
 import math
@@ -69,7 +69,7 @@ def _drop(runs: Runs, variant: str) -> float:
 
 
 def _alignment() -> list[Claim]:
-    pilot = "spec: pilot of one seed"
+    pilot = "evidence: fc-tanh"
 
     def claim(name: str, statement: str, expected: str, bounds: tuple[float, float], measure: Measure) -> Claim:
         return Claim(
@@ -100,7 +100,7 @@ def _alignment() -> list[Claim]:
         claim(
             "later-cosines",
             "least cosine after 10 epochs or more, worst layer",
-            "above 0.15 (spec)",
+            "above 0.15 (pilot)",
             (0.15, 0.98),
             lambda runs: min(cosines(LONGEST, HIDDEN, "least_later_cosine")(runs)),
         ),
@@ -122,7 +122,7 @@ def _practices() -> list[Claim]:
             "cosine of backpropagation to itself, worst layer (control)",
             "1 by definition",
             (1 - 1e-5, 1 + 1e-5),
-            "ours",
+            "ours; evidence: itself",
             lambda runs: min(cosines("bp-fc-tanh", HIDDEN)(runs)),
             over_seeds="every",
             judged_from="smoke",
@@ -174,7 +174,7 @@ def _bottleneck() -> list[Claim]:
             f"repo: {statement}",
             expected,
             bounds,
-            f"{log}; bound: spec",
+            f"{log}; evidence: bottleneck-log",
             measure,
             judged_from="full",
             datasets=CIFAR,
@@ -190,7 +190,7 @@ def _bottleneck() -> list[Claim]:
             f"{variant}: rank correlation of the second layer's cosine with its width",
             "rises with every size (the authors' code, of which `repo` is the copy)",
             (0.95, 1) if variant == "repo" else None,
-            f"{log}; bound: spec",
+            f"{log}; evidence: bottleneck-log",
             rises(variant),
             datasets=CIFAR,
         )
@@ -203,7 +203,7 @@ def _bottleneck() -> list[Claim]:
             f"{variant}: cosine of the second layer with 800 units above that with 5 or fewer, smallest difference",
             '"narrow layers" do not align: abstract',
             (0.3, 1),
-            "bound: spec",
+            "abstract; evidence: bottleneck-log",
             lambda runs, variant=variant: _drop(runs, variant),
             judged_from="full",
             datasets=CIFAR,

@@ -7,6 +7,14 @@ from replications.czarnecki2017.plan import NOT_RANDOM
 RULES = (("sg", "SG"), ("sgprop", "SG+prop"), ("bp", "Bprop"), ("dfa", "DFA"), ("fa", "FA"), ("kickback", "Kickback"))
 
 
+SOURCES = {
+    "table1": "table 1; evidence: exact",
+    "fig6": "figure 6, appendix A; evidence: figure-6",
+    "thm1": "theorem 1; evidence: exact",
+    "prop2": "proposition 2, corollary 1; evidence: tracking",
+}
+
+
 def _of(run: str, name: str) -> Measure:
     return lambda runs: runs[run][name]
 
@@ -24,9 +32,7 @@ def _exact(
         statement,
         expected,
         bound,
-        {"table1": "table 1", "fig6": "figure 6, appendix A", "thm1": "theorem 1"}.get(
-            experiment, "proposition 2, corollary 1"
-        ),
+        SOURCES[experiment],
         measure,
         over_seeds="every",
         judged_from="smoke",

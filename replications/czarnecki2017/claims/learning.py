@@ -63,7 +63,7 @@ LEARNING = (
                 f"{act}, one SG in the middle: final training accuracy, worst depth (%)",
                 '"SG-based architectures converge well even if there are many hidden layers"',
                 (99, 100),
-                "figure 4; bound: our pilot",
+                "figure 4; evidence: depth-10",
                 _train_accuracy(act),
             ),
             Claim(
@@ -72,7 +72,7 @@ LEARNING = (
                 f"{act}, one SG in the middle: test accuracy above backprop's, worst depth (points)",
                 "no number",
                 (-0.5, 2),
-                "figure 4; bound: our pilot",
+                "figure 4; evidence: depth-10",
                 _test_gap(act),
             ),
             Claim(
@@ -101,7 +101,7 @@ LEARNING = (
         "lower half trained by the gradient of the SG loss alone, at 3e-5: test accuracy (%)",
         "it also learns",
         (95, 99.5),
-        "footnote 5; bound: our pilot",
+        "footnote 5; evidence: depth-10",
         lambda runs: pictured(runs, "sg-loss-alone")["test/accuracy"],
     ),
     Claim(
@@ -110,7 +110,7 @@ LEARNING = (
         "the same: probe at the last layer below the SG above that of a lower half left as it was (points)",
         "control, not in the paper: the upper half alone could reach the accuracy",
         (0.5, 60),
-        "ours",
+        "ours; evidence: lower-half",
         _probe_gain,
     ),
     Claim(
