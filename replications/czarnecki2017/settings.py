@@ -36,6 +36,7 @@ class Table2:
     deep_learning_rate: float = 1e-3
     deep_steps: int = 3000
     deep_layers: int = 10
+    deep_rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)  # over which the log loss is averaged, with three starts
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,8 @@ def as_the_paper_says():
         for rule in ("bp", "sg-mid"):
             runs[f"{rule}-{act}-{depth}"].pop("rsa/1")
     for (dataset, model), value in PAPER.items():
-        runs.setdefault(dataset, {"shallow-mse/sg": 0.0, "deep-mse/sg": 0.0})[f"{model}-log/sg"] = value
+        name = "deep-log-swept/sg" if model == "deep" else "shallow-log/sg"
+        runs.setdefault(dataset, {"shallow-mse/sg": 0.0, "deep-mse/sg": 0.0})[name] = value
         runs[dataset]["shallow-log/bp"] = 0.002
     for loss in ("mse", "log"):
         for labels in ("linear", "random"):

@@ -1,6 +1,7 @@
 """Oracle: appendix C of the paper for data and networks, brute force for optima, autograd for the implied loss."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -235,3 +236,16 @@ def test_the_untrained_control_of_the_probes_changes_no_weight():
     (run,) = [run for run in plan(Asked("reduced", 1, "fig8")) if run.rule == "untrained"]
     assert (run.settings.learning_rate, run.settings.max_steps) == (0.0, 100)
     assert run.settings.probe_samples == PRESETS["reduced"].mnist.probe_samples
+
+
+def test_the_deep_excess_is_a_mean_over_starts_rates_and_late_steps():
+    """One final value of one run is a snapshot of a transient: it was 0.0004 here where the paper prints 0.0029."""
+    x, y = gaussian(3, 20, 0), label(gaussian(3, 20, 0), "noisy", 0)
+    settings = replace(PRESETS["smoke"].table2, dimensions=3, samples=20, deep_layers=2, deep_steps=10)
+    logs = {}
+    found = table2.sweep(settings, x, y, 0.5, 0, lambda step, numbers: logs.update({(step, *numbers): numbers}))
+    assert len(found) == 10
+    single = [value for name, value in found.items() if "swept" not in name]
+    assert found["deep-log-swept/sg"] == pytest.approx(sum(single) / 9)
+    steps = [next(iter(n.values())) for key, n in logs.items() if key[1] == "loss/deep-log-xavier-0.003/sg"]
+    assert found["deep-log-xavier-0.003/sg"] == pytest.approx(sum(steps[-2:]) / 2 - 0.5)

@@ -27,7 +27,7 @@ def seeds(name, *accuracies, **settings):
 def test_a_practice_is_recommended_by_the_interval_of_its_gain():
     runs = seeds("fc-tanh", 40.0, 42.0, 41.0, epochs=20) + seeds("fc-relu", 30.0, 32.0, 31.5, epochs=20)
     runs += seeds("fc-bn", 40.1, 42.2, 41.0, epochs=20) + seeds("fc-lrelu.5", 50.0, 52.0, 51.5, epochs=20)
-    runs += seeds("fc-lrelu.1", 46.0, 42.0, 45.0, epochs=20) + [run("bp-fc-relu", 55.0)]
+    runs += [*seeds("fc-lrelu.1", 46.0, 42.0, 45.0, epochs=20), run("bp-fc-relu", 55.0)]
     text = practice.render([result(*runs)])
     assert "Trained for 20 epochs, SGD; 3 seeds." in text
     assert line(text, "| 3072") == "| 3072-800-800-800-10, tanh | 41.0 [38.5, 43.5] | | 0.50 0.25 | - | |"

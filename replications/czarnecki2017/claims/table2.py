@@ -35,7 +35,8 @@ BOUNDS: dict[tuple[str, str], tuple[float, float]] = {
 
 
 def _excess(dataset: str, model: str) -> Measure:
-    return lambda runs: runs[dataset][f"{model}-log/sg"]
+    name = "deep-log-swept/sg" if model == "deep" else "shallow-log/sg"
+    return lambda runs: runs[dataset][name]
 
 
 def _squared(model: str) -> Measure:
@@ -82,7 +83,8 @@ TABLE2 = (
     *(
         _claim(
             f"table2-{model}-log-{dataset}",
-            f"{dataset}, {model}, log loss: above the global optimum",
+            f"{dataset}, {model}, log loss: above the global optimum"
+            + (", mean of the last fifth of the steps over 3 starts and 3 rates" if model == "deep" else ""),
             f"{value:.5f}",
             BOUNDS[dataset, model],
             "table 2; evidence: table2-paper",
