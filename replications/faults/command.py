@@ -69,8 +69,10 @@ def verdicts(paper: str, data_dir: Path | None, *, train: bool) -> dict[str, dic
             honest = _runs_of(claim, recorded)
             rows[claim.id]["idle"] = _word(caught(claim, honest, _idle(honest, untrained[0], BACKPROP[paper])))
         if paper in trained.REDRAWN:
-            honest = trained.train(paper, trained.REDRAWN[paper], data_dir)
-            redrawn = trained.train(paper, trained.REDRAWN[paper], data_dir, trained.FreshFeedback)
+            honest = trained.train(paper, trained.REDRAWN[paper], data_dir, experiments=trained.REDRAWN_EXPERIMENTS)
+            redrawn = trained.train(
+                paper, trained.REDRAWN[paper], data_dir, trained.FreshFeedback, experiments=trained.REDRAWN_EXPERIMENTS
+            )
             for claim in claims:
                 holds = reproduced(claim, honest)
                 found = caught(claim, honest, redrawn)

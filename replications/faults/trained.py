@@ -27,9 +27,13 @@ EXPERIMENTS = {
     "lillicrap2014": "fig2a,fig2b",
 }
 """What Lightning trains; the others have loops of their own."""
-UNTRAINED = {"gilmer2017": {"max_steps": 120, "scale_max_steps": 120}}
-"""Where the preset smoke stops before the first moment that a claim is about."""
-REDRAWN = {"gilmer2017": {"max_steps": 600, "scale_max_steps": 600, "train_samples": 20_000, "probe_samples": 2000}}
+UNTRAINED: dict[str, dict[str, Any]] = {
+    "gilmer2017": {"max_steps": 120, "scale_max_steps": 120, "fresh_draws": 3},
+    "launay2019": {"sizes": (1, 46, 118, 800)},
+}
+"""Where the preset smoke stops before the first moment that a claim is about, or has other sizes."""
+REDRAWN = {"gilmer2017": {"max_steps": 600, "train_samples": 20_000, "probe_samples": 1000, "fresh_draws": 3}}
+REDRAWN_EXPERIMENTS = "fig1"
 """Long enough for most claims to hold of a B that stays, and short enough to be repeated."""
 
 
