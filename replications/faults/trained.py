@@ -28,11 +28,11 @@ EXPERIMENTS = {
 }
 """What Lightning trains; the others have loops of their own."""
 UNTRAINED: dict[str, dict[str, Any]] = {
-    "gilmer2017": {"max_steps": 120, "scale_max_steps": 120, "fresh_draws": 3},
+    "gilmer2017": {"hidden": (100,) * 3, "max_steps": 100, "scale_max_steps": 10, "fresh_draws": 3},
     "launay2019": {"sizes": (1, 46, 118, 800)},
 }
 """Where the preset smoke stops before the first moment that a claim is about, or has other sizes."""
-REDRAWN = {"gilmer2017": {"max_steps": 600, "train_samples": 20_000, "probe_samples": 1000, "fresh_draws": 3}}
+REDRAWN = {"gilmer2017": {"max_steps": 600, "train_samples": 20_000, "probe_samples": 500, "fresh_draws": 3}}
 REDRAWN_EXPERIMENTS = "fig1"
 """Long enough for most claims to hold of a B that stays, and short enough to be repeated."""
 
