@@ -18,6 +18,7 @@ from replications.gilmer2017.summary import SETTLED, over_layers
 ALIGNED = '"well aligned throughout training"'
 READS_OUT = '"obtains good accuracy" without being trained as a readout'
 NOISY = '"DFA performs like a noisy version of LAFS"'
+PERCENT = (0.0, 100.0)
 SIZE = "the paper does not give the size of B"
 Runs = Mapping[str, Metrics]
 
@@ -107,6 +108,7 @@ def _of_rule(
             readout,
             "figure 1 right; evidence: readouts",
             _of(rule, "readout", min),
+            possible=PERCENT,
         ),
         Claim(
             f"{rule}-fresh-readout",
@@ -125,6 +127,7 @@ def _of_rule(
             test,
             "evidence: test-accuracy",
             _test(rule),
+            possible=PERCENT,
         ),
         Claim(
             f"{rule}-backprop-angle",
@@ -150,6 +153,7 @@ def _of_scale(bound: float, rule: str, name: str, least_readout: float) -> list[
             (least_readout, 100),
             "figure 1 right; evidence: other-sizes",
             _of(run, "readout", min),
+            possible=PERCENT,
             judged_from="full",
         ),
         Claim(
@@ -160,6 +164,7 @@ def _of_scale(bound: float, rule: str, name: str, least_readout: float) -> list[
             (91, 100),
             "evidence: other-sizes",
             _test(run),
+            possible=PERCENT,
             judged_from="full",
         ),
         Claim(

@@ -46,8 +46,19 @@ def _claim(
     source: str = "",
 ) -> Claim:
     experiment = name.partition("-")[0]
+    most = bound[1] if bound else math.inf  # of a correlation, or of a difference of two
     figure = {"fig2": "figure 2", "fig9": "figure 9"}[experiment]
-    return Claim(name, experiment, statement, expected, bound, f"{figure}{source}", measure, datasets=ANY_DATA)
+    return Claim(
+        name,
+        experiment,
+        statement,
+        expected,
+        bound,
+        f"{figure}{source}",
+        measure,
+        datasets=ANY_DATA,
+        possible=(-most, most),
+    )
 
 
 def _of_panel(labels: str, loss: str) -> list[Claim]:
