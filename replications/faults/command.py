@@ -43,11 +43,20 @@ def audit(arguments: Sequence[str]) -> int:
     options.add_argument("papers", nargs="*", metavar="PAPER", help="default: all")
     options.add_argument("--train", action="store_true", help="plant the faults that need training too: minutes")
     options.add_argument("--data-dir", type=Path, metavar="D", help="folder of the data; default: LIGHTNING_FA_DATA")
-    options.add_argument("--out", type=Path, metavar="FILE", help="default: nothing but what is printed")
+    options.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="write the page; without --train it keeps what it says of the faults that need training",
+    )
     chosen = options.parse_args(arguments)
     folder = chosen.data_dir or (Path(os.environ["LIGHTNING_FA_DATA"]) if "LIGHTNING_FA_DATA" in os.environ else None)
     papers = chosen.papers or registry.names()
     found = {paper: verdicts(paper, folder, train=chosen.train) for paper in papers}
+    if chosen.out and chosen.out.exists() and not chosen.train:
+        known = chosen.out.read_text(encoding="utf-8")
+        for paper, rows in found.items():
+            _keep_trained(rows, rows_of(known, paper))
     text = "\n".join([MEANING, *(_section(paper, rows) for paper, rows in found.items())])
     print(text)
     if chosen.out:
@@ -78,6 +87,18 @@ def verdicts(paper: str, data_dir: Path | None, *, train: bool) -> dict[str, dic
                 found = caught(claim, honest, redrawn)
                 rows[claim.id]["redrawn"] = _word(found if holds or not found else None)
     return rows
+
+
+def rows_of(page: str, paper: str) -> dict[str, dict[str, str]]:
+    """What a page says: {claim: {fault: word}}."""
+    section = page.partition(f"## {paper}\n")[2].partition("\n## ")[0]
+    table = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
+    return {cells[0]: dict(zip(table[0][1:], cells[1:], strict=True)) for cells in table[1:]}
+
+
+def _keep_trained(rows: dict[str, dict[str, str]], known: dict[str, dict[str, str]]) -> None:
+    for name, row in rows.items():
+        row |= {fault: known[name][fault] for fault in ("untrained", "idle", "redrawn") if name in known}
 
 
 def uncaught(row: dict[str, str]) -> bool:

@@ -9,18 +9,14 @@ from torch import nn
 from replications import registry
 from replications.claims import Claim
 from replications.faults import trained
-from replications.faults.command import PAGE, uncaught, verdicts
+from replications.faults.command import PAGE, rows_of, uncaught, verdicts
 from replications.faults.recorded import caught, exchanged, matches, replaced
 
 RUNS = {"dfa": {"a": 1.0}, "dfa-b1": {"a": 2.0}, "lafs": {"a": 3.0}, "lafs-b1": {"a": 4.0}, "bp": {"a": 0.0, "b": 9.0}}
 
 
 def rows(paper):
-    """Of the committed page: {claim: {fault: word}}."""
-    text = PAGE.read_text(encoding="utf-8")
-    section = text.partition(f"## {paper}\n")[2].partition("\n## ")[0]
-    head, _, *body = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("|")]
-    return {cells[0]: dict(zip(head[1:], cells[1:], strict=True)) for cells in body}
+    return rows_of(PAGE.read_text(encoding="utf-8"), paper)
 
 
 @pytest.mark.parametrize("paper", registry.names())
@@ -34,7 +30,7 @@ def test_every_judged_claim_has_a_fault_that_it_catches(paper):
 
 @pytest.mark.parametrize("paper", registry.names())
 def test_the_page_agrees_with_the_recorded_numbers(paper):
-    """Run `python -m replications audit --train --out docs/planted_faults.md` after claims or results change."""
+    """Run `python -m replications audit --out docs/planted_faults.md` after claims or results change."""
     found = rows(paper)
     for name, row in verdicts(paper, None, train=False).items():
         assert {fault: row[fault] for fault in ("backprop", "exchanged")} == {
