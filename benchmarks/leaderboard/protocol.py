@@ -17,7 +17,7 @@ REFUSALS = (ValueError, TypeError, RuntimeError, NotImplementedError)
 """What the library raises where a rule does not fit a network or a loss."""
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The library would not train this network under this rule; the text is its own."""
 
 
@@ -47,14 +47,14 @@ def begin(task: Task, rule: str, seed: int, splits: Splits) -> tuple[nn.Module, 
     """A new network with the rule attached. The network depends on the seed alone, and on no rule.
 
     Raises:
-        Refused: by the library.
+        RefusedError: by the library.
     """
     torch.manual_seed(seed)
     net = task.build(splits)
     try:
         attached = fa.attach(net, make(task, rule, seed), blocks=task.blocks, example=task.example(splits.train))
     except REFUSALS as error:
-        raise Refused(str(error)) from error
+        raise RefusedError(str(error)) from error
     return net, attached
 
 
@@ -74,7 +74,7 @@ def train(task: Task, rule: str, rate: float, seed: int, splits: Splits, epochs:
     """One run; it ends early where a loss is not finite.
 
     Raises:
-        Refused: by the library, at the latest in the first step.
+        RefusedError: by the library, at the latest in the first step.
     """
     with torch.random.fork_rng():
         net, attached = begin(task, rule, seed, splits)
@@ -88,7 +88,7 @@ def train(task: Task, rule: str, rate: float, seed: int, splits: Splits, epochs:
                     value = step(task, rule, net, attached, batch, classes)
                 except REFUSALS as error:
                     if first:
-                        raise Refused(str(error)) from error
+                        raise RefusedError(str(error)) from error
                     raise
                 optimizer.step()
                 first = False

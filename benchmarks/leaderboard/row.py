@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from benchmarks.leaderboard import angle, cost
-from benchmarks.leaderboard.protocol import TUNING_SEED, Refused, better, make, train
+from benchmarks.leaderboard.protocol import TUNING_SEED, RefusedError, better, make, train
 from benchmarks.leaderboard.task import Splits, Task
 from replications.environment import environment
 from replications.sharing import claimed
@@ -89,7 +89,7 @@ def _continue(task: Task, rule: str, preset: str, splits: Splits, row: dict[str,
         lost = [seed for seed, found in row["runs"].items() if found["test"] is None]
         reason = f"from seed {', '.join(lost)} at the chosen rate" if lost else ""
         keep(status="diverged" if lost else "finished", reason=reason, cost=cost.measure(task, rule, rate, splits))
-    except Refused as error:
+    except RefusedError as error:
         keep(status="refused", reason=str(error))
 
 
