@@ -6,14 +6,16 @@ import torch
 from torch import Tensor, nn
 
 import lightning_fa as fa
-from benchmarks.leaderboard.protocol import classes_of, step
+from benchmarks.leaderboard.protocol import Plain, classes_of, step
 from benchmarks.leaderboard.task import Split, Splits, Task
 from lightning_fa.metrics import angles
 
 SAMPLES = 1000
 
 
-def to_backprop(task: Task, rule: str, net: nn.Module, attached: fa.Attached, splits: Splits) -> dict[str, float]:
+def to_backprop(
+    task: Task, rule: str, net: nn.Module, attached: fa.Attached | Plain, splits: Splits
+) -> dict[str, float]:
     """Degrees by weight matrix below the head, on the first training samples; none where the rule gives no gradient.
 
     Detaches the rule.
@@ -25,14 +27,12 @@ def to_backprop(task: Task, rule: str, net: nn.Module, attached: fa.Attached, sp
     below = [n for n in names if not n.startswith(task.head)]
     mine = _gradients(task, rule, net, attached, batch, classes, below)
     attached.detach()
-    plain = fa.attach(net, "bp", blocks=task.blocks)
-    true = _gradients(task, rule, net, plain, batch, classes, below)
-    plain.detach()
+    true = _gradients(task, rule, net, Plain(), batch, classes, below)
     return {n: angles(mine[n], true[n]).item() for n in mine if n in true and mine[n].any() and true[n].any()}
 
 
 def _gradients(
-    task: Task, rule: str, net: nn.Module, attached: fa.Attached, batch: Split, classes: int, names: list[str]
+    task: Task, rule: str, net: nn.Module, attached: fa.Attached | Plain, batch: Split, classes: int, names: list[str]
 ) -> dict[str, Tensor]:
     net.zero_grad()
     with torch.random.fork_rng():

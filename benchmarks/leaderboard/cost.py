@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import lightning_fa as fa
-from benchmarks.leaderboard.protocol import begin, classes_of, step
+from benchmarks.leaderboard.protocol import Plain, begin, classes_of, step
 from benchmarks.leaderboard.task import Split, Splits, Task, loss, targets
 
 ROUNDS = 20
@@ -39,7 +39,7 @@ def measure(task: Task, rule: str, rate: float, splits: Splits) -> dict[str, flo
 
 
 def _stepper(
-    task: Task, rule: str, net: nn.Module, attached: fa.Attached, rate: float, batch: Split, classes: int
+    task: Task, rule: str, net: nn.Module, attached: fa.Attached | Plain, rate: float, batch: Split, classes: int
 ) -> Callable[[], None]:
     optimizer = task.optimize(net, rate)
 
@@ -57,7 +57,9 @@ def _operations(run: Callable[[], None]) -> int:
     return counter.get_total_flops()
 
 
-def saved_bytes(task: Task, rule: str, net: nn.Module, attached: fa.Attached, batch: Split, classes: int) -> int:
+def saved_bytes(
+    task: Task, rule: str, net: nn.Module, attached: fa.Attached | Plain, batch: Split, classes: int
+) -> int:
     """Bytes that the graph of the loss keeps for backward beside parameters and feedback, each storage once.
 
     The graph is walked: ``saved_tensors_hooks`` do not see what the library saves under hooks of its own.

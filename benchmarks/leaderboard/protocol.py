@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import lightning_fa as fa
 from benchmarks.leaderboard.task import Split, Splits, Task, loss, score, targets
@@ -21,12 +21,23 @@ class RefusedError(Exception):
     """The library would not train this network under this rule; the text is its own."""
 
 
+class Plain:
+    """Stands where other rows have an attached rule: backpropagation is PyTorch's own, without this library."""
+
+    targets: Tensor | None = None
+
+    def loss(self, loss: Tensor) -> Tensor:
+        return loss
+
+    def detach(self) -> None: ...
+
+
 @dataclass
 class Run:
     """A trained network with the rule still attached, and its score: of the last epoch, or the best on held-out data."""
 
     net: nn.Module
-    attached: fa.Attached
+    attached: fa.Attached | Plain
     held: float
     test: float | None
     """``None`` in tuning runs, which do not read the test data."""
@@ -43,7 +54,7 @@ def make(task: Task, rule: str, seed: int) -> fa.Rule:
     return cls(**task.settings.get(rule, {}), **seeded)
 
 
-def begin(task: Task, rule: str, seed: int, splits: Splits) -> tuple[nn.Module, fa.Attached]:
+def begin(task: Task, rule: str, seed: int, splits: Splits) -> tuple[nn.Module, fa.Attached | Plain]:
     """A new network with the rule attached. The network depends on the seed alone, and on no rule.
 
     Raises:
@@ -51,6 +62,8 @@ def begin(task: Task, rule: str, seed: int, splits: Splits) -> tuple[nn.Module, 
     """
     torch.manual_seed(seed)
     net = task.build(splits)
+    if rule == "bp":
+        return net, Plain()
     try:
         attached = fa.attach(net, make(task, rule, seed), blocks=task.blocks, example=task.example(splits.train))
     except REFUSALS as error:
@@ -58,7 +71,7 @@ def begin(task: Task, rule: str, seed: int, splits: Splits) -> tuple[nn.Module, 
     return net, attached
 
 
-def step(task: Task, rule: str, net: nn.Module, attached: fa.Attached, batch: Split, classes: int) -> float:
+def step(task: Task, rule: str, net: nn.Module, attached: fa.Attached | Plain, batch: Split, classes: int) -> float:
     """Forward and backward; returns the loss."""
     attached.targets = targets(task, batch.y, classes)
     value = attached.loss(loss(task, rule, net(batch.x), batch.y))

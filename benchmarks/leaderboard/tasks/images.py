@@ -45,7 +45,7 @@ MNIST = Task(
     head="12.",
     presets={
         "smoke": Preset(samples=600, epochs=2, tuning_epochs=1, rates=(1e-3, 3e-3), seeds=2),
-        "quick": Preset(samples=12_000, epochs=5, tuning_epochs=2),
+        "quick": Preset(samples=6_000, epochs=5, tuning_epochs=2),
         "full": Preset(samples=None, epochs=30, tuning_epochs=5),
     },
 )
