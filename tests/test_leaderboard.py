@@ -203,6 +203,63 @@ def test_what_is_not_scored_has_no_gradient(rule):
     assert output.grad[1].abs().max() == 0 < output.grad[0].abs().max()
 
 
+def test_a_graph_trains_on_no_label_of_its_test_nodes():
+    """All nodes are inputs of every batch: one label too many in the targets, and a local rule has seen the test set."""
+    pytest.importorskip("torch_geometric")
+    from benchmarks.leaderboard.tasks import graphs
+
+    rng = torch.Generator().manual_seed(0)
+    edges = torch.randint(30, (2, 90), generator=rng)
+    x, y = torch.rand(30, 6, generator=rng), torch.randint(3, (30,), generator=rng)
+    order = torch.randperm(30, generator=rng)
+    masks = [torch.zeros(30, dtype=torch.bool).index_fill(0, part, True) for part in order.split(10)]
+
+    def weights(labels):
+        parts = [Split(x, labels.where(mask, torch.tensor(IGNORED))) for mask in masks]
+        tiny = task(build=graphs._build, batch=None, head="head.")
+        net = train(tiny, "lafs", 1e-2, 0, Splits(*parts, "drawn", edges), 3, test=False).net
+        return net.first.lin.weight
+
+    expected = weights(y)
+    assert torch.equal(weights(torch.where(masks[0], y, (y + 1) % 3)), expected)
+    assert not torch.equal(weights(torch.where(masks[0], (y + 1) % 3, y)), expected)
+
+
+def test_decayed_feedback_of_dkp_is_the_running_correlation_of_output_and_error():
+    """The page's reason for the absence of a rule of its own: exact under SGD, for any rate and decay."""
+    rate, decay = 0.5, 0.3
+    net = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+    attached = fa.attach(net, "dkp")
+    batch, (B,) = splits().train, attached.feedback.values()
+    start, correlation = B.detach().clone(), torch.zeros(8, 3, dtype=torch.float64)
+    optimizer = torch.optim.SGD(net.parameters(), lr=rate, weight_decay=decay)
+    for _ in range(5):
+        optimizer.zero_grad()
+        x = batch.x.double()
+        h = torch.tanh(x @ net[0].weight.T + net[0].bias).detach()
+        output = net(x)
+        e = (torch.softmax(output, 1).detach() - nn.functional.one_hot(batch.y, 3)) / len(x)
+        correlation = (1 - rate * decay) * correlation + rate * decay * h.T @ e
+        nn.functional.cross_entropy(output, batch.y).backward()
+        optimizer.step()
+    torch.testing.assert_close(B.detach(), (1 - rate * decay) ** 5 * start - correlation / decay)
+
+
+@pytest.mark.parametrize("name", ["teacher2", "teacher100", "cue"])
+def test_drawn_tasks_score_a_network_that_knows_the_answer(name):
+    """A teacher or cue whose labels are not a function of the inputs would show every rule at chance."""
+    drawn = TASKS[name].data(Preset(samples=600, epochs=1, tuning_epochs=1), None)
+    if name == "cue":
+        assert all((y[:, :-1] == IGNORED).all() for _, y in drawn[:3])
+        assert all((x[:, 0].argmax(-1) == y[:, -1]).float().mean() > 0.99 for x, y in drawn[:3])
+        return
+    classes = int(name.removeprefix("teacher"))
+    teacher = torch.randn(64, classes, generator=torch.Generator().manual_seed(classes))
+    assert all(((x @ teacher).argmax(1) == y).all() for x, y in drawn[:3])
+    inputs = {tuple(row) for row in drawn.train.x.tolist()}
+    assert not inputs & {tuple(row) for row in drawn.test.x.tolist()}
+
+
 def test_the_page_is_not_stale():
     """Run `python -m benchmarks.leaderboard table` after rows, tasks or rules change."""
     assert page.update(check=True)

@@ -30,6 +30,8 @@ class Splits(NamedTuple):
     test: Split
     label: str
     """The data's name to print, which says so where other data stand in."""
+    edges: Tensor | None = None
+    """Of a graph, which is part of its network."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,11 @@
 
 from benchmarks.leaderboard.task import Task
 from benchmarks.leaderboard.tasks.autoencoder import AUTOENCODER
+from benchmarks.leaderboard.tasks.convolutions import CNN
+from benchmarks.leaderboard.tasks.graphs import GRAPHS
 from benchmarks.leaderboard.tasks.images import CIFAR10, MNIST
+from benchmarks.leaderboard.tasks.sequences import CUE, SHAKESPEARE
+from benchmarks.leaderboard.tasks.teacher import TEACHERS
 
-TASKS: dict[str, Task] = {task.name: task for task in (MNIST, CIFAR10, AUTOENCODER)}
+ALL = (MNIST, CIFAR10, AUTOENCODER, *TEACHERS, *GRAPHS, CUE, SHAKESPEARE, CNN)
+TASKS: dict[str, Task] = {task.name: task for task in ALL}
