@@ -40,14 +40,15 @@ def _section(task: Task, results: Path) -> str:
         parts.append(task.notes)
     published = PUBLISHED.get(task.name)
     if published:
-        parts.append(f"Published: {published.source}. {published.difference}")
+        said = ", ".join(f"`{rule}` {value:.2f}" for rule, value in published.values.items())
+        parts.append(f"Published ({published.source}): {said}. {published.difference}")
     for preset in ("full", "quick"):
         rows = read(task.name, preset, results)
         if not shown(rows):
             parts.append(f"`{preset}` was not run: `{RUN} {task.name} --preset {preset}`")
             continue
         parts.append("\n".join(f"- {fact}" for fact in facts(task, preset, rows)))
-        parts += [table(task, rows), f"![recovery by rule]({figure_of(task.name, preset)})"]
+        parts += [table(task, rows, published=bool(published) and preset == "full"), f"![recovery by rule]({figure_of(task.name, preset)})"]
     return "\n\n".join(parts)
 
 

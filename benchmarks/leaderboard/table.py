@@ -35,25 +35,32 @@ def recovered(rule: str, rows: Rows) -> Interval | None:
     return recovery(*[scores(rows[name]) for name in (rule, *CONTROLS)])
 
 
-def table(task: Task, rows: Rows) -> str:
-    """Every registered rule has a line: measured, failed with its reason, or not run."""
-    head = ["rule", task.unit, "recovery", "angle", "time", "FLOPs", "saved", "rate", "published"]
+def table(task: Task, rows: Rows, *, published: bool = False) -> str:
+    """Every registered rule has a line: measured, failed with its reason, or not run.
+
+    ``published``: whether the setting is that of the published numbers, so that they stand beside ours.
+    """
+    head = ["rule", task.unit, "recovery", "angle", "time", "FLOPs", "saved", "rate", *["published"] * published]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for rule in fa.RULES:
-        cells = _cells(task, rule, rows) if rule in rows else ["not run", *[""] * 7]
+        cells = _cells(rule, rows) if rule in rows else ["not run", *[""] * 6]
+        if published:
+            cells.append(_published(task, rule))
         lines.append(f"| `{rule}` | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _cells(task: Task, rule: str, rows: Rows) -> list[str]:
+def _published(task: Task, rule: str) -> str:
+    known = PUBLISHED.get(task.name)
+    return f"{known.values[rule]:.2f}" if known and rule in known.values else ""
+
+
+def _cells(rule: str, rows: Rows) -> list[str]:
     row = rows[rule]
-    published = PUBLISHED.get(task.name)
-    said = published.values.get(rule) if published else None
-    last = "" if said is None else f"{said:.2f}"
     if row["status"] == "unfinished" or (row["status"] == "finished" and len(row["runs"]) < SHOWN):
-        return ["not finished", *[""] * 6, last]
+        return ["not finished", *[""] * 6]
     if row["status"] != "finished":
-        return [f"**{row['status']}**: {_sentence(row['reason'])}", *[""] * 6, last]
+        return [f"**{row['status']}**: {_sentence(row['reason'])}", *[""] * 6]
     cost = row["cost"]
     ratio = recovered(rule, rows)
     return [
@@ -62,7 +69,6 @@ def _cells(task: Task, rule: str, rows: Rows) -> list[str]:
         _angle(row),
         *(f"{cost[key]:.2f}" for key in ("time", "flops", "saved")),
         _rate(row),
-        last,
     ]
 
 

@@ -41,7 +41,7 @@ class Preset:
     samples: int | None
     epochs: int
     tuning_epochs: int
-    rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+    rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
     seeds: int = 5
 
 
