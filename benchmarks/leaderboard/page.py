@@ -48,7 +48,8 @@ def _section(task: Task, results: Path) -> str:
             parts.append(f"`{preset}` was not run: `{RUN} {task.name} --preset {preset}`")
             continue
         parts.append("\n".join(f"- {fact}" for fact in facts(task, preset, rows)))
-        parts += [table(task, rows, published=bool(published) and preset == "full"), f"![recovery by rule]({figure_of(task.name, preset)})"]
+        same = published is not None and preset == "full"
+        parts += [table(task, rows, published=same), f"![recovery by rule]({figure_of(task.name, preset)})"]
     return "\n\n".join(parts)
 
 
