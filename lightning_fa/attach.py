@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
+from lightning_fa.optimizers import forgotten, message, watch
 from lightning_fa.rehearsal import look_at, rehearse
 from lightning_fa.rules import resolve
 from lightning_fa.rules.base import (
@@ -141,6 +143,16 @@ class Attached:
             "feedback": {n: whole(b.detach()).cpu().clone() for n, b in self._held().items()},
         }
 
+    def check_optimizers(self, optimizers: Iterable[Optimizer]) -> None:
+        """Check that ``optimizers``, which are all there are, hold the learned feedback of the layers that they train.
+
+        Raises:
+            RuntimeError: they do not; the message names it. Without this call an optimizer's first step raises it.
+        """
+        lost = forgotten(self._wiring, self._wiring.slot_names(self.model), optimizers) if self.rule.learned else []
+        if lost:
+            raise RuntimeError(message(lost))
+
     def check(self, state: Mapping[str, Any]) -> None:
         """Check that what :meth:`state_dict` gave was made under this very rule.
 
@@ -219,6 +231,9 @@ def attach(
 ) -> Attached:
     """Let ``rule`` train ``model``, in place of backpropagation, from its next forward pass on.
 
+    Build the optimizer afterwards: learned feedback (of ``kp``, ``wm``, ``dkp``, ``sg``, ``sgprop``) is a parameter of the
+    model, which its optimizer trains like any other, with the same rate, decay and clipping.
+
     Args:
         model: Any module. Its parameters, buffers, ``state_dict`` and outputs stay bitwise as they are.
         rule: A rule or its registry name.
@@ -233,7 +248,8 @@ def attach(
     Raises:
         ValueError: a pattern matches nothing, a weight matrix would not be governed, or the type of a layer is unknown.
         RuntimeError: a rule is attached already; in the first forward pass, if blocks are called twice or out of order,
-            or a true gradient would cross from one block to another.
+            or a true gradient would cross from one block to another; in an optimizer's first step, if no optimizer holds
+            the learned feedback of a layer that it trains.
     """
     rule = resolve(rule)
     present = [name or type(model).__name__ for name, module in model.named_modules() if governed(module)]
@@ -255,6 +271,8 @@ def attach(
     except Exception:
         attached.detach()
         raise
+    if rule.learned:
+        watch(wiring, model)
     return attached
 
 

@@ -26,6 +26,7 @@ ORDER = (
         "wiring",
         "table",
         "rehearsal",
+        "optimizers",
         "attach",
     ),
     *("pair", "prealignment", "suspension", "training_step", "mixin", "strategies", "metrics", "figures", "callbacks"),

@@ -15,15 +15,20 @@ from lightning_fa.attach import Attached
 from lightning_fa.mixin import FeedbackMixin
 from lightning_fa.rules import PAIR_RULES, RULES, Rule, resolve
 from lightning_fa.sharding import unsharded
-from lightning_fa.training_step import CHECKPOINT_KEY, Governed, Targets
+from lightning_fa.training_step import CHECKPOINT_KEY, Governed, Targets, begin, check_same_rule
 from lightning_fa.wiring.blocks import Blocks, weights_of
 
 
 class FeedbackStrategyMixin:
     """Attaches a rule to the LightningModule for the time of ``Trainer.fit``.
 
+    Checkpoints hold the rule and its feedback, and ``fit(ckpt_path=)`` continues under the same rule only: a checkpoint of
+    backpropagation goes on under ``bp`` alone. To start from the weights of another training, load them
+    (``Net.load_from_checkpoint(path)``) and call ``fit`` without ``ckpt_path``. A stock strategy cannot know our entry, and goes
+    on from such a checkpoint by backpropagation; the monitors and ``RuleConfig`` refuse that where one is among the callbacks.
+
     Args:
-        rule: A rule or its registry name.
+        rule: A rule or its registry name. Default: direct feedback alignment.
         blocks: See :func:`lightning_fa.attach`.
         targets: Where the rule finds the targets in a batch: an index, a key or a function. Default: ``batch[1]`` or
             the usual keys.
@@ -98,6 +103,8 @@ class FeedbackStrategyMixin:
         if self._fitting:
             self._attach()
         super().setup(trainer)  # type: ignore[misc]
+        if self._fitting:
+            begin(self.attached, trainer)
 
     def teardown(self) -> None:
         try:
@@ -121,6 +128,7 @@ class FeedbackStrategyMixin:
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], *args: Any, **kwargs: Any) -> None:
         if self._fitting:
             attached = self._attach()
+            check_same_rule(attached, checkpoint)
             if self._restored is not None:
                 with unsharded(self.model):
                     attached.load_state_dict(self._restored)
