@@ -43,6 +43,7 @@ from lightning_fa.strategies import (
     FeedbackStrategy,
     FSDPFeedbackStrategy,
     ModelParallelFeedbackStrategy,
+    register,
 )
 
 __version__ = "0.1.0"
@@ -89,4 +90,5 @@ __all__ = [
     "WeightMirror",
     "attach",
     "attach_pair",
+    "register",
 ]
