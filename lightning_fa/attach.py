@@ -40,6 +40,7 @@ from lightning_fa.wiring import (
 )
 from lightning_fa.wiring.base import Row
 from lightning_fa.wiring.blocks import Blocks, matches
+from lightning_fa.wrappers import named_modules, named_parameters, unwrapped
 
 DDP_IGNORES = "_ddp_params_and_buffers_to_ignore"
 """By this attribute DDP is told what not to broadcast: fixed feedback is equal on all ranks by construction."""
@@ -49,7 +50,7 @@ class Attached:
     """A rule in a model. Made by :func:`attach`.
 
     Attributes:
-        model: The model that the rule governs.
+        model: The model that the rule governs, without what wraps it (``torch.compile``, DDP, FSDP, Fabric).
         rule: The rule.
     """
 
@@ -62,7 +63,9 @@ class Attached:
         self._shown: list[Row] = []
         self._ignored_before = vars(model).get(DDP_IGNORES)
         if not rule.learned:
-            ignored = [*(self._ignored_before or ()), *wiring.slot_names(model)]
+            names = wiring.slot_names(model)
+            compiled = [f"_orig_mod.{name}" for name in names]  # what DDP sees of `torch.compile(model)`
+            ignored = [*(self._ignored_before or ()), *names, *compiled]
             model.__dict__[DDP_IGNORES] = ignored
 
     @property
@@ -184,14 +187,14 @@ class Attached:
             shown = {id(p) for module in wiring.described for p in module._parameters.values()}
             others = [
                 f"{name}{list(p.shape)}"
-                for name, p in self.model.named_parameters()
+                for name, p in named_parameters(self.model)
                 if p.ndim >= 2 and id(p) not in shown and FEEDBACK not in name
             ]
             return [*rows, *(Row("-", "-", weight, "none: added or element-wise", "-") for weight in others)]
         if not isinstance(wiring, CutWiring) or isinstance(wiring, FrozenWiring):
             return rows
         inside = {id(p) for module in wiring.adopted for p in module.parameters()}
-        names = {id(p): n for n, p in self.model.named_parameters() if p.ndim >= 2 and FEEDBACK not in n}
+        names = {id(p): n for n, p in named_parameters(self.model) if p.ndim >= 2 and FEEDBACK not in n}
         around = {key: name for key, name in names.items() if key not in inside}
         if not wiring.owned:
             lost, error = (
@@ -251,14 +254,14 @@ def attach(
             or a true gradient would cross from one block to another; in an optimizer's first step, if no optimizer holds
             the learned feedback of a layer that it trains.
     """
-    rule = resolve(rule)
-    present = [name or type(model).__name__ for name, module in model.named_modules() if governed(module)]
+    rule, model = resolve(rule), unwrapped(model)
+    present = [name or type(model).__name__ for name, module in named_modules(model) if governed(module)]
     if present:
         raise RuntimeError(f"A rule is attached to {', '.join(present)} already. Call `attached.detach()` first.")
     patterns = [ungoverned] if isinstance(ungoverned, str) else list(ungoverned)
     chosen = choose_blocks(model, blocks, patterns)
     for pattern in patterns:
-        if not any(matches(name, [pattern]) for name, _ in model.named_modules()):
+        if not any(matches(name, [pattern]) for name, _ in named_modules(model)):
             raise ValueError(f"The pattern {pattern!r} in `ungoverned` matches no module.")
     if example is not None and not isinstance(rule, TransportRule):
         chosen = fit_to(look_at(model, example), chosen, blocks, patterns)

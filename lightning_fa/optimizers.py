@@ -22,7 +22,7 @@ _WAITING: weakref.WeakKeyDictionary[Wiring, list[str]] = weakref.WeakKeyDictiona
 
 
 def watch(wiring: Wiring, root: nn.Module) -> None:
-    """Check, in the first step of an optimizer that trains a layer with learned feedback, that some optimizer holds the latter."""
+    """Check, in the first step of an optimizer that trains a layer with learned feedback, that some optimizer holds it."""
     if not _WAITING:
         _Hook.install()
     _WAITING[wiring] = wiring.slot_names(root)

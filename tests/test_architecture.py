@@ -15,6 +15,7 @@ from tests.conftest import SLOW
 ROOT = Path(fa.__file__).parent
 ORDER = (
     *(
+        "wrappers",
         "surgery",
         "ops",
         "sharding",

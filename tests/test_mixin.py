@@ -35,7 +35,7 @@ def test_a_hook_that_another_base_puts_before_the_mixin_is_refused():
         def configure_model(self):
             pass
 
-    with pytest.raises(TypeError, match="`configure_model` of Configured hides"):
+    with pytest.raises(TypeError, match=r"`configure_model` of Configured hides"):
 
         class Behind(Configured, OwnRule):
             pass
@@ -67,7 +67,7 @@ def test_a_mixin_without_a_rule_is_refused_before_training():
         pass
 
     module = Nameless()
-    with pytest.raises(MisconfigurationException, match="Nameless names no rule. Set the attribute `rule`"):
+    with pytest.raises(MisconfigurationException, match=r"Nameless names no rule. Set the attribute `rule`"):
         fit(module)
     assert module.losses == []
 

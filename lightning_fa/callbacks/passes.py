@@ -21,6 +21,7 @@ from lightning_fa.surgery import FEEDBACK, adopt, release
 from lightning_fa.training_step import CHECKPOINT_KEY
 from lightning_fa.wiring.blocks import Block, carrier_of, choose_blocks
 from lightning_fa.wiring.layers import behaviour_of, matrices_of
+from lightning_fa.wrappers import named_modules, named_parameters
 
 Loss = Callable[[LightningModule, Any], Tensor]
 """The loss of a batch: the user's own function, where ``training_step`` cannot be called twice."""
@@ -67,7 +68,8 @@ def blocks_of(module: nn.Module, attached: Attached | None) -> list[Block]:
     """The blocks of the rule, or, without a rule, those that one would have."""
     if attached is None:
         return choose_blocks(module, None)
-    return [Block(name, module.get_submodule(name)) for name in attached.config()["blocks"]]
+    modules = dict(named_modules(module))
+    return [Block(name, modules[name]) for name in attached.config()["blocks"]]
 
 
 @contextmanager
@@ -156,7 +158,7 @@ def run(
         value = value.get("loss") if isinstance(value, Mapping) else value
     if value is None:
         return None
-    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    parameters = {name: p for name, p in named_parameters(module) if p.requires_grad}
     reached = {name: h for name, h in outputs.items() if h.requires_grad}  # frozen blocks receive nothing
     wanted = [*reached.values(), *parameters.values()]
     scaler = getattr(trainer.precision_plugin, "scaler", None)

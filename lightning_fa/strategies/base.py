@@ -39,8 +39,8 @@ class FeedbackStrategyMixin:
     lightning_module: LightningModule | None
     model: nn.Module | None
 
-    suffix: ClassVar[str] = ""
-    """What follows a rule's short name in the registry."""
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"": {}}
+    """What follows a rule's short name in the registry, and the arguments that it stands for."""
     releases: ClassVar[bool] = True
     """Whether the module is plain again after `fit`; not where the stock strategy leaves it in shards."""
 
@@ -73,6 +73,10 @@ class FeedbackStrategyMixin:
         if governed is None:
             raise RuntimeError("The rule is attached when `Trainer.fit` sets the strategy up, which has not happened.")
         return governed.attached
+
+    def __repr__(self) -> str:
+        # A Trainer of `pytorch_lightning`, which is another package, refuses the object and shows this.
+        return f"<{type(self).__name__} with {self.rule!r}; import Trainer from lightning.pytorch, not from pytorch_lightning>"
 
     def _attach(self) -> Attached:
         module = self.lightning_module
@@ -141,12 +145,15 @@ class FeedbackStrategyMixin:
 
     @classmethod
     def register_strategies(cls, strategy_registry: Any) -> None:
-        """Register ``cls`` under the name of every rule with :attr:`suffix`."""
-        for name, kind in (RULES | PAIR_RULES).items():
+        """Register ``cls`` under the name of every rule, with all :attr:`variants`."""
+        for name in RULES | PAIR_RULES:
+            cls.register_rule(name, strategy_registry)
+
+    @classmethod
+    def register_rule(cls, name: str, strategy_registry: Any) -> None:
+        """Register ``cls`` for the rule of that name."""
+        kind = (RULES | PAIR_RULES)[name].__name__
+        for suffix, settings in cls.variants.items():
             strategy_registry.register(
-                name + cls.suffix,
-                cls,
-                description=f"{cls.__name__} with {kind.__name__}",
-                override=True,
-                rule=name,
+                name + suffix, cls, description=f"{cls.__name__} with {kind}", override=True, rule=name, **settings
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning.fabric.utilities.load import _METADATA_FILENAME
@@ -23,7 +23,7 @@ class FSDPFeedbackStrategy(FeedbackStrategyMixin, FSDPStrategy):
     Unlike the stock strategy it also runs on CPU (gloo), to try a set-up without a GPU.
     """
 
-    suffix = "_fsdp"
+    variants: ClassVar = {"_fsdp": {}}
     releases = False
 
     def _setup_model(self, model: nn.Module) -> nn.Module:

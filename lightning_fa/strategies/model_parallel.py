@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from lightning.pytorch.strategies import ModelParallelStrategy
 
@@ -19,7 +19,7 @@ class ModelParallelFeedbackStrategy(FeedbackStrategyMixin, ModelParallelStrategy
     sharded then, and is refused. The module stays sharded after ``fit``, and the rule stays in it.
     """
 
-    suffix = "_fsdp2"
+    variants: ClassVar = {"_fsdp2": {}}
     releases = False
 
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
