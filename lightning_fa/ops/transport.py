@@ -23,7 +23,10 @@ from lightning_fa.ops.route import NOT_JOINED
 class _Linear(Function):
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, feedback: Tensor) -> Tensor:
-        return F.linear(x, weight, bias)
+        out = F.linear(x, weight, bias)
+        # F.linear computes rows, and views them in the shape of x. Autograd would forbid operations in place on a view that a
+        # Function returns; its only owner is this one.
+        return out if out.ndim == 2 else torch.ops.aten._unsafe_view(out, out.shape)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
