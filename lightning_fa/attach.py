@@ -106,6 +106,11 @@ class Attached:
         """Whether the loss must pass through :meth:`loss`."""
         return self._wiring.needs_loss or getattr(self.rule, "taught", False)
 
+    @property
+    def checks_loss(self) -> bool:
+        """Whether :meth:`loss` also proves, once, that no true weight carries an error, where the model's own output cannot."""
+        return self._wiring.observes_loss
+
     def loss(self, loss: Tensor) -> Tensor:
         """The loss, with the same value, whose backward also trains what has a loss of its own.
 
@@ -261,7 +266,7 @@ def attach(
     patterns = [ungoverned] if isinstance(ungoverned, str) else list(ungoverned)
     chosen = choose_blocks(model, blocks, patterns)
     for pattern in patterns:
-        if not any(matches(name, [pattern]) for name, _ in named_modules(model)):
+        if not any(matches(name, [pattern]) for name, _ in (*named_modules(model), *named_parameters(model))):
             raise ValueError(f"The pattern {pattern!r} in `ungoverned` matches no module.")
     if example is not None and not isinstance(rule, TransportRule):
         chosen = fit_to(look_at(model, example), chosen, blocks, patterns)
@@ -281,7 +286,7 @@ def attach(
 
 def _wire(model: nn.Module, rule: Rule, blocks: list[Block], ungoverned: list[str]) -> Wiring:
     if isinstance(rule, TransportRule):
-        return TransportWiring(rule, blocks, ungoverned)
+        return TransportWiring(rule, blocks, ungoverned, model)
     if isinstance(rule, DirectRule):
         return DirectWiring(rule, blocks)
     if isinstance(rule, (LocalRule, AuxiliaryRule)):

@@ -62,6 +62,7 @@ def test_the_control_stays_autograd_where_the_input_is_no_contiguous_tensor(bias
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # Dynamo's own
 @pytest.mark.parametrize("shape", [(5,), (4, 5), (2, 4, 5)], ids=lambda s: f"{len(s)}d")
 def test_an_activation_in_place_compiles_to_the_same(shape):
     """The compiler sees views that eager code does not, and the other way round."""

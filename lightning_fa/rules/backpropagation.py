@@ -23,6 +23,7 @@ class Backpropagation(TransportRule):
     """
 
     symbol = "W"
+    control = True
 
     def carrier(self, weight: Tensor, feedback: Tensor | None) -> Tensor:
         return weight.detach()

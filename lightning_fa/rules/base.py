@@ -54,6 +54,8 @@ class TransportRule(Rule):
     Beside :meth:`carrier` a rule says what else it needs, if anything; by default it is nothing.
     """
 
+    control: ClassVar[bool] = False
+    """Whether W itself carries the error: then a layer that is not known stays as it is."""
     symbol: ClassVar[str] = "B"
     """What stands for W in the table that ``print(attached)`` shows."""
     matrixwise: ClassVar[bool] = False
