@@ -19,6 +19,7 @@ SLOW = (
     "distributed/test_checkpoints.py",
     "distributed/test_nodes.py",
     "distributed/test_ranks.py",
+    "distributed/test_starts.py",
     "distributed/test_traffic.py",
     "replications/test_czarnecki2017_smoke.py",
     "replications/test_launay2019_smoke.py",
