@@ -22,6 +22,7 @@ SLOW = (
     "distributed/test_starts.py",
     "distributed/test_traffic.py",
     "replications/test_czarnecki2017_smoke.py",
+    "replications/test_interrupted.py",
     "replications/test_launay2019_smoke.py",
     "replications/test_lillicrap2014_smoke.py",
     "replications/test_smoke.py",
