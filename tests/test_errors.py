@@ -117,6 +117,27 @@ def test_a_network_without_weights_is_refused(rule):
         fa.attach(nn.Sequential(nn.Tanh()), rule)
 
 
+@pytest.mark.parametrize("rule", ["fa", "dfa"])
+def test_a_lazy_layer_is_named_with_what_to_do(rule):
+    """Beside a layer that has its weights it was skipped, and later trained by backprop."""
+    net = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.LazyLinear(3))
+    with pytest.raises(ValueError, match=r"lazy modules 2 have no weights yet.*forward pass"):
+        fa.attach(net, rule)
+    net(torch.randn(2, 4))
+    assert len(fa.attach(net, rule).feedback) == (2 if rule == "fa" else 1)
+
+
+def test_quantised_layers_are_said_to_hold_nothing_that_trains():
+    """ "No weight matrix" about a network of three Linear sends the user on a search."""
+
+    class Linear(nn.Module):
+        pass
+
+    Linear.__module__ = "torch.ao.nn.quantized.dynamic.modules.linear"
+    with pytest.raises(ValueError, match="quantised layers hold no parameters"):
+        fa.attach(nn.Sequential(Linear(), nn.ReLU(), Linear()), "fa")
+
+
 def test_a_layer_that_transport_rules_cannot_govern_is_named():
     """Feedback alignment with one layer under backprop is neither of the two; the control has nothing to refuse."""
 

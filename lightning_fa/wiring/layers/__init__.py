@@ -1,6 +1,6 @@
 """The weight layers a transport rule governs: what each type's forward is, said once for all rules."""
 
-from lightning_fa.wiring.layers.choice import Layer, Weight, choose_layers
+from lightning_fa.wiring.layers.choice import Layer, Weight, choose_layers, ungovernable
 from lightning_fa.wiring.layers.known import ELEMENTWISE, INPUT_ONLY, LAYERS, behaviour_of, matrices_of
 from lightning_fa.wiring.layers.presented import Plan, Presented
 from lightning_fa.wiring.layers.registered import register_layer
@@ -17,4 +17,5 @@ __all__ = [
     "choose_layers",
     "matrices_of",
     "register_layer",
+    "ungovernable",
 ]

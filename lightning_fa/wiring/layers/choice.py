@@ -70,7 +70,7 @@ def choose_layers(
         elif control or isinstance(module, LISTS) or not (own or listed):
             pass
         else:
-            why = _ungovernable(module)
+            why = ungovernable(module)
             if why:
                 refused.append(f"{name} ({_path(module)}: {', '.join(own)}): {why}".lstrip())
                 continue
@@ -87,7 +87,8 @@ def choose_layers(
     return layers, weights
 
 
-def _ungovernable(module: nn.Module) -> str:
+def ungovernable(module: nn.Module) -> str:
+    """Why the weights of a module cannot be presented to its forward; empty where they can."""
     base, hooks = known_base(module), module._forward_pre_hooks.values()
     if isinstance(module, ParametrizationList):
         return "a parametrised weight: remove the parametrisation first"
@@ -118,4 +119,4 @@ def _path(module: nn.Module) -> str:
     return cls.__qualname__ if cls.__module__.startswith("torch.nn.") else f"{cls.__module__}.{cls.__qualname__}"
 
 
-__all__ = ["LISTS", "Layer", "Weight", "choose_layers", "full_name"]
+__all__ = ["LISTS", "Layer", "Weight", "choose_layers", "full_name", "ungovernable"]
