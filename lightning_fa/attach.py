@@ -248,15 +248,16 @@ def attach(
         blocks: Where automatic choice does not serve: name patterns (``["layer*.*", "fc"]``) or modules, in the order in
             which ``forward`` calls them. For direct and local rules each is a unit inside which autograd works as ever; the
             last is the head. :meth:`Attached.summary` says how many weights do learn by autograd inside a block.
-        ungoverned: Name patterns of modules that the rule shall leave to backpropagation, on purpose.
+        ungoverned: Name patterns of modules or parameters that the rule shall leave to backpropagation, on purpose.
         example: An input of the model (a tensor, a tuple of arguments or a mapping of keywords), for a rehearsal that
             draws all feedback and checks the blocks now instead of in the first forward pass. It also shows automatic choice
             in which order blocks are called, and which blocks are chains of smaller ones, to which it goes down then.
 
     Raises:
-        ValueError: a pattern matches nothing, a weight matrix would not be governed, or the type of a layer is unknown.
+        ValueError: a pattern matches nothing, a weight matrix would not be governed, or a layer has no weights yet.
         RuntimeError: a rule is attached already; in the first forward pass, if blocks are called twice or out of order,
-            or a true gradient would cross from one block to another; in an optimizer's first step, if no optimizer holds
+            or a true gradient would cross from one block to another, or, under a transport rule, a true weight carries an
+            error or meets an operator that is not known to be linear in its input; in an optimizer's first step, if no optimizer holds
             the learned feedback of a layer that it trains.
     """
     rule, model = resolve(rule), unwrapped(model)
@@ -267,7 +268,7 @@ def attach(
     chosen = choose_blocks(model, blocks, patterns)
     for pattern in patterns:
         if not any(matches(name, [pattern]) for name, _ in (*named_modules(model), *named_parameters(model))):
-            raise ValueError(f"The pattern {pattern!r} in `ungoverned` matches no module.")
+            raise ValueError(f"The pattern {pattern!r} in `ungoverned` matches no module and no parameter.")
     if example is not None and not isinstance(rule, TransportRule):
         chosen = fit_to(look_at(model, example), chosen, blocks, patterns)
     wiring = _wire(model, rule, chosen, patterns)
