@@ -106,6 +106,11 @@ class Attached:
         """Whether the loss must pass through :meth:`loss`."""
         return self._wiring.needs_loss or getattr(self.rule, "taught", False)
 
+    @property
+    def checks_loss(self) -> bool:
+        """Whether :meth:`loss` also proves, once, that no true weight carries an error, where the model's own output cannot."""
+        return self._wiring.observes_loss
+
     def loss(self, loss: Tensor) -> Tensor:
         """The loss, with the same value, whose backward also trains what has a loss of its own.
 
@@ -243,16 +248,17 @@ def attach(
         blocks: Where automatic choice does not serve: name patterns (``["layer*.*", "fc"]``) or modules, in the order in
             which ``forward`` calls them. For direct and local rules each is a unit inside which autograd works as ever; the
             last is the head. :meth:`Attached.summary` says how many weights do learn by autograd inside a block.
-        ungoverned: Name patterns of modules that the rule shall leave to backpropagation, on purpose.
+        ungoverned: Name patterns of modules or parameters that the rule shall leave to backpropagation, on purpose.
         example: An input of the model (a tensor, a tuple of arguments or a mapping of keywords), for a rehearsal that
             draws all feedback and checks the blocks now instead of in the first forward pass. It also shows automatic choice
             in which order blocks are called, and which blocks are chains of smaller ones, to which it goes down then.
 
     Raises:
-        ValueError: a pattern matches nothing, a weight matrix would not be governed, or the type of a layer is unknown.
+        ValueError: a pattern matches nothing, a weight matrix would not be governed, or a layer has no weights yet.
         RuntimeError: a rule is attached already; in the first forward pass, if blocks are called twice or out of order,
-            or a true gradient would cross from one block to another; in an optimizer's first step, if no optimizer holds
-            the learned feedback of a layer that it trains.
+            or a true gradient would cross from one block to another, or, under a transport rule, a true weight carries an
+            error or meets an operator that is not known to be linear in its input; in an optimizer's first step, if no
+            optimizer holds the learned feedback of a layer that it trains.
     """
     rule, model = resolve(rule), unwrapped(model)
     present = [name or type(model).__name__ for name, module in named_modules(model) if governed(module)]
@@ -261,8 +267,8 @@ def attach(
     patterns = [ungoverned] if isinstance(ungoverned, str) else list(ungoverned)
     chosen = choose_blocks(model, blocks, patterns)
     for pattern in patterns:
-        if not any(matches(name, [pattern]) for name, _ in named_modules(model)):
-            raise ValueError(f"The pattern {pattern!r} in `ungoverned` matches no module.")
+        if not any(matches(name, [pattern]) for name, _ in (*named_modules(model), *named_parameters(model))):
+            raise ValueError(f"The pattern {pattern!r} in `ungoverned` matches no module and no parameter.")
     if example is not None and not isinstance(rule, TransportRule):
         chosen = fit_to(look_at(model, example), chosen, blocks, patterns)
     wiring = _wire(model, rule, chosen, patterns)
@@ -281,7 +287,7 @@ def attach(
 
 def _wire(model: nn.Module, rule: Rule, blocks: list[Block], ungoverned: list[str]) -> Wiring:
     if isinstance(rule, TransportRule):
-        return TransportWiring(rule, blocks, ungoverned)
+        return TransportWiring(rule, blocks, ungoverned, model)
     if isinstance(rule, DirectRule):
         return DirectWiring(rule, blocks)
     if isinstance(rule, (LocalRule, AuxiliaryRule)):

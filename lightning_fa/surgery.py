@@ -15,6 +15,8 @@ from torch import nn
 _PORT = "_feedback_port"
 FEEDBACK = "_feedback"
 """Name of the buffer or parameter that holds a module's feedback; others that a rule needs begin with it."""
+OWN_FORWARD = "_feedback_own_forward"
+"""Where a forward that the user has put on the instance waits until the rule is taken out."""
 
 
 class Behaviour:
@@ -69,12 +71,16 @@ def adopt(module: nn.Module, behaviour: type[Behaviour], port: object) -> None:
     """Give ``module`` the ``behaviour``, which finds ``port`` as ``self._feedback_port``."""
     module.__class__ = _subclass(type(module), behaviour)  # type: ignore[arg-type]
     module.__dict__[_PORT] = port
+    if "forward" in module.__dict__ and hasattr(behaviour, "keeps_own_forward"):
+        module.__dict__[OWN_FORWARD] = module.__dict__.pop("forward")
 
 
 def release(module: nn.Module) -> None:
     """Undo :func:`adopt`, also where FSDP2 or a parametrisation has derived another class from ours since."""
     module.__class__ = _without(type(module))
     del module.__dict__[_PORT]
+    if OWN_FORWARD in module.__dict__:
+        module.__dict__["forward"] = module.__dict__.pop(OWN_FORWARD)
 
 
 def _without(cls: type[Any]) -> type[Any]:

@@ -142,7 +142,7 @@ class Governed:
         self.attached = attach(module, rule, blocks=blocks, ungoverned=ungoverned, example=example)
         self.known = set(module.modules())
         self._hidden: dict[str, Any] = {}
-        joins = self.attached.needs_loss
+        joins = self.attached.needs_loss or self.attached.checks_loss
         if joins or self.attached.needs_targets:
             automatic = module.automatic_optimization
             step = TrainingStep(self.attached, module.training_step, targets, joins and automatic)

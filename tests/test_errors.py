@@ -117,18 +117,41 @@ def test_a_network_without_weights_is_refused(rule):
         fa.attach(nn.Sequential(nn.Tanh()), rule)
 
 
-@pytest.mark.parametrize("rule", ["fa", "kp"])
-def test_a_layer_that_transport_rules_do_not_know_is_named(rule):
-    """Feedback alignment with one layer under backprop is neither of the two."""
-
-    class Own(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = nn.Parameter(torch.ones(4, 4))
-
-    net = nn.Sequential(nn.Linear(4, 4), nn.Bilinear(4, 4, 4), Own())
-    with pytest.raises(ValueError, match=r"cannot govern 1 \(Bilinear.*\), 2 \(Own.*\)"):
+@pytest.mark.parametrize("rule", ["fa", "dfa"])
+def test_a_lazy_layer_is_named_with_what_to_do(rule):
+    """Beside a layer that has its weights it was skipped, and later trained by backprop."""
+    net = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.LazyLinear(3))
+    with pytest.raises(ValueError, match=r"lazy modules 2 have no weights yet.*forward pass"):
         fa.attach(net, rule)
+    net(torch.randn(2, 4))
+    assert len(fa.attach(net, rule).feedback) == (2 if rule == "fa" else 1)
+
+
+def test_quantised_layers_are_said_to_hold_nothing_that_trains():
+    """ "No weight matrix" about a network of three Linear sends the user on a search."""
+
+    class Linear(nn.Module):
+        pass
+
+    Linear.__module__ = "torch.ao.nn.quantized.dynamic.modules.linear"
+    with pytest.raises(ValueError, match="quantised layers hold no parameters"):
+        fa.attach(nn.Sequential(Linear(), nn.ReLU(), Linear()), "fa")
+
+
+def test_a_layer_that_transport_rules_cannot_govern_is_named():
+    """Feedback alignment with one layer under backprop is neither of the two; the control has nothing to refuse."""
+
+    class Linear(nn.LSTM):
+        def forward(self, x):
+            return super().forward(x)[0]
+
+    net = nn.Sequential(nn.Linear(4, 4), Linear(4, 4), nn.Linear(4, 4))
+    with pytest.raises(
+        ValueError, match=r"Cannot govern 1 \(tests.test_errors\..*Linear: .*\): a LSTM with a forward.*ungoverned"
+    ):
+        fa.attach(net, "fa")
+    fa.attach(net, "bp").detach()
+    fa.attach(net, "fa", ungoverned="1")
 
 
 def test_what_is_left_to_backprop_on_purpose_stays_as_it_is():

@@ -244,18 +244,16 @@ def test_a_parametrised_weight_is_an_error(norm):
         fa.attach(nn.Sequential(norm(nn.Linear(3, 4)), nn.Linear(4, 2)), "fa")
 
 
-def test_an_unknown_matrix_is_an_error_and_a_vector_is_none():
-    """A raw matrix in a module of the user's own may carry an error anywhere."""
+def test_a_vector_of_many_dimensions_is_no_matrix():
+    """A class token is added, and has no error to carry."""
 
-    class Raw(nn.Module):
-        def __init__(self, *shape):
+    class Token(nn.Module):
+        def __init__(self):
             super().__init__()
-            self.raw, self.inner = nn.Parameter(torch.zeros(shape)), nn.Linear(2, 2)
+            self.token, self.inner = nn.Parameter(torch.zeros(1, 4, 3)), nn.Linear(2, 2)
 
-    with pytest.raises(ValueError, match=r"Raw: raw"):
-        fa.attach(Raw(4, 3), "fa")
-    table = repr(fa.attach(Raw(1, 4, 3), "fa"))
-    assert "raw[1, 4, 3]" in table
+    table = repr(fa.attach(Token(), "fa"))
+    assert "token[1, 4, 3]" in table
     assert "none: added or element-wise" in table
 
 

@@ -20,7 +20,7 @@ from lightning_fa.rules.base import TransportRule
 from lightning_fa.surgery import FEEDBACK, adopt, release
 from lightning_fa.training_step import CHECKPOINT_KEY
 from lightning_fa.wiring.blocks import Block, carrier_of, choose_blocks
-from lightning_fa.wiring.layers import behaviour_of, matrices_of
+from lightning_fa.wiring.layers import Plan, Presented, choose_layers, matrices_of, ungovernable
 from lightning_fa.wrappers import named_modules, named_parameters
 
 Loss = Callable[[LightningModule, Any], Tensor]
@@ -106,7 +106,8 @@ def recorded(blocks: Sequence[Block]) -> Iterator[dict[str, Tensor]]:
 @contextmanager
 def transported(blocks: Sequence[Block], rule: TransportRule) -> Iterator[None]:
     """Inside, every weight layer of a plain model sends its error down as a rule without feedback of its own does."""
-    layers = [m for b in blocks for m in b.module.modules() if matrices(m) and behaviour_of(m) is not None]
+    modules = {f"{b.name}.{n}".strip("."): m for b in blocks for n, m in b.module.named_modules()}
+    layers, _ = choose_layers({n: m for n, m in modules.items() if not ungovernable(m)}, False, lambda _: False)
 
     def port(layer: nn.Module, name: str = "weight", x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         weight: Tensor = getattr(layer, name)
@@ -114,15 +115,17 @@ def transported(blocks: Sequence[Block], rule: TransportRule) -> Iterator[None]:
         matrix = weight.reshape(groups, weight.shape[0] // groups, -1) if groups > 1 else weight.flatten(1)
         return weight, rule.carrier(matrix, None).reshape(weight.shape)
 
+    adopted: list[nn.Module] = []
     try:
-        for layer in layers:
-            behaviour = behaviour_of(layer)
-            assert behaviour is not None
-            adopt(layer, behaviour, port)
+        for name, layer in layers.items():
+            own = [(layer.module, key, key) for key in layer.own]
+            plan = Plan(port, name, [*own, *layer.others]) if layer.behaviour is Presented else port
+            adopt(layer.module, layer.behaviour, plan)
+            adopted.append(layer.module)
         yield
     finally:
-        for layer in layers:
-            release(layer)
+        for module in adopted:
+            release(module)
 
 
 def matrices(module: nn.Module) -> list[str]:

@@ -24,8 +24,9 @@ class _Linear(Function):
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, feedback: Tensor) -> Tensor:
         out = F.linear(x, weight, bias)
-        # A view that a function returns must not be changed in place, as an activation after it may do.
-        return out if x.ndim == 2 else torch.ops.aten._unsafe_view(out, list(out.shape))
+        # F.linear computes rows, and views them in the shape of x. Autograd would forbid operations in place on a view that a
+        # Function returns; its only owner is this one.
+        return out if out.ndim == 2 else torch.ops.aten._unsafe_view(out, out.shape)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

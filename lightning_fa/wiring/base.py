@@ -34,6 +34,8 @@ class Wiring(ABC):
     """Whether :attr:`targets` are read."""
     needs_loss = False
     """Whether the loss must pass through :meth:`join`."""
+    observes_loss = False
+    """Whether :meth:`join` checks the graph of the loss."""
 
     def __init__(self) -> None:
         self.adopted: list[nn.Module] = []

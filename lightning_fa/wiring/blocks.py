@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.parameter import is_lazy
 
 from lightning_fa.wrappers import named_modules, unwrapped
 
@@ -49,11 +50,22 @@ def choose_blocks(root: nn.Module, blocks: Blocks, ungoverned: Sequence[str] = (
         ValueError: a pattern matches nothing, blocks lie inside one another, fewer than one block, or a weight matrix
             lies in no block and is not named in ``ungoverned``.
     """
+    lazy = [
+        name
+        for name, module in named_modules(root)
+        if any(is_lazy(p) for p in module._parameters.values() if p is not None)
+    ]
+    if lazy:
+        raise ValueError(
+            f"The lazy modules {', '.join(lazy)} have no weights yet. Run one forward pass under `torch.no_grad()`, then attach."
+        )
     found = _automatic(root) if blocks is None else _named(root, blocks)
     found = [block for block in found if has_matrix(block.module) and not matches(block.name, ungoverned)]
     if not found:
+        quantised = any(".quantized" in type(module).__module__ for module in root.modules())
         raise ValueError(
             f"{type(root).__name__} has no weight matrix to govern. Expected at least one Linear, Conv, ..."
+            + (" Its quantised layers hold no parameters, and do not train." if quantised else "")
         )
     for inner in found:
         for outer in found:

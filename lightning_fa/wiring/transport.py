@@ -2,106 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lightning_fa.ops import join, lesson
+from lightning_fa.ops import join
 from lightning_fa.rules.base import TransportRule
 from lightning_fa.surgery import FEEDBACK, adopt
 from lightning_fa.wiring.base import Row, Wiring, recomputing
 from lightning_fa.wiring.blocks import Block, matches, weights_of
-from lightning_fa.wiring.layers import INPUT_ONLY, LAYERS, behaviour_of, is_stock, matrices_of
+from lightning_fa.wiring.layers import INPUT_ONLY, Plan, Presented, Weight, choose_layers, matrices_of
+from lightning_fa.wiring.layers.choice import full_name
+from lightning_fa.wiring.port import Port, slot
+from lightning_fa.wiring.proof import carriers, tensors_in
 from lightning_fa.wrappers import named_modules
 
 
-@dataclass
-class Port:
-    """What a governed layer asks in its forward: a weight as it counts, and the matrix that carries its error."""
-
-    wiring: TransportWiring
-    partner: nn.Module | None = None
-    """The layer of another network whose weight is the feedback here."""
-    transposed: bool = False
-
-    def __call__(self, layer: nn.Module, name: str = "weight", x: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        rule = self.wiring.rule
-        weight: Tensor = getattr(layer, name)
-        feedback: Tensor | None = getattr(layer, _slot(name), None)
-        state = self._next(layer, name)
-        mask: Tensor | None = getattr(layer, _slot(name, "mask"), None)
-        if mask is not None:
-            weight = weight * mask
-        if x is not None and not x.requires_grad and not rule.learned:
-            return weight, weight.detach()  # nothing travels below this layer
-        if self.partner is not None:
-            feedback = self.partner.weight.detach()  # type: ignore[operator]
-            feedback = feedback.t() if self.transposed else feedback
-        elif state is not None and rule.taught:
-            assert feedback is not None
-            feedback, unit = lesson(feedback, weight.detach(), state, rule.lesson)
-            if not (recomputing() or self.wiring.rehearsing):
-                self.wiring.terms.append(unit)
-        elif state is not None:
-            feedback = rule.redraw(weight.detach(), state)
-        if not rule.matrixwise:
-            return weight, rule.carrier(weight, feedback)
-        groups = getattr(layer, "groups", 1)
-        matrix = weight.reshape(groups, weight.shape[0] // groups, -1) if groups > 1 else weight.flatten(1)
-        return weight, rule.carrier(matrix, feedback).reshape(weight.shape)
-
-    def _next(self, layer: nn.Module, name: str) -> Tensor | None:
-        state: Tensor | None = getattr(layer, _slot(name, "stream"), None)
-        if state is None:
-            return None
-        if recomputing():
-            return state - _STEP.to(state.device)  # the step that is being recomputed has advanced the stream already
-        if not self.wiring.rehearsing:
-            # A new tensor, since compiled code may compute what only backward needs in backward, from the inputs of
-            # forward: in place the backward pass would read the next step.
-            setattr(layer, _slot(name, "stream"), state + _STEP.to(state.device))
-        return state
-
-
 class TransportWiring(Wiring):
-    """Gives every weight matrix inside ``blocks`` its own B. Blocks have no other meaning for these rules."""
+    """Gives every weight matrix its own B: inside ``blocks``, which have no other meaning here, and around them."""
 
-    def __init__(self, rule: TransportRule, blocks: Sequence[Block], ungoverned: Sequence[str]) -> None:
+    def __init__(
+        self, rule: TransportRule, blocks: Sequence[Block], ungoverned: Sequence[str], root: nn.Module
+    ) -> None:
         super().__init__()
         self.rule = rule
         self.terms: list[Tensor] = []
         self._rows: list[Row] = []
-        modules = {
-            f"{block.name}.{name}".strip("."): module
-            for block in blocks
-            for name, module in named_modules(block.module)
-        }
-        modules = {name: module for name, module in modules.items() if not matches(name, ungoverned)}
-        layers = {name: module for name, module in modules.items() if matrices_of(module)}
-        if rule.control:
-            layers = {name: layer for name, layer in layers.items() if is_stock(layer) and not _odd(layer)}
-        self._check_known(layers)
+        self._plans: list[Plan] = []
+        self._watch: Any = None
+        modules = _candidates(root, blocks, ungoverned)
+        layers, weights = choose_layers(modules, rule.control, lambda name: matches(name, ungoverned))
         with self.undone_on_error():
             self._tied: dict[nn.Parameter, str] = {}
-            shapes = {name: layer.weight.shape for name, layer in layers.items() if "weight" in layer._parameters}
-            partners = rule.couple(shapes)  # type: ignore[arg-type]
+            shapes = {n: w.holder._parameters[w.key].shape for n, w in weights.items() if w.key == "weight"}  # type: ignore[union-attr]
+            partners = rule.couple(shapes)
             self.partners = {name: other for name, (other, _) in partners.items()}
-            for name, layer in layers.items():
-                for weight in matrices_of(layer):
-                    self._provide(name, layer, weight)
+            for name, weight in weights.items():
+                self._provide(name, weight)
             common = Port(self)
-            ports = {name: Port(self, layers[other], transposed) for name, (other, transposed) in partners.items()}
             for name, layer in layers.items():
-                behaviour = behaviour_of(layer)
-                assert behaviour is not None
-                adopt(layer, behaviour, ports.get(name, common))
-                self.adopted.append(layer)
+                other, transposed = partners.get(name, (None, False))
+                port: Any = common if other is None else Port(self, layers[other].module, transposed)
+                if layer.behaviour is Presented:
+                    own = [(layer.module, key, full_name(name, key)) for key in layer.own]
+                    port = Plan(port, f"{name} ({type(layer.module).__name__})".lstrip(), [*own, *layer.others])
+                    self._plans.append(port)
+                adopt(layer.module, layer.behaviour, port)
+                self.adopted.append(layer.module)
         self.described = list(modules.values())
-        self._rows = self._describe(modules)
+        self._rows = self._describe(modules, weights)
+        self.observes_loss = not rule.control
+        if self.observes_loss:
+            self._watch = root.register_forward_hook(Watch(self))
+
+    def prove(self, outputs: Any) -> None:
+        """Check, once, that no governed weight carries an error in the graph of ``outputs``.
+
+        Raises:
+            RuntimeError: one does; the message names it.
+        """
+        graphs = [t for t in tensors_in(outputs) if t.grad_fn is not None]
+        if self._watch is None or not graphs or torch.compiler.is_compiling() or recomputing():
+            return
+        found = carriers(graphs, self._judged())
+        if found:
+            raise RuntimeError(
+                f"The true weight of {', '.join(found)} carries an error, not the feedback of {type(self.rule).__name__}: it is "
+                "used outside of the forward of the module that holds it. Call that module; or tell with "
+                "`lightning_fa.register_layer(cls, weights)` whose forward uses the weight; or name the module in `ungoverned` "
+                "to leave it to backpropagation."
+            )
+        if not all("CompiledFunction" in str(t.grad_fn) for t in graphs):
+            self._watch.remove()
+            self._watch = None
+
+    def remove(self) -> None:
+        super().remove()
+        if self._watch is not None:
+            self._watch.remove()
+            self._watch = None
 
     def join(self, loss: Tensor) -> Tensor:
+        self.prove(loss)
         if not self.terms:
             return loss
         terms, self.terms = self.terms, []
@@ -111,97 +95,91 @@ class TransportWiring(Wiring):
         self.terms = []
 
     def table(self) -> list[Row]:
-        return self._rows
+        plans = self._plans if self.observes_loss and self._watch is None else []
+        unused = {full for plan in plans for *_, full in plan.weights} - {
+            full for plan in plans for full in plan.carried
+        }
+        return [row._replace(error=ADDED) if row.name in unused else row for row in self._rows]
 
     # -- parts ----------------------------------------------------------------------------------------------------------
 
-    def _check_known(self, layers: dict[str, nn.Module]) -> None:
-        rule = type(self.rule).__name__
-        unknown = [
-            f"{name} ({type(layer).__name__}: {', '.join(matrices_of(layer))})".lstrip()
-            for name, layer in layers.items()
-            if behaviour_of(layer) is None
-        ]
-        if unknown:
-            known = ", ".join(cls.__name__ for cls in LAYERS)
-            raise ValueError(
-                f"{rule} governs {known}, and cannot govern {', '.join(unknown)}. Replace these layers, or name them in "
-                "`ungoverned` to leave them to backpropagation. (A ParametrizationList, weight_g and weight_v are "
-                "parametrised weights: remove the parametrisation first.)"
-            )
-        odd = [f"{name}.{w}".lstrip(".") for name, layer in layers.items() for w in _odd(layer)]
-        if odd:
-            raise ValueError(
-                f"{rule} cannot govern {', '.join(odd)}: parametrised or additional weights of a known layer. Remove the "
-                "parametrisation, or name the layers in `ungoverned` to leave them to backpropagation."
-            )
-        own = [
-            f"{name} ({type(layer).__module__}.{type(layer).__name__})"
-            for name, layer in layers.items()
-            if not is_stock(layer)
-        ]
-        if own:
-            raise ValueError(
-                f"{rule} cannot govern {', '.join(own).lstrip()}: they are subclasses with a forward of their own, or their "
-                "`forward` was replaced, and the rule would put PyTorch's in its place. Move what they do beside the product "
-                "with the weight into a module of its own, or name the layers in `ungoverned` to leave them to backpropagation."
-            )
-
-    def _provide(self, layer_name: str, layer: nn.Module, weight_name: str) -> None:
+    def _provide(self, name: str, weight: Weight) -> None:
         """Hold what the rule needs for one weight: B, the state of a stream, a mask."""
-        rule, weight = self.rule, layer._parameters[weight_name]
-        assert weight is not None
-        name = layer_name if weight_name == "weight" else f"{layer_name}.{weight_name}".lstrip(".")
-        first = self._tied.setdefault(weight, name)  # a weight that is in two layers has one B
-        self.holders[name], self.slots[name] = layer, _slot(weight_name)
+        rule, layer, key = self.rule, weight.holder, weight.key
+        parameter = layer._parameters[key]
+        assert parameter is not None
+        first = self._tied.setdefault(parameter, name)  # a weight that is in two layers has one B
+        self.holders[name], self.slots[name] = layer, slot(key)
         if first != name and rule.learned and self.held(first) is not None:
-            layer.register_parameter(_slot(weight_name), self.held(first))  # type: ignore[arg-type]
+            layer.register_parameter(slot(key), self.held(first))  # type: ignore[arg-type]
         else:
-            feedback = None if name in self.partners else rule.initial(first, weight)
+            feedback = None if name in self.partners else rule.initial(first, parameter)
             if feedback is not None:
-                self.hold(name, feedback.to(weight), rule.learned)
-        for kind, tensor in (("stream", rule.stream(first)), ("mask", rule.mask(first, weight))):
+                self.hold(name, feedback.to(parameter), rule.learned)
+        for kind, tensor in (("stream", rule.stream(first)), ("mask", rule.mask(first, parameter))):
             if tensor is not None:
-                self.holders[f"{name}.{kind}"], self.slots[f"{name}.{kind}"] = layer, _slot(weight_name, kind)
-                self.hold(f"{name}.{kind}", tensor.to(weight.device))
+                self.holders[f"{name}.{kind}"], self.slots[f"{name}.{kind}"] = layer, slot(key, kind)
+                self.hold(f"{name}.{kind}", tensor.to(parameter.device))
                 if kind == "mask":
                     with torch.no_grad():
-                        weight.mul_(tensor.to(weight))
+                        parameter.mul_(tensor.to(parameter))
 
-    def _describe(self, modules: dict[str, nn.Module]) -> list[Row]:
+    def _judged(self) -> dict[int, str]:
+        """The weights that must carry no error, and those of lookups, by the ``id`` of the parameter."""
+        judged = {}
+        for name, layer in self.holders.items():
+            key = self._keys.get(name)
+            if key is not None:
+                judged[id(getattr(layer, key))] = name
+        return judged | self._lookups
+
+    def _describe(self, modules: Mapping[str, nn.Module], weights: Mapping[str, Weight]) -> list[Row]:
+        self._keys = {name: weight.key for name, weight in weights.items()}
+        self._lookups: dict[int, str] = {}
         rows = []
         for name, module in modules.items():
-            governed = matrices_of(module)
-            for weight in weights_of(module):
-                if weight.startswith(FEEDBACK):
+            for key in weights_of(module):
+                if key.startswith(FEEDBACK):
                     continue
-                full = name if weight == "weight" else f"{name}.{weight}".lstrip(".")
+                full = full_name(name, key)
+                parameter = module._parameters[key]
+                assert parameter is not None
                 held = self.held(full) if full in self.holders else None
-                if weight in governed:
+                if full in weights or (self.rule.control and key in matrices_of(module)):
                     partner = self.partners.get(name)
                     error = f"{partner or self.rule.symbol}^T delta, layer by layer"
                 elif isinstance(module, INPUT_ONLY):
                     error = "none: its input is an index"
+                    self._lookups[id(parameter)] = full
                 else:
-                    error = "none: added or element-wise"
+                    error = ADDED
                 shape = "-" if held is None else str(list(held.shape))
-                parameter = module._parameters[weight]
-                assert parameter is not None
-                rows.append(Row(full, type(module).__name__, f"{weight}{list(parameter.shape)}", error, shape))
+                rows.append(Row(full, type(module).__name__, f"{key}{list(parameter.shape)}", error, shape))
         return rows
 
 
-KNOWN = ("weight", "in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
-
-PARAMETRISED = ("weight_g", "weight_v", "_orig")
-"""How the parameters end from which weight normalisation, pruning and spectral normalisation compute a weight."""
-
-_STEP = torch.tensor([0, 0, 1])
+ADDED = "none: added or element-wise"
 
 
-def _odd(layer: nn.Module) -> list[str]:
-    return [w for w in matrices_of(layer) if not w.startswith(KNOWN) or w.endswith(PARAMETRISED)]
+class Watch:
+    """Hook of the model that reads the graph of its first output."""
+
+    def __init__(self, wiring: TransportWiring) -> None:
+        self.wiring = wiring
+
+    def __call__(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        if not torch.compiler.is_compiling():
+            self.wiring.prove(output)
 
 
-def _slot(weight: str, kind: str = "") -> str:
-    return FEEDBACK + (f"_{weight}" if weight != "weight" else "") + (f"_{kind}" if kind else "")
+def _candidates(root: nn.Module, blocks: Sequence[Block], ungoverned: Sequence[str]) -> dict[str, nn.Module]:
+    """All modules in the blocks, then those around them."""
+    inside = {f"{b.name}.{n}".strip("."): m for b in blocks for n, m in named_modules(b.module)}
+    held = set(inside.values())
+    around = {n: m for n, m in named_modules(root) if m not in held and any(c in held for c in m.modules())}
+    lists = {
+        n: m
+        for n, m in named_modules(root)
+        if n.rpartition(".")[0] in around and isinstance(m, (nn.ParameterList, nn.ParameterDict))
+    }
+    return {n: m for n, m in (inside | around | lists).items() if not matches(n, ungoverned)}

@@ -9,15 +9,29 @@ RECURRENT = "wiring/layers/recurrent.py"
 FAULTS = [
     Fault(
         "a forward of one's own replaced by PyTorch's",
-        "wiring/layers/__init__.py",
-        'if known is None or "forward" in vars(module):',
-        "return True\n    if False:",
+        "wiring/layers/known.py",
+        "if base is None or any(name in module.__dict__ for name in _FORWARDS):",
+        "return None if base is None else LAYERS[base]\n    if False:",
         ("tests/test_own_forwards.py",),
+    ),
+    Fault(
+        "the true weight in the backward pass of an operator that is no Linear",
+        "wiring/layers/pairs.py",
+        "        return feedback_of(item) if isinstance(item, Pair)",
+        "        return value_of(item) if isinstance(item, Pair)",
+        ("tests/test_transport_pairs.py",),
+    ),
+    Fault(
+        "the graph's proof blind to weights used by another module",
+        "wiring/proof.py",
+        "found |= own_kind",
+        "found |= set()",
+        ("tests/test_transport_pairs.py",),
     ),
     Fault(
         "a view returned that must not be changed in place",
         "ops/transport.py",
-        "return out if x.ndim == 2 else torch.ops.aten._unsafe_view(out, list(out.shape))",
+        "return out if out.ndim == 2 else torch.ops.aten._unsafe_view(out, out.shape)",
         "return out",
         ("tests/test_own_forwards.py",),
     ),

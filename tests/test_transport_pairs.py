@@ -1,0 +1,376 @@
+"""Layers that nobody here knows, under transport: their own forward runs, W computes, and B carries the error."""
+
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import lightning_fa as fa
+from tests.odd_layers import LAYERS, Conv1D, Low, Raw, Scaled, net_of
+from tests.problems import assert_same, distance
+
+F64 = torch.float64
+X = torch.randn(7, 5, dtype=F64, generator=torch.Generator().manual_seed(3))
+
+
+def gradients(net: nn.Module, x: Tensor = X, attached: fa.Attached | None = None, run=None) -> dict[str, Tensor]:
+    net.zero_grad()
+    x = x.clone().requires_grad_()
+    out = (net if run is None else run)(x)
+    loss = (out.square() * torch.arange(1, 1 + out.shape[-1], dtype=out.dtype)).sum()
+    (loss if attached is None else attached.loss(loss)).backward()
+    return {"x": x.grad, **{n: p.grad.clone() for n, p in net.named_parameters() if p.grad is not None}}
+
+
+def weights(attached: fa.Attached) -> dict[str, Tensor]:
+    """The weight behind every B, by its name."""
+    named = dict(attached.model.named_parameters())
+    return {n: next(named[k] for k in (n, f"{n}.weight", f"{n}.weight_orig") if k in named) for n in attached.feedback}
+
+
+def set_to(attached: fa.Attached, values: dict[str, Tensor]) -> None:
+    for name, B in attached.feedback.items():
+        B.copy_(values[name].detach())
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_with_a_forward_of_its_own_keeps_it_in_training(layer):
+    """Training ran the forward of the base class and validation the layer's own: two networks, and no word about it."""
+    net = net_of(layer)
+    expected = net(X).detach()
+    for rule in ("bp", "fa", "usf", "kp", "wm", "brsf", "pbp"):
+        attached = fa.attach(net, rule)
+        with torch.no_grad():
+            assert torch.equal(net(X), expected)
+        assert torch.equal(net(X), expected)
+        attached.forget()
+        attached.detach()
+    assert torch.equal(net(X), expected)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_the_control_is_autograd_on_any_layer(layer):
+    """A control that refuses a network leaves every other rule on it without a comparison."""
+    net = net_of(layer)
+    expected = gradients(net)
+    attached = fa.attach(net, "bp")
+    assert_same(gradients(net), expected)
+    attached.detach()
+    assert_same(gradients(net), expected)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_with_w_for_b_a_pair_is_autograd(layer):
+    """All that feedback alignment changes is B: with the same matrix nothing may differ."""
+    net = net_of(layer)
+    expected = gradients(net)
+    attached = fa.attach(net, "fa")
+    assert distance(gradients(net)["x"], expected["x"]) > 0.1  # every B is used, on the way down
+    set_to(attached, weights(attached))
+    assert all(distance(g, expected[n]) < 1e-13 for n, g in gradients(net).items())
+
+
+@pytest.mark.parametrize("layer", [name for name in LAYERS if name not in ("patched", "scaled")])
+def test_b_carries_the_error_as_the_layer_itself_would_with_b_for_w(layer):
+    """Independent of the pairs: on detached pieces, a twin layer that holds B is asked for its own gradient."""
+    net = net_of(layer)
+    attached = fa.attach(net, "fa")
+    ours = gradients(net)
+    B = {name: b.clone() for name, b in attached.feedback.items()}
+    names = {id(w): name for name, w in weights(attached).items()}
+    attached.detach()
+    twins = net_of(layer)
+    twins.load_state_dict(net.state_dict())
+    with torch.no_grad():
+        for mine, theirs in zip(net.parameters(), twins.parameters()):
+            if id(mine) in names:
+                theirs.copy_(B[names[id(mine)]])
+    expected, h, inputs = {}, X, []
+    for module in net:
+        inputs.append(h)
+        h = module(h).detach()
+    delta = 2 * h * torch.arange(1, 4, dtype=F64)
+    for i in reversed(range(5)):
+        here, there = (inputs[i].clone().requires_grad_() for _ in range(2))
+        own = (
+            torch.autograd.grad(net[i](here), list(net[i].parameters()), delta, retain_graph=True, allow_unused=True)
+            if i % 2 == 0
+            else ()
+        )
+        if layer != "low rank":
+            expected |= {f"{i}.{n}": g for (n, _), g in zip(net[i].named_parameters(), own)}
+        (delta,) = torch.autograd.grad((twins if i % 2 == 0 else net)[i](there), there, delta)
+    expected["x"] = delta
+    assert all(distance(ours[n], g) < 1e-13 for n, g in expected.items())
+
+
+def test_two_matrices_within_one_forward_by_hand():
+    """The lower of the two learns from B of the upper one: as two layers, and not as their product."""
+    net = nn.Sequential(Low(5, 4), nn.Tanh(), nn.Linear(4, 3)).double()
+    attached = fa.attach(net, "fa")
+    ours, B = gradients(net), attached.feedback
+    U, V = net[0].U.detach(), net[0].V.detach()
+    z = X @ U.T
+    h = torch.tanh(z @ V.T)
+    delta = 2 * F.linear(h, net[2].weight, net[2].bias).detach() * torch.arange(1, 4, dtype=F64)
+    delta = (delta @ B["2"]) * (1 - h**2)
+    assert distance(ours["0.V"], delta.T @ z) < 1e-13
+    delta = delta @ B["0.V"]
+    assert distance(ours["0.U"], delta.T @ X) < 1e-13
+    assert distance(ours["x"], delta @ B["0.U"]) < 1e-13
+
+
+def test_a_matrix_at_the_root_is_governed():
+    """The table said that it carried nothing, and its true transpose carried the error."""
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.c = nn.Linear(5, 6), nn.Linear(6, 3)
+            self.W, self.place = nn.Parameter(torch.randn(6, 6)), nn.Parameter(torch.randn(7, 5))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.c(torch.tanh(torch.tanh(self.a(x + self.place)) @ self.W))
+
+    net = Net().double()
+    expected = gradients(net)
+    attached = fa.attach(net, "fa")
+    ours = gradients(net)
+    h = torch.tanh(net.a(X + net.place))
+    k = torch.tanh(h @ net.W)
+    delta = 2 * net.c(k) * torch.arange(1, 4, dtype=F64) @ attached.feedback["c"] * (1 - k**2)
+    assert distance(ours["W"], h.T @ delta) < 1e-13
+    delta = delta @ attached.feedback["W"].T * (1 - h**2)
+    assert distance(ours["a.weight"], delta.T @ (X + net.place)) < 1e-13
+    assert distance(ours["place"], delta @ attached.feedback["a"]) < 1e-13
+    lines = {line.split()[0]: line for line in repr(attached).splitlines()[2:]}
+    assert "B^T delta" in lines["W"]
+    assert "none: added" in lines["place"]
+    set_to(attached, weights(attached))
+    assert all(distance(g, expected[n]) < 1e-13 for n, g in gradients(net).items())
+
+
+@pytest.mark.parametrize("rule", ["kp", "wm"])
+def test_learned_feedback_of_an_unknown_layer_learns(rule):
+    """For kp the gradient of B is that of W; for wm a lesson of its own, whatever the layer looks like."""
+    net = nn.Sequential(Conv1D(5, 6), nn.Tanh(), Raw(6, 4), nn.Tanh(), nn.Linear(4, 3)).double()
+    attached = fa.attach(net, rule)
+    gradients(net, X, attached)
+    for name, B in attached.feedback.items():
+        assert B.grad is not None, name
+        assert B.grad.abs().max() > 0, name
+        if rule == "kp":
+            assert distance(B.grad, weights(attached)[name].grad) < 1e-14
+
+
+class Tower(nn.Module):
+    """Uses the weights of its children in a functional call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.outer = nn.Linear(5, 5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(torch.tanh(F.linear(x, self.inner.weight, self.inner.bias)), self.outer.weight, self.outer.bias)
+
+
+class Known(Tower):
+    """The same, and registered."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)
+
+
+fa.register_layer(Known, ["inner.weight", "outer.weight"])
+
+
+def test_a_functional_use_of_a_childs_weight_is_an_error_that_names_it():
+    """The table said that B carried the error, and W did."""
+    net = nn.Sequential(nn.Linear(5, 5), nn.Tanh(), Tower()).double()
+    fa.attach(net, "fa")
+    with pytest.raises(RuntimeError, match=r"true weight of 2.inner, 2.outer carries an error.*register_layer"):
+        net(X)
+    with pytest.raises(RuntimeError, match=r"2.inner, 2.outer"):
+        net(X)  # an error caught once is no permission
+
+
+def test_the_rehearsal_finds_it_before_training():
+    """An error after an hour of loading data costs that hour."""
+    net = nn.Sequential(nn.Linear(5, 5), nn.Tanh(), Tower()).double()
+    with pytest.raises(RuntimeError, match=r"2.inner, 2.outer"):
+        fa.attach(net, "fa", example=X)
+    fa.attach(net, "bp", example=X)
+
+
+def test_a_registered_layer_uses_the_weights_of_its_children_as_pairs():
+    """Attention with windows, as in Swin, is written like this."""
+    plain = nn.Sequential(nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 3)).double()
+    net = nn.Sequential(plain[0], nn.Tanh(), Known().double())
+    net[2].load_state_dict(
+        {f"{k}.{w}": getattr(plain[i], w) for k, i in (("inner", 2), ("outer", 4)) for w in ("weight", "bias")}
+    )
+    a, b = fa.attach(plain, "fa"), None
+    expected, B = gradients(plain), {n: v.clone() for n, v in a.feedback.items()}
+    a.detach()
+    b = fa.attach(net, "fa")
+    set_to(b, {"0": B["0"], "2.inner": B["2"], "2.outer": B["4"]})
+    ours = gradients(net)
+    for mine, theirs in (
+        ("x", "x"),
+        ("0.weight", "0.weight"),
+        ("2.inner.weight", "2.weight"),
+        ("2.outer.bias", "4.bias"),
+    ):
+        assert distance(ours[mine], expected[theirs]) < 1e-14
+
+
+def test_a_registration_is_checked():
+    """A string is a list of letters, and an instance registers nothing."""
+    with pytest.raises(TypeError, match="list of names"):
+        fa.register_layer(Tower, "inner.weight")
+    with pytest.raises(TypeError, match="class of modules"):
+        fa.register_layer(Tower(), ["inner.weight"])
+
+
+REFUSED = {
+    "exp": lambda x, w: torch.cdist(x, w),
+    "division": lambda x, w: x @ w.t() + (w / x.mean()).sum(),
+    "dropout": lambda x, w: x @ F.dropout(w, 0.5).t(),
+    "in place": lambda x, w: x @ w.t().clone().mul_(2.0),
+}
+
+
+@pytest.mark.parametrize("how", REFUSED)
+def test_what_is_not_known_to_be_linear_is_an_error_that_names_layer_and_operator(how):
+    """A distance to W has no transpose to exchange: a rule that lets it pass is backprop there."""
+    net = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), Raw(6, 3, REFUSED[how])).double()
+    fa.attach(net, "fa")
+    with pytest.raises(RuntimeError, match=r"cannot govern 2 \(Raw\).*ungoverned"):
+        net(X)
+    torch.manual_seed(0)
+    free = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), Raw(6, 3, REFUSED[how])).double()
+    attached = fa.attach(free, "fa", ungoverned="2")
+    assert list(attached.feedback) == ["0"]
+    free(X).sum().backward()
+
+
+def test_a_function_of_ones_own_that_takes_the_weight_is_an_error():
+    """Its backward pass holds the true W, which no pair can exchange."""
+
+    class Fused(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, w):
+            ctx.save_for_backward(x, w)
+            return x @ w.t()
+
+        @staticmethod
+        def backward(ctx, delta):
+            x, w = ctx.saved_tensors
+            return delta @ w, delta.t() @ x
+
+    net = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), Raw(6, 3, Fused.apply)).double()
+    fa.attach(net, "fa")
+    with pytest.raises(RuntimeError, match=r"2\.kernel|2 \(Raw\)"):
+        net(X)
+
+
+def test_a_straight_through_function_on_the_weight_alone_stays_a_pair():
+    """Binary networks are written like this."""
+
+    class Sign(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, w):
+            return w.sign()
+
+        @staticmethod
+        def backward(ctx, delta):
+            return delta
+
+    net = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), Raw(6, 3, lambda x, w: F.linear(x, Sign.apply(w)))).double()
+    expected = gradients(net)
+    attached = fa.attach(net, "fa")
+    assert distance(gradients(net)["0.weight"], expected["0.weight"]) > 0.1
+    set_to(attached, weights(attached))
+    assert all(distance(g, expected[n]) < 1e-13 for n, g in gradients(net).items())
+
+
+@pytest.mark.parametrize("norm", [nn.utils.weight_norm, nn.utils.spectral_norm], ids=["weight", "spectral"])
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
+def test_a_weight_that_a_hook_normalises_is_an_error_and_none_for_the_control(norm):
+    """It is no parameter: what has a B would not be what computes."""
+    net = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), norm(nn.Linear(4, 3))).double()
+    with pytest.raises(ValueError, match=r"2 \(Linear.*remove weight_norm or spectral_norm"):
+        fa.attach(net, "fa")
+    net.eval()
+    expected = gradients(net)
+    fa.attach(net, "bp")
+    assert_same(gradients(net), expected)
+
+
+@pytest.mark.parametrize("layer", ["scaled", "pruned", "patched", "listed"])
+def test_taken_out_the_rule_leaves_no_trace(layer):
+    """A module that keeps a pair or a moved forward is another module."""
+    net = net_of(layer)
+    before = [(type(m), dict(m.__dict__).keys(), list(m._parameters), list(m._buffers)) for m in net.modules()]
+    attached = fa.attach(net, "kp")
+    gradients(net, X, attached)
+    attached.detach()
+    net.zero_grad()
+    assert before == [(type(m), dict(m.__dict__).keys(), list(m._parameters), list(m._buffers)) for m in net.modules()]
+
+
+def test_it_copies_and_pickles():
+    """A copy that shares a port with its original trains the wrong network."""
+    net = nn.Sequential(Conv1D(5, 6), nn.Tanh(), Scaled(6, 3)).double()
+    fa.attach(net, "fa")
+    expected = gradients(copy.deepcopy(net))
+    file = io.BytesIO()
+    pickle.dump(net, file)
+    file.seek(0)
+    loaded = pickle.load(file)
+    assert_same(gradients(loaded), expected)
+    assert_same(gradients(net), expected)
+
+
+def test_checkpointing_changes_nothing():
+    """The second forward must present the same pairs."""
+    net = net_of("conv1d")
+    attached = fa.attach(net, "brsf")
+    expected = gradients(net)
+    again = net_of("conv1d")
+    again.load_state_dict(net.state_dict())
+    fa.attach(again, "brsf")
+    run = lambda x: again[4](torch.utils.checkpoint.checkpoint(lambda h: again[:4](h), x, use_reentrant=False))  # noqa: E731
+    assert_same(gradients(again, X, run=run), expected)
+    del attached
+
+
+def test_autocast_gives_the_dtypes_of_a_known_layer():
+    """In mixed precision W is cast inside the operator: both of a pair must be."""
+    net = nn.Sequential(Conv1D(5, 6), nn.Tanh(), Raw(6, 4, torch.nn.functional.linear), nn.Tanh(), Scaled(4, 3))
+    x = X.float()
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = net(x)
+        fa.attach(net, "fa")
+        out = net(x)
+    assert out.dtype == torch.bfloat16
+    assert torch.equal(out, expected)
+    out.sum().backward()
+    assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in net.parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # Dynamo's own
+def test_compiled_it_is_the_same():
+    """A graph break for what the compiler does not follow; never another result."""
+    torch._dynamo.reset()
+    net = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), Conv1D(6, 6), nn.Tanh(), Scaled(6, 3)).double()
+    fa.attach(net, "fa")
+    expected = gradients(net)
+    compiled = torch.compile(net, backend="aot_eager")
+    assert all(distance(g, expected[n]) < 1e-13 for n, g in gradients(net, X, run=compiled).items())
+    torch._dynamo.reset()
