@@ -114,7 +114,10 @@ class Attached:
     def loss(self, loss: Tensor) -> Tensor:
         """The loss, with the same value, whose backward also trains what has a loss of its own.
 
-        Needed by rules with local losses or that are not linear in the error; for others it returns ``loss`` itself.
+        Needed by rules with local losses or that are not linear in the error; for others it returns ``loss`` itself. Under
+        these rules a factor before the call is lost to the blocks below the head, as is 1/N in ``attached.loss(loss / N)``: to
+        accumulate gradients over N batches write ``(attached.loss(loss) / N).backward()``, which scales all of them. The
+        Trainer does it in this order.
 
         Raises:
             ValueError: ``loss`` is not a scalar.
