@@ -19,7 +19,13 @@ Init: TypeAlias = "str | Tensor | Mapping[str, Tensor]"
 
 
 def generator(seed: int, name: str) -> Generator:
-    """A CPU generator fixed by ``(seed, name)`` alone: equal on every rank, device and resume, whatever the global RNG."""
+    """A CPU generator fixed by ``(seed, name)`` alone: equal on every rank, device and resume, whatever the global RNG.
+
+    Raises:
+        TypeError: ``seed`` is no integer.
+    """
+    if not hasattr(seed, "__index__"):  # an integer, or numpy's
+        raise TypeError(f"Expected argument `seed` to be an int, but got {seed!r}.")
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     return Generator("cpu").manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
@@ -63,9 +69,14 @@ INITIALISERS: dict[str, Callable[[int, int, Generator], Tensor]] = {
 
 
 def check_init(init: Init) -> None:
-    """Raise a ``ValueError`` at construction, long before training, where ``init`` names nothing."""
+    """Raise a ``ValueError`` at construction, long before training, where ``init`` names nothing; a ``TypeError`` if no name."""
     if isinstance(init, str) and init not in INITIALISERS:
         raise ValueError(f"Expected argument `init` to be one of {sorted(INITIALISERS)} or a tensor, but got {init!r}.")
+    tensors = list(init.values()) if isinstance(init, Mapping) else [init]
+    if not isinstance(init, str) and not all(isinstance(each, Tensor) for each in tensors):
+        raise TypeError(
+            f"Expected argument `init` to be a name, a tensor or a tensor per layer name, but got {type(init).__name__}."
+        )
 
 
 def draw(init: Init, scale: float, seed: int, name: str, shape: Sequence[int], transposed: bool = False) -> Tensor:
@@ -81,8 +92,10 @@ def draw(init: Init, scale: float, seed: int, name: str, shape: Sequence[int], t
 
     Raises:
         KeyError: a mapping has no entry for ``name``.
-        ValueError: the user's tensor does not have that shape.
+        ValueError: the user's tensor does not have that shape, or ``scale`` is no finite number.
     """
+    if not isinstance(scale, (int, float)) or not math.isfinite(scale):
+        raise ValueError(f"Expected argument `scale` to be a finite number, but got {scale!r}.")
     if isinstance(init, str):
         first, rest = shape[0], math.prod(shape[1:])
         rng = generator(seed, name)

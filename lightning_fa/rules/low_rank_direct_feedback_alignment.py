@@ -39,8 +39,8 @@ class LowRankDirectFeedbackAlignment(DirectRule):
 
     def __post_init__(self) -> None:
         check_choice("spatial", self.spatial, ("dense", "shared"))
-        if self.rank < 1:
-            raise ValueError(f"Expected argument `rank` to be at least 1, but got {self.rank}.")
+        if not isinstance(self.rank, int) or self.rank < 1:
+            raise ValueError(f"Expected argument `rank` to be an int of at least 1, but got {self.rank!r}.")
 
     def initial(self, name: str, width: int, outputs: int) -> Tensor:
         rank = min(self.rank, width, outputs)

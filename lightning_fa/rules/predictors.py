@@ -117,6 +117,10 @@ def check(choice: Choice) -> None:
     check_choice("predictor", choice.predictor, tuple(PREDICTORS))
     check_choice("inputs", choice.inputs, INPUTS)
     check_choice("spatial", choice.spatial, ("dense", "shared"))
+    if choice.hidden < 0:
+        raise ValueError(
+            f"Expected argument `hidden` to be 0, for the width of the layer, or more, but got {choice.hidden}."
+        )
 
 
 def initial(choice: Choice, name: str, width: int, outputs: int) -> dict[str, Tensor]:

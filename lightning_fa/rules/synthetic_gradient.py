@@ -48,6 +48,8 @@ class SyntheticGradient(SyntheticRule):
 
     def __post_init__(self) -> None:
         predictors.check(self)
+        if self.warm_up < 0:
+            raise ValueError(f"Expected argument `warm_up` to be 0 forward passes or more, but got {self.warm_up}.")
 
     @property
     def labels(self) -> bool:  # type: ignore[override]

@@ -1,0 +1,121 @@
+"""The page docs/is_it_the_rule.md: the closed-form error of every rule, and how to see it in one's own code.
+
+    python -m benchmarks.is_it_the_rule [--check]     rewrite (or check) the generated part of the page
+
+The formulas are those of the rules' docstrings, the table below them is what ``fa.check`` prints today.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+import sys
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import lightning_fa as fa
+from lightning_fa.rules.base import (
+    AuxiliaryRule,
+    DirectRule,
+    FrozenRule,
+    IndirectRule,
+    LocalRule,
+    SyntheticRule,
+    TransportRule,
+)
+from replications.readme import rewrite
+
+PAGE = Path(__file__).parents[1] / "docs" / "is_it_the_rule.md"
+BEGIN, END = "<!-- errors:begin -->", "<!-- errors:end -->"
+
+FAMILIES: dict[type[fa.Rule], str] = {
+    TransportRule: "Transport: the error travels layer by layer, through another matrix than W",
+    DirectRule: "Direct: the output's error goes to every block",
+    IndirectRule: "Indirect: the output's error goes to the first block, and forward from there",
+    LocalRule: "Local: every block has a loss of its own",
+    AuxiliaryRule: "Local, with parameters for that loss",
+    SyntheticRule: "Synthetic: the error is predicted",
+    FrozenRule: "None below the head",
+}
+
+
+def formula(rule: type[fa.Rule]) -> str:
+    """What stands under ``.. math::`` in the docstring.
+
+    Raises:
+        ValueError: nothing does.
+    """
+    found = re.search(r"\.\. math::(.*?)(?:\n\n|\Z)", inspect.cleandoc(rule.__doc__ or ""), re.DOTALL)
+    if found is None:
+        raise ValueError(f"The docstring of {rule.__name__} has no `.. math::`.")
+    return " ".join(found.group(1).split())
+
+
+def source(rule: type[fa.Rule]) -> str:
+    """The references of the docstring, as one line."""
+    found = re.search(r"References?: (.*?)(?:\n\n|\Z)", inspect.cleandoc(rule.__doc__ or ""), re.DOTALL)
+    return " ".join(found.group(1).split()) if found else ""
+
+
+def network() -> nn.Sequential:
+    """The one of the example on the page."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(20, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 3))
+
+
+def seen(rule: str) -> str:
+    """What ``fa.check`` prints."""
+    net = network()
+    rng = torch.Generator().manual_seed(0)
+    batch = torch.randn(64, 20, generator=rng), torch.randint(3, (64,), generator=rng)
+    return str(fa.check(net, rule, batch, F.cross_entropy))
+
+
+def generated() -> str:
+    """The part between the marks."""
+    lines = []
+    for family, title in FAMILIES.items():
+        lines += [f"### {title}", ""]
+        for name, rule in fa.RULES.items():
+            if not issubclass(rule, family):
+                continue
+            known = attributes(name)
+            lines += [f"**`{name}`** (`{rule.__name__}`){known}", "", "```math", formula(rule), "```", ""]
+            lines += [source(rule), ""] if source(rule) else []
+    lines += ["### What `fa.check` prints", ""]
+    for name in ("dfa", "fa", "bp"):
+        lines += [f"`{name}`:", "", "```text", seen(name), "```", ""]
+    return "\n".join(lines).strip()
+
+
+def attributes(name: str) -> str:
+    """What the user owes the rule."""
+    attached = fa.attach(network(), name)
+    owed = []
+    if attached.needs_targets:
+        owed.append("reads `attached.targets`")
+    if attached.needs_loss:
+        owed.append("needs `attached.loss`")
+    if attached.rule.learned:
+        owed.append("learns its feedback: build the optimizer afterwards")
+    return f": {'; '.join(owed)}" if owed else ""
+
+
+def page(check: bool) -> bool:
+    """Whether the page was up to date; rewritten unless ``check``."""
+    return rewrite(PAGE, BEGIN, END, generated(), check=check)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    return int(not page(options.check) and options.check)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

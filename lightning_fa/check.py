@@ -1,0 +1,228 @@
+"""See once, on one batch, what trains a model: which error reaches which weight, and how far it is from backpropagation's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lightning_fa.attach import Attached, attach
+from lightning_fa.callbacks.comparisons import masks_of
+from lightning_fa.callbacks.passes import Pass, blocks_of, matrices, recorded
+from lightning_fa.callbacks.undisturbed import undisturbed
+from lightning_fa.checked import Check, WeightRow
+from lightning_fa.metrics import angles
+from lightning_fa.rules import Backpropagation, Rule
+from lightning_fa.rules.base import DirectRule, FrozenRule, IndirectRule, SyntheticRule, TransportRule
+from lightning_fa.suspension import suspended
+from lightning_fa.training_step import Targets, find_targets
+from lightning_fa.wiring.blocks import Blocks
+from lightning_fa.wrappers import named_modules, named_parameters
+
+ZERO = 1e-4
+"""Degrees below which two gradients are one: float32 rounds a little, and no other rule comes as near."""
+
+
+def check(
+    model: nn.Module,
+    rule: str | Rule | Attached,
+    batch: Any,
+    loss: Callable[[Any, Any], Tensor] | None = None,
+    *,
+    blocks: Blocks = None,
+    ungoverned: str | Sequence[str] = (),
+    targets: Targets = None,
+    example: Any = None,
+    optimizers: Iterable[Optimizer] | None = None,
+    strict: bool = False,
+) -> Check:
+    """Run ``batch`` through ``model`` with the rule and without it, and compare what every weight matrix receives.
+
+    Nothing of it remains: parameters, gradients, buffers, modes and random numbers are afterwards as they were.
+
+    Args:
+        model: Any module; of a LightningModule the ``training_step`` is run.
+        rule: A rule or its name, attached for the time of the call; or the :class:`Attached` that trains the model.
+        batch: ``(x, y)``, x being a tensor, a tuple of arguments or a mapping of keywords; what a LightningModule takes.
+        loss: ``loss(model(x), y)``, a scalar; not for a LightningModule.
+        blocks: See :func:`attach`.
+        ungoverned: See :func:`attach`.
+        targets: Where the targets are in the batch of a LightningModule; see
+            :func:`lightning_fa.training_step.find_targets`.
+        example: See :func:`attach`; of a LightningModule by default its ``example_input_array``.
+        optimizers: All that train the model, to name parameters that are in none.
+        strict: Whether to raise where something is wrong, as :meth:`Check.raise_if_wrong` does.
+
+    Raises:
+        ValueError: ``loss`` is missing, or the batch is no pair; and what :func:`attach` raises.
+        RuntimeError: ``strict``, and something is wrong.
+    """
+    forward = _forward(model, batch, loss)
+    weights = {p: p.detach().clone() for _, p in named_parameters(model)}
+    attached = rule if isinstance(rule, Attached) else None
+    own: AbstractContextManager[None] = nullcontext() if attached else undisturbed(model)
+    with own:
+        if attached is None:
+            if example is None and isinstance(model, LightningModule):
+                example = model.example_input_array
+            attached = attach(model, rule, blocks=blocks, ungoverned=ungoverned, example=example)  # type: ignore[arg-type]
+        waiting = attached.targets
+        try:
+            seen = _compare(model, attached, forward, lambda: _targets(model, batch, targets), optimizers)
+        finally:
+            attached.forget()
+            attached.targets = waiting
+            if attached is not rule:
+                attached.detach()
+            _restore(weights)
+    if strict:
+        seen.raise_if_wrong()
+    return seen
+
+
+def _compare(
+    model: nn.Module,
+    attached: Attached,
+    forward: Callable[[], Tensor],
+    targets: Callable[[], Tensor],
+    optimizers: Iterable[Optimizer] | None,
+) -> Check:
+    # The plain pass first: a rule may change a weight in its own.
+    with suspended(attached), undisturbed(model):
+        theirs, true_loss = _pass(model, attached, forward)
+    with undisturbed(model):
+        attached.targets = targets() if attached.needs_targets else None
+        ours, our_loss = _pass(model, attached, lambda: attached.loss(forward()))
+    unchanged = torch.equal(our_loss, true_loss) and all(
+        torch.equal(h, theirs.outputs[name]) for name, h in ours.outputs.items() if name in theirs.outputs
+    )
+    rows = list(_rows(attached, ours, theirs))
+    unheld = [] if optimizers is None else _unheld(model, optimizers)
+    problems = _problems(attached, rows, unchanged, unheld)
+    return Check(attached.config(), rows, unchanged, attached.summary(), unheld, problems)
+
+
+def _pass(model: nn.Module, attached: Attached, loss: Callable[[], Tensor]) -> tuple[Pass, Tensor]:
+    """Forward and backward; no ``.grad`` is written."""
+    with torch.enable_grad(), recorded(blocks_of(attached.model, attached)) as outputs:
+        value = loss()
+    parameters = {name: p for name, p in named_parameters(model) if p.requires_grad}
+    reached = {name: h for name, h in outputs.items() if h.requires_grad}
+    found = torch.autograd.grad(value, [*reached.values(), *parameters.values()], allow_unused=True)
+    signals = {name: g for name, g in zip(reached, found) if g is not None}
+    updates = {name: g for name, g in zip(parameters, found[len(reached) :]) if g is not None}
+    return Pass({name: h.detach() for name, h in outputs.items()}, signals, updates), value.detach()
+
+
+def _rows(attached: Attached, ours: Pass, theirs: Pass) -> Iterable[WeightRow]:
+    blocks, masks = blocks_of(attached.model, attached), masks_of(attached)
+    home = {module: block.name for block in blocks for module in block.module.modules()}
+    trained = {name for name, p in named_parameters(attached.model) if p.requires_grad}
+    for name, layer in named_modules(attached.model):
+        for weight in matrices(layer):
+            full = f"{name}.{weight}".lstrip(".")
+            block, last = home.get(layer, "-"), home.get(layer) == blocks[-1].name
+            true, mask = theirs.updates.get(full), masks.get(name if weight == "weight" else full)
+            true = true if true is None or mask is None else true * mask.to(true)
+            angle = _angle(ours.updates.get(full), true)
+            yield WeightRow(
+                full,
+                block,
+                "the true error" if last else "-" if block == "-" else _error(attached.rule),
+                _angle(ours.signals.get(block), theirs.signals.get(block), rows=True),
+                angle,
+                _learns(ours.updates.get(full), angle) if full in trained else "not at all (frozen)",
+            )
+
+
+def _learns(update: Tensor | None, angle: float) -> str:
+    if update is None or not update.any():
+        return "not at all"
+    return "as by backpropagation" if angle < ZERO else "by the rule"
+
+
+def _error(rule: Rule) -> str:
+    if isinstance(rule, Backpropagation):
+        return "the true error"
+    if isinstance(rule, TransportRule):
+        return f"{rule.symbol}^T delta of the layer above"
+    if isinstance(rule, (DirectRule, IndirectRule)):
+        return "the output's error, by B"
+    if isinstance(rule, SyntheticRule):
+        return "a prediction"
+    return "none" if isinstance(rule, FrozenRule) else "that of its own loss"
+
+
+def _problems(attached: Attached, rows: Sequence[WeightRow], unchanged: bool, unheld: Sequence[str]) -> list[str]:
+    rule, found = attached.rule, []
+    head = attached.config()["blocks"][-1]
+    if not unchanged:
+        found.append("The forward pass is not bitwise that of the model without the rule.")
+    below = [row for row in rows if row.block not in (head, "-")]
+    if not isinstance(rule, Backpropagation):
+        same = [row.weight for row in below if row.learns == "as by backpropagation"]
+        direct = not isinstance(rule, (TransportRule, SyntheticRule))
+        if same and (direct or len(same) == len(below)):
+            found.append(f"{type(rule).__name__} gives {', '.join(same)} the gradient of backpropagation.")
+    elif any(row.learns == "by the rule" for row in rows):
+        found.append("Backpropagation is the control, and its gradients are not those of the model without it.")
+    if not isinstance(rule, (FrozenRule, SyntheticRule)):  # a synthetic gradient begins at zero
+        idle = [row.weight for row in rows if row.learns == "not at all"]
+        if idle:
+            found.append(f"{', '.join(idle)} would not learn: their gradient is zero or missing.")
+    if unheld:
+        found.append(f"No optimizer holds {', '.join(unheld)}.")
+    return found
+
+
+def _unheld(model: nn.Module, optimizers: Iterable[Optimizer]) -> list[str]:
+    held = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+    return [name for name, p in named_parameters(model) if p.requires_grad and id(p) not in held]
+
+
+def _forward(model: nn.Module, batch: Any, loss: Callable[[Any, Any], Tensor] | None) -> Callable[[], Tensor]:
+    if isinstance(model, LightningModule):
+        return lambda: _training_loss(model, batch)
+    if loss is None:
+        raise ValueError("Expected `loss`, a function of the model's output and of the targets, but got None.")
+    if not isinstance(batch, Sequence) or len(batch) != 2:
+        raise ValueError(f"Expected `batch` to be a pair (x, y), but got {type(batch).__name__}.")
+    x, y = batch
+    if isinstance(x, Mapping):
+        return lambda: loss(model(**x), y)
+    return (lambda: loss(model(*x), y)) if isinstance(x, tuple) else (lambda: loss(model(x), y))
+
+
+def _training_loss(module: LightningModule, batch: Any) -> Tensor:
+    if not module.automatic_optimization:
+        raise ValueError("In manual optimisation `training_step` trains: check the network in it, with `loss`.")
+    step = getattr(module.training_step, "own", module.training_step)  # without what an adapter wraps around it
+    two = is_param_in_hook_signature(step, "batch_idx", min_args=2)
+    value = step(batch, 0) if two else step(batch)
+    value = value["loss"] if isinstance(value, Mapping) else value
+    if not isinstance(value, Tensor):
+        raise ValueError(f"`training_step` returned {type(value).__name__} for the batch, and no loss to check.")
+    return value
+
+
+def _targets(model: nn.Module, batch: Any, where: Targets) -> Tensor:
+    return find_targets(batch, where if isinstance(model, LightningModule) else 1)
+
+
+def _angle(u: Tensor | None, v: Tensor | None, rows: bool = False) -> float:
+    if u is None or v is None:
+        return float("nan")
+    return angles(u, v).nanmean().item() if rows else angles(u.reshape(1, -1), v.reshape(1, -1)).item()
+
+
+def _restore(weights: Mapping[nn.Parameter, Tensor]) -> None:
+    with torch.no_grad():
+        for p, value in weights.items():
+            if not torch.equal(p, value):
+                p.copy_(value)
