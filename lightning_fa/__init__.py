@@ -2,6 +2,8 @@
 
 from lightning_fa.attach import Attached as Attached
 from lightning_fa.attach import attach as attach
+from lightning_fa.checked import Check as Check
+from lightning_fa.checking import check as check
 from lightning_fa.mixin import FeedbackMixin as FeedbackMixin
 from lightning_fa.pair import attach_pair as attach_pair
 from lightning_fa.rules.base import AuxiliaryRule as AuxiliaryRule

@@ -69,9 +69,14 @@ def governed(module: nn.Module) -> bool:
 
 def adopt(module: nn.Module, behaviour: type[Behaviour], port: object) -> None:
     """Give ``module`` the ``behaviour``, which finds ``port`` as ``self._feedback_port``."""
-    module.__class__ = _subclass(type(module), behaviour)  # type: ignore[arg-type]
+    enter(module, _subclass(type(module), behaviour), port)  # type: ignore[arg-type]
+
+
+def enter(module: nn.Module, cls: type[nn.Module], port: object) -> None:
+    """Exchange the class of ``module`` for ``cls``, which a rule has made."""
+    module.__class__ = cls
     module.__dict__[_PORT] = port
-    if "forward" in module.__dict__ and hasattr(behaviour, "keeps_own_forward"):
+    if "forward" in module.__dict__ and hasattr(cls, "keeps_own_forward"):
         module.__dict__[OWN_FORWARD] = module.__dict__.pop("forward")
 
 

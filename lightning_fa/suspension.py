@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lightning_fa.attach import Attached
-from lightning_fa.surgery import release
+from lightning_fa.surgery import enter, release
 
 
 @contextmanager
@@ -23,6 +23,5 @@ def suspended(attached: Attached) -> Iterator[None]:
         yield
     finally:
         for module, cls, port in held:
-            module.__class__ = cls
-            module.__dict__["_feedback_port"] = port
+            enter(module, cls, port)
         attached.targets = targets

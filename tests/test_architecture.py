@@ -31,6 +31,7 @@ ORDER = (
         "attach",
     ),
     *("pair", "prealignment", "suspension", "training_step", "mixin", "strategies", "metrics", "figures", "callbacks"),
+    *("checked", "checking"),
 )
 FILES = sorted(ROOT.rglob("*.py"))
 

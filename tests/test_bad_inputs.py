@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from lightning.fabric.utilities.exceptions import MisconfigurationException as Misconfigured
 from lightning.pytorch import LightningModule, Trainer
 from torch import nn
-from torch.nn.utils import prune
 
 import lightning_fa as fa
 from lightning_fa import callbacks, metrics
@@ -110,10 +109,13 @@ def optimizer_first():
     optimizer.step()
 
 
-def pruned():
-    model = mlp()
-    prune.l1_unstructured(model[0], "weight", 0.5)
-    fa.attach(model, "fa")
+class Distances(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.centres = nn.Parameter(torch.randn(4, 4))
+
+    def forward(self, x):
+        return torch.cdist(x, self.centres)
 
 
 def normed():
@@ -185,12 +187,11 @@ ROWS = {
     "an exception that is misspelt": (lambda: fa.attach(mlp(), "dfa", ungoverned="hed"), ValueError, "'hed' in `ungo"),
     "everything left out": (lambda: fa.attach(mlp(), "dfa", ungoverned="*"), ValueError, "no weight matrix to govern"),
     "a layer that nobody knows": (
-        lambda: fa.attach(nn.Sequential(nn.Linear(4, 4), nn.Bilinear(4, 4, 4)), "fa"),
-        ValueError,
-        "name them in `ungoverned`",
+        lambda: fa.attach(nn.Sequential(nn.Linear(4, 4), Distances()), "fa", example=torch.randn(2, 4)),
+        RuntimeError,
+        "cannot govern 1 (Distances)",
     ),
     "a weight that is normed": (normed, ValueError, "remove the parametrisation first"),
-    "a weight that is pruned": (pruned, ValueError, "Remove the parametrisation"),
     "synthetic gradients of unknown width": (
         lambda: fa.attach(PROBLEMS["cnn"].model(), "sg"),
         ValueError,

@@ -279,7 +279,7 @@ def test_pre_aligned_weights_carry_the_error_to_where_it_is_delivered():
         (lambda: fa.DirectFeedbackAlignment(spatial="both"), "`spatial` to be one of"),
         (lambda: fa.DirectFeedbackAlignment(shared=True, init="orthogonal"), "where feedback is shared"),
         (lambda: fa.SparseDirectFeedbackAlignment(connections=0), "`connections` to be at least 1"),
-        (lambda: fa.LowRankDirectFeedbackAlignment(rank=0), "`rank` to be at least 1"),
+        (lambda: fa.LowRankDirectFeedbackAlignment(rank=0), "`rank` to be an int of at least 1"),
         (lambda: fa.SyntheticGradient(predictor="deep"), "`predictor` to be one of"),
         (lambda: fa.SyntheticGradientPropagation(inputs="labels"), "without h"),
         (lambda: fa.LocalLosses(loss="recon"), "`loss` to be one of"),

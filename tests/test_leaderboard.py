@@ -128,15 +128,15 @@ def test_a_refused_rule_stays_with_the_words_of_the_library(tmp_path):
             self.weight = nn.Parameter(torch.randn(8, 5))
 
         def forward(self, x):
-            return torch.tanh(x @ self.weight.T)
+            return torch.cdist(x, self.weight)
 
-    odd = task(build=lambda splits: nn.Sequential(Odd(), nn.Linear(8, 3)))
+    odd = task(build=lambda splits: nn.Sequential(nn.Linear(5, 5), Odd(), nn.Linear(8, 3)))
     rows = {rule: row.run(odd, rule, "quick", splits(), tmp_path) for rule in ("bp", "shallow", "fa")}
     refused = rows["fa"]
     assert refused["status"] == "refused"
-    assert "cannot govern" in refused["reason"]
+    assert "cannot govern 1 (Odd)" in refused["reason"]
     (line,) = [line for line in table.table(odd, rows).splitlines() if line.startswith("| `fa` |")]
-    assert "**refused**: FeedbackAlignment governs" in line
+    assert "**refused**: The rule cannot govern 1 (Odd)" in line
 
 
 def test_a_rule_that_diverges_stays_with_no_score(tmp_path):

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import lightning_fa as fa
+from lightning_fa.suspension import suspended
 from tests.odd_layers import LAYERS, Conv1D, Low, Raw, Scaled, net_of
 from tests.problems import assert_same, distance
 
@@ -321,6 +322,21 @@ def test_taken_out_the_rule_leaves_no_trace(layer):
     attached.detach()
     net.zero_grad()
     assert before == [(type(m), dict(m.__dict__).keys(), list(m._parameters), list(m._buffers)) for m in net.modules()]
+
+
+@pytest.mark.parametrize("layer", ["conv1d", "patched"])
+def test_set_aside_for_a_measurement_the_rule_is_in_force_again(layer):
+    """A forward on the instance came back before the rule: every step after a monitor's was backprop in that layer."""
+    net = net_of(layer)
+    expected = gradients(net)
+    attached = fa.attach(net, "fa")
+    with suspended(attached):
+        assert_same(gradients(net), expected)
+    ours = gradients(net)
+    with suspended(attached):
+        assert_same(gradients(net), expected)
+    assert_same(gradients(net), ours)
+    assert distance(ours["x"], expected["x"]) > 0.1
 
 
 def test_it_copies_and_pickles():

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_fa.sharding import is_sharded, write
-from lightning_fa.surgery import FEEDBACK, release
+from lightning_fa.surgery import FEEDBACK, governed, release
 
 ABOVE = "the true error of the block above"
 """What the table calls the error of a block that synthetic gradients leave to backpropagation."""
@@ -46,6 +46,11 @@ class Wiring(ABC):
         """Name of a block or layer -> the module that holds its feedback."""
         self.slots: dict[str, str] = {}
         """Under which name it does so, where a module holds several."""
+
+    @property
+    def suspended(self) -> bool:
+        """Whether the rule is set aside for a moment; see :func:`lightning_fa.suspension.suspended`."""
+        return any(not governed(module) for module in self.adopted)
 
     def remove(self) -> None:
         sharded = [name for name, held in self.feedback() if isinstance(held, nn.Parameter) and is_sharded(held)]
