@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_fa.rehearsal import rehearse
+from lightning_fa.rehearsal import look_at, rehearse
 from lightning_fa.rules import resolve
 from lightning_fa.rules.base import (
     AuxiliaryRule,
@@ -22,6 +22,7 @@ from lightning_fa.rules.base import (
 )
 from lightning_fa.sharding import whole
 from lightning_fa.surgery import FEEDBACK, governed
+from lightning_fa.table import Governance, count, drawn, summarised
 from lightning_fa.wiring import (
     Block,
     CutWiring,
@@ -33,6 +34,7 @@ from lightning_fa.wiring import (
     TransportWiring,
     Wiring,
     choose_blocks,
+    fit_to,
 )
 from lightning_fa.wiring.base import Row
 from lightning_fa.wiring.blocks import Blocks, matches
@@ -55,6 +57,7 @@ class Attached:
         self._wiring = wiring
         self._blocks = blocks
         self._last: dict[str, Tensor] | None = None  # after `detach`, when another rule may have moved in
+        self._shown: list[Row] = []
         self._ignored_before = vars(model).get(DDP_IGNORES)
         if not rule.learned:
             ignored = [*(self._ignored_before or ()), *wiring.slot_names(model)]
@@ -75,7 +78,13 @@ class Attached:
 
     @property
     def targets(self) -> Tensor | None:
-        """The targets of the next forward pass, for rules that need them; other rules ignore them."""
+        """The targets of the next forward pass, for rules that need them; other rules ignore them.
+
+        Integers are classes, floats are values. What your own loss masks away must be masked here as well, or it reaches the
+        local losses: a class of -100 counts for nothing, as does a value that is NaN. For a graph of which only the training
+        nodes may be seen, set ``y.masked_fill(~train_mask, -100)``, or give the strategy or the mixin
+        ``targets=lambda batch: batch.y.masked_fill(~batch.train_mask, -100)``.
+        """
         return self._wiring.targets
 
     @targets.setter
@@ -115,7 +124,7 @@ class Attached:
         """Take the rule out of the model, which is bitwise as before; :attr:`feedback` can still be read."""
         if self._last is not None:
             return
-        self._last = {name: b.detach() for name, b in self._wiring.feedback()}
+        self._last, self._shown = {name: b.detach() for name, b in self._wiring.feedback()}, self._rows()
         self._wiring.remove()
         self.model.__dict__.pop(DDP_IGNORES, None)
         if self._ignored_before is not None:
@@ -175,7 +184,7 @@ class Attached:
         if not wiring.owned:
             lost, error = (
                 list(around.values()),
-                "that of the block whose output they reach: the first forward pass tells",
+                "that of the block that they reach",
             )
         else:
             reached = {id(p) for owned in wiring.owned.values() for p in owned}
@@ -185,12 +194,19 @@ class Attached:
             rows[i] = row._replace(governs=", ".join([row.governs, *more]))
         return [*rows, Row("-", "-", ", ".join(lost), error, "-")] if lost else rows
 
+    def governance(self) -> Governance:
+        """How many weight matrices the rule governs, how many learn by backpropagation inside a block, how many by nothing."""
+        rows = self._rows() if self._last is None else self._shown
+        return count(rows, isinstance(self.rule, TransportRule))
+
+    def summary(self) -> str:
+        """:meth:`governance` in one line, with the argument to pass where backpropagation does much of the work."""
+        return summarised(type(self.rule).__name__, self.governance(), len(self._blocks))
+
     def __repr__(self) -> str:
-        rows = [Row("block or layer", "module", "governs", "error", "B"), *self._rows()]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(Row._fields))]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
         rule = ", ".join(f"{key}={value!r}" for key, value in self.rule.config().items() if key != "rule")
-        return "\n".join([f"{type(self.rule).__name__}({rule})", *lines])
+        title = f"{type(self.rule).__name__}({rule})" + ("" if self._last is None else ", released")
+        return "\n".join([title, *drawn(self._rows() if self._last is None else self._shown)])
 
 
 def attach(
@@ -206,11 +222,13 @@ def attach(
     Args:
         model: Any module. Its parameters, buffers, ``state_dict`` and outputs stay bitwise as they are.
         rule: A rule or its registry name.
-        blocks: Where automatic choice does not serve: name patterns (``["layer*.*", "fc"]``) or modules. For direct and
-            local rules each is a unit inside which autograd works as ever; the last is the head.
+        blocks: Where automatic choice does not serve: name patterns (``["layer*.*", "fc"]``) or modules, in the order in
+            which ``forward`` calls them. For direct and local rules each is a unit inside which autograd works as ever; the
+            last is the head. :meth:`Attached.summary` says how many weights do learn by autograd inside a block.
         ungoverned: Name patterns of modules that the rule shall leave to backpropagation, on purpose.
-        example: An input of the model (a tensor, a tuple of arguments or a mapping of keywords), for one rehearsal that
-            draws all feedback and checks the blocks now instead of in the first forward pass.
+        example: An input of the model (a tensor, a tuple of arguments or a mapping of keywords), for a rehearsal that
+            draws all feedback and checks the blocks now instead of in the first forward pass. It also shows automatic choice
+            in which order blocks are called, and which blocks are chains of smaller ones, to which it goes down then.
 
     Raises:
         ValueError: a pattern matches nothing, a weight matrix would not be governed, or the type of a layer is unknown.
@@ -226,6 +244,8 @@ def attach(
     for pattern in patterns:
         if not any(matches(name, [pattern]) for name, _ in model.named_modules()):
             raise ValueError(f"The pattern {pattern!r} in `ungoverned` matches no module.")
+    if example is not None and not isinstance(rule, TransportRule):
+        chosen = fit_to(look_at(model, example), chosen, blocks, patterns)
     wiring = _wire(model, rule, chosen, patterns)
     attached = Attached(model, rule, wiring, [block.name for block in chosen])
     try:

@@ -1,39 +1,55 @@
-"""One forward pass that leaves no trace, to learn the shapes inside a model before training begins."""
+"""Forward passes that leave no trace, to learn what is inside a model before training begins."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from lightning_fa.wiring import Wiring
+from lightning_fa.wiring import Survey, Wiring, survey
 
 
 def rehearse(model: nn.Module, wiring: Wiring, example: Any) -> None:
-    """Run ``model`` on ``example`` in evaluation mode, with gradients on: statistics, dropout and RNG stay untouched.
+    """Run the attached ``model`` on ``example``, for ``wiring`` to draw all feedback and to check the cut.
 
     Args:
         model: The attached model.
         wiring: What observes the pass.
         example: A tensor, a tuple of arguments or a mapping of keywords.
     """
+    wiring.rehearsing = True
+    try:
+        _run(model, example)
+    finally:
+        wiring.rehearsing = False
+
+
+def look_at(model: nn.Module, example: Any) -> Survey:
+    """Run the plain ``model`` on ``example``, and tell what it calls and where it can be cut."""
+    return survey(model, lambda: _run(model, example, _with_gradient))
+
+
+def _run(model: nn.Module, example: Any, given: Callable[[Any], Any] = lambda value: value) -> Any:
+    # In evaluation mode and with gradients on: statistics, dropout and RNG stay untouched.
     modes = {module: module.training for module in model.modules()}
     devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
     model.eval()
-    wiring.rehearsing = True
     try:
         # A compiled module would compile a graph for the rehearsal alone.
         eager = torch.compiler.set_stance("force_eager")
         with torch.random.fork_rng(devices=devices), torch.enable_grad(), eager:
             if isinstance(example, Mapping):
-                model(**example)
-            elif isinstance(example, tuple):
-                model(*example)
-            else:
-                model(example)
+                return model(**{name: given(value) for name, value in example.items()})
+            if isinstance(example, tuple):
+                return model(*[given(value) for value in example])
+            return model(given(example))
     finally:
-        wiring.rehearsing = False
         for module, training in modes.items():
             module.training = training
+
+
+def _with_gradient(value: Any) -> Any:
+    real = isinstance(value, Tensor) and value.is_floating_point()
+    return value.detach().clone().requires_grad_() if real else value

@@ -14,7 +14,20 @@ from tests.conftest import SLOW
 
 ROOT = Path(fa.__file__).parent
 ORDER = (
-    *("surgery", "ops", "sharding", "stream", "feedback", "shared", "rules", "wiring", "rehearsal", "attach"),
+    *(
+        "surgery",
+        "ops",
+        "sharding",
+        "stream",
+        "feedback",
+        "shared",
+        "labels",
+        "rules",
+        "wiring",
+        "table",
+        "rehearsal",
+        "attach",
+    ),
     *("pair", "prealignment", "suspension", "training_step", "mixin", "strategies", "metrics", "figures", "callbacks"),
 )
 FILES = sorted(ROOT.rglob("*.py"))

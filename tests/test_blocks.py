@@ -105,14 +105,14 @@ def test_patterns_and_modules_choose_the_same_blocks(rule):
     model, problem = Residual(), PROBLEMS["residual"]
     stages = ["stem", "units", "head"]
     if ORACLES[rule].passes_every_block:
-        for chosen in (stages, [model.head, model.units, model.stem]):
+        for chosen in (stages, [model.stem, model.units, model.head]):
             with pytest.raises(ValueError, match=r"these are not: units \(Sequential\)"):
                 fa.attach(model, rule, blocks=chosen)
         return
     by_name = attach(model, rule, problem, blocks=stages)
     assert blocks(by_name) == stages
     by_name.detach()
-    by_module = attach(model, rule, problem, blocks=[model.head, model.units, model.stem])
+    by_module = attach(model, rule, problem, blocks=[model.stem, model.units, model.head])
     assert blocks(by_module) == stages
     by_module.detach()
     assert blocks(attach(model, rule, problem, blocks=["stem", "units.*", "head"])) == list(problem.blocks)

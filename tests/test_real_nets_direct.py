@@ -108,13 +108,14 @@ def test_print_names_every_weight_and_what_governs_it(net):
     model, (x, y) = build(), data(kind)
     attached = fa.attach(model, SHARED)
     gradients(model, x, y, attached)
-    table = str(attached)
+    table = "\n".join("  ".join(row) for row in attached._rows())  # print shortens what is wider than a terminal
     for name, parameter in model.named_parameters():
         if parameter.ndim < 2:
             continue
         block = next((b for b in attached.config()["blocks"] if name.startswith(b + ".")), None)
         rows = [line for line in table.splitlines() if (line.startswith(block + " ") if block else name in line)]
         assert any(name.removeprefix(f"{block}.") in row for row in rows), name
+    assert all(f"\n{block} " in str(attached) for block in attached.config()["blocks"])
     if net == "vit":
         row = next(line for line in table.splitlines() if line.startswith("conv_proj "))
         assert "class_token" in row

@@ -16,7 +16,7 @@ from lightning_fa.attach import Attached
 from lightning_fa.mixin import FeedbackMixin
 from lightning_fa.rules.base import TransportRule
 from lightning_fa.surgery import FEEDBACK, adopt, release
-from lightning_fa.wiring.blocks import Block, choose_blocks
+from lightning_fa.wiring.blocks import Block, carrier_of, choose_blocks
 from lightning_fa.wiring.layers import behaviour_of, matrices_of
 
 Loss = Callable[[LightningModule, Any], Tensor]
@@ -58,7 +58,7 @@ def recorded(blocks: Sequence[Block]) -> Iterator[dict[str, Tensor]]:
     def before(name: str) -> Callable[..., Any]:
         def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             values: dict[int | str, Any] = dict(enumerate(args)) | kwargs  # type: ignore[operator]
-            key = next((k for k, value in values.items() if isinstance(value, Tensor)), None)
+            key = carrier_of(values)
             if key is None or name in outputs:
                 return None
             outputs[name] = values[key]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import is_dataclass
+
 from lightning_fa.rules.backpropagation import Backpropagation
 from lightning_fa.rules.base import (
     AuxiliaryRule,
@@ -70,9 +72,14 @@ def resolve(rule: str | Rule) -> Rule:
 
     Raises:
         ValueError: no rule has that name.
-        TypeError: neither a name nor a rule.
+        TypeError: neither a name nor a rule, or a rule that is no dataclass.
     """
     if isinstance(rule, Rule):
+        if not is_dataclass(rule):
+            raise TypeError(
+                f"Expected the rule {type(rule).__name__} to be a dataclass, whose fields a checkpoint can name: put "
+                "`@dataclass(frozen=True, kw_only=True)` above the class."
+            )
         return rule
     if not isinstance(rule, str):
         raise TypeError(f"Expected argument `rule` to be a rule or its name, but got {rule!r}.")

@@ -165,6 +165,10 @@ class AuxiliaryRule(Rule):
     """Abstract. Block i descends ``local_loss(h^i, y, theta^i)``, and so does theta^i; the last block the true loss."""
 
     learned: ClassVar[bool] = True
+    takes: ClassVar[str] = "any"
+    """See :attr:`LocalRule.takes`."""
+    advice: ClassVar[str] = ""
+    """See :attr:`LocalRule.advice`."""
 
     @abstractmethod
     def initial(self, name: str, shape: Sequence[int], outputs: int) -> dict[str, Tensor]:
@@ -172,11 +176,17 @@ class AuxiliaryRule(Rule):
 
     @abstractmethod
     def local_loss(self, h: Tensor, targets: Tensor, theta: Mapping[str, Tensor]) -> Tensor:
-        """A scalar. ``h``: ``(rows, *shape)``; ``targets``: ``(rows,)`` classes or ``(rows, outputs)``."""
+        """A scalar. ``h``: ``(rows, *shape)``; ``targets``: ``(rows,)`` classes or ``(rows, outputs)`` values."""
 
 
 class LocalRule(Rule):
     """Abstract. Block i descends ``local_loss(h^i, y, B^i)``; the last block descends the true loss."""
+
+    takes: ClassVar[str] = "any"
+    """What targets must be: ``"classes"`` (integers, -100 to be ignored, or rows of probabilities), ``"values"`` (floats, one
+    per output, NaN to be ignored), or ``"any"``, where integers are classes and floats are values."""
+    advice: ClassVar[str] = ""
+    """What an error about the targets tells the user to do instead."""
 
     @abstractmethod
     def initial(self, name: str, width: int, outputs: int) -> Tensor | None:
@@ -184,4 +194,4 @@ class LocalRule(Rule):
 
     @abstractmethod
     def local_loss(self, h: Tensor, targets: Tensor, feedback: Tensor) -> Tensor:
-        """A scalar. ``h``: ``(rows, width)``; ``targets``: ``(rows,)`` classes or ``(rows, outputs)``."""
+        """A scalar. ``h``: ``(rows, width)``; ``targets``: ``(rows,)`` classes or ``(rows, outputs)`` values."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, final
 
+import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from lightning_fa.feedback import Init, check_init, draw
+from lightning_fa.labels import known, one_hot, share
 from lightning_fa.rules.base import LocalRule
 from lightning_fa.shared import check_choice
 
@@ -21,13 +22,16 @@ class DirectRandomTargetProjection(LocalRule):
     .. math:: \delta^l = (B^l y^*) \odot f'(a^l)
 
     with :math:`y^*` the one-hot class or the target vector. It is the gradient of :math:`L^l = \langle h^l, B^l y^* \rangle`, so
-    that, as in the published code, gradient descent moves h away from :math:`B^l y^*`; B has both signs alike.
+    that, as in the published code, gradient descent moves h away from :math:`B^l y^*`; B has both signs alike. A row of class
+    -100, or of no value but NaN, receives nothing and counts in no mean: hand labels that your own loss masks away over so.
+    Targets of a network with one output are its values, in floats.
 
     Args:
         seed: Fixes every B, together with the block's name and nothing else.
         init: Initialiser by name (see :mod:`lightning_fa.feedback`), or tensors of shape ``(width of h, outputs)``.
         scale: Factor on the initialiser.
-        reduction: ``"mean"`` divides by the number of rows, as the loss does; ``"sum"`` does not, as the published code.
+        reduction: ``"mean"`` divides by the number of rows that count, as the loss does; ``"sum"`` does not, as the
+            published code.
         spatial: ``"dense"``: every unit of a feature map has its own row of B; ``"shared"``: every channel has.
 
     References: Frenkel, Lefebvre & Bol 2021 (Frontiers in Neuroscience 15; arXiv 1909.01311) and its code.
@@ -48,6 +52,10 @@ class DirectRandomTargetProjection(LocalRule):
         return draw(self.init, self.scale, self.seed, name, (width, outputs))
 
     def local_loss(self, h: Tensor, targets: Tensor, feedback: Tensor) -> Tensor:
-        y = targets if targets.ndim > 1 else one_hot(targets, feedback.shape[1])
+        count = known(targets)
+        if targets.ndim > 1:
+            y, count = torch.where(count, targets, 0.0), count.any(1)
+        else:
+            y = one_hot(targets, feedback.shape[1])
         loss = (h * (y.to(h.dtype) @ feedback.T)).sum()
-        return loss / len(h) if self.reduction == "mean" else loss
+        return loss / len(h) / share(count, h.dtype) if self.reduction == "mean" else loss

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, final
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_fa.feedback import Init, check_init, draw
+from lightning_fa.labels import known, share
 from lightning_fa.rules.base import LocalRule
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -17,6 +19,10 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mse": F.mse_loss,
     "binary_cross_entropy": F.binary_cross_entropy_with_logits,
 }
+VALUES = (
+    'Use LinearAlignedFeedback(loss="mse") for regression, or LinearAlignedFeedback(loss="binary_cross_entropy") where '
+    "every output is a yes or no."
+)
 
 
 @final
@@ -35,7 +41,9 @@ class LinearAlignedFeedback(LocalRule):
         seed: Fixes every B, together with the block's name and nothing else.
         init: Initialiser by name (see :mod:`lightning_fa.feedback`), or tensors of shape ``(width of h, outputs)``.
         scale: Factor on the initialiser.
-        loss: The readouts' loss, averaged over the batch: ``cross_entropy``, ``mse`` or ``binary_cross_entropy``.
+        loss: The readouts' loss, averaged over the rows that count: ``cross_entropy`` of two or more classes (-100 is
+            ignored, as are the labels that your own loss masks away if you hand them over as -100), ``mse`` or
+            ``binary_cross_entropy`` of one value per output (NaN is ignored). The network's own loss does not decide it.
 
     References: Gilmer et al. 2017, eqs. 6-9.
     """
@@ -50,8 +58,25 @@ class LinearAlignedFeedback(LocalRule):
         if self.loss not in LOSSES:
             raise ValueError(f"Expected argument `loss` to be one of {sorted(LOSSES)}, but got {self.loss!r}.")
 
+    @property
+    def takes(self) -> str:  # type: ignore[override]
+        return "classes" if self.loss == "cross_entropy" else "values"
+
+    @property
+    def advice(self) -> str:  # type: ignore[override]
+        return VALUES if self.loss == "cross_entropy" else ""
+
     def initial(self, name: str, width: int, outputs: int) -> Tensor:
+        if self.loss == "cross_entropy" and outputs == 1:
+            raise ValueError(
+                f"A network of one output has no cross-entropy: its softmax is 1 whatever block {name!r} does, and nothing but "
+                f"the head would learn. {VALUES}"
+            )
         return draw(self.init, self.scale, self.seed, name, (width, outputs))
 
     def local_loss(self, h: Tensor, targets: Tensor, feedback: Tensor) -> Tensor:
-        return LOSSES[self.loss](h @ feedback, targets)
+        if self.loss == "cross_entropy":
+            return F.cross_entropy(h @ feedback, targets)
+        count, y = known(targets), targets.to(h.dtype)
+        readout = torch.where(count, h @ feedback, 0.0)
+        return LOSSES[self.loss](readout, torch.where(count, y, 0.0)) / share(count, h.dtype)

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_fa.feedback import generator
+from lightning_fa.labels import known, one_hot, share
 from lightning_fa.rules.base import AuxiliaryRule
 from lightning_fa.shared import check_choice
+
+VALUES = (
+    'It learns to tell classes apart. Use LinearAlignedFeedback(loss="mse") for regression, '
+    'LinearAlignedFeedback(loss="binary_cross_entropy") where every output is a yes or no, or a rule that hears the true '
+    "error, as 'dfa'."
+)
 
 
 @final
@@ -24,7 +31,8 @@ class LocalLosses(AuxiliaryRule):
 
     S is the matrix of cosines between the samples' centred features: for a feature map, its standard deviations over
     space. ``"pred"`` has only the first term and ``"sim"`` only the second, both with weight 1. P begins at zero; before it, a
-    feature map is averaged down to a grid that leaves ``pooled`` features at most; Q is a 3x3 convolution or a matrix.
+    feature map is averaged down to a grid that leaves ``pooled`` features at most; Q is a 3x3 convolution or a matrix. Targets
+    are two or more classes; a sample of class -100 counts in no mean (hand labels that your own loss masks away over as -100).
 
     Args:
         seed: Fixes every Q, together with the block's name and nothing else.
@@ -40,10 +48,15 @@ class LocalLosses(AuxiliaryRule):
     beta: float = 0.99
     pooled: int = 2048
 
+    takes: ClassVar[str] = "classes"
+    advice: ClassVar[str] = VALUES
+
     def __post_init__(self) -> None:
         check_choice("loss", self.loss, ("predsim", "pred", "sim"))
 
     def initial(self, name: str, shape: Sequence[int], outputs: int) -> dict[str, Tensor]:
+        if outputs == 1:
+            raise ValueError(f"A network of one output has no classes for block {name!r} to learn. {VALUES}")
         theta, width = {}, shape[0]
         if self.loss != "sim":
             features = len(_pool(torch.empty(1, *shape), self.pooled)[0])
@@ -58,10 +71,16 @@ class LocalLosses(AuxiliaryRule):
     def local_loss(self, h: Tensor, targets: Tensor, theta: Mapping[str, Tensor]) -> Tensor:
         pred = sim = h.new_zeros(())
         if self.loss != "sim":
-            pred = F.cross_entropy(F.linear(_pool(h, self.pooled), theta["P"], theta["p"]), targets)
+            y = targets.to(h.dtype) if targets.ndim > 1 else targets
+            pred = F.cross_entropy(F.linear(_pool(h, self.pooled), theta["P"], theta["p"]), y)
         if self.loss != "pred":
-            y = (targets if targets.ndim > 1 else theta["Y"][targets]).to(h.dtype)
-            sim = F.mse_loss(_similarity(_mix(h, theta["Q"])), _similarity(y))
+            y = (targets if targets.ndim > 1 else one_hot(targets, len(theta["Y"]))).to(h.dtype)
+            s, wanted = _similarity(_mix(h, theta["Q"])), _similarity(y)
+            if targets.ndim > 1:
+                sim = F.mse_loss(s, wanted)
+            else:
+                pairs = known(targets)[:, None] & known(targets)
+                sim = F.mse_loss(torch.where(pairs, s, 0.0), torch.where(pairs, wanted, 0.0)) / share(pairs, h.dtype)
         return {"pred": pred, "sim": sim}.get(self.loss, (1 - self.beta) * pred + self.beta * sim)
 
 

@@ -7,6 +7,8 @@ from lightning_fa.wiring.direct import DirectWiring
 from lightning_fa.wiring.frozen import FrozenWiring
 from lightning_fa.wiring.indirect import IndirectWiring
 from lightning_fa.wiring.local import LocalWiring
+from lightning_fa.wiring.refine import fit_to
+from lightning_fa.wiring.survey import Survey, survey
 from lightning_fa.wiring.synthetic import SyntheticWiring
 from lightning_fa.wiring.transport import TransportWiring
 
@@ -17,8 +19,11 @@ __all__ = [
     "FrozenWiring",
     "IndirectWiring",
     "LocalWiring",
+    "Survey",
     "SyntheticWiring",
     "TransportWiring",
     "Wiring",
     "choose_blocks",
+    "fit_to",
+    "survey",
 ]

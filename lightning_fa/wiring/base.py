@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from lightning_fa.sharding import is_sharded, write
 from lightning_fa.surgery import FEEDBACK, release
 
+ABOVE = "the true error of the block above"
+"""What the table calls the error of a block that synthetic gradients leave to backpropagation."""
+
 
 class Row(NamedTuple):
     """One line of the table that ``print(attached)`` shows."""

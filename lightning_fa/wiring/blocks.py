@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
@@ -35,7 +35,7 @@ def weights_of(module: nn.Module) -> list[str]:
 
 
 def choose_blocks(root: nn.Module, blocks: Blocks, ungoverned: Sequence[str] = ()) -> list[Block]:
-    """The blocks in the order of registration.
+    """The blocks: in the order of ``blocks``, and of registration where a pattern or automatic choice finds several.
 
     Automatic choice descends into ``nn.Sequential`` and ``nn.ModuleList``, into a lone child and into a stack of like units
     (a transformer's encoder), and takes every other module that holds a weight matrix as one block: a ``Linear``, a
@@ -78,20 +78,21 @@ def _is_meant(name: str, pattern: str) -> bool:
 def _automatic(root: nn.Module) -> list[Block]:
     units = [Block("", root)]
     while len(units) == 1:
-        inside = list(_units(units[0]))
+        inside = list(units_in(units[0]))
         if not inside or (len(inside) == 1 and weights_of(units[0].module)):
             break
         units = inside
     return [unit for i, unit in enumerate(units) if i == 0 or not isinstance(unit.module, EMBEDDINGS)]
 
 
-def _units(parent: Block) -> Iterator[Block]:
+def units_in(parent: Block) -> Iterator[Block]:
+    """The parts of a module that hold a weight matrix, in the order of registration; lists and stacks give theirs."""
     for name, child in parent.module.named_children():
         block = Block(f"{parent.name}.{name}".lstrip("."), child)
         if not has_matrix(child):
             continue
         if _is_list(child) or _is_stack(child):
-            yield from _units(block)
+            yield from units_in(block)
         else:
             yield block
 
@@ -110,6 +111,19 @@ def _is_stack(module: nn.Module) -> bool:
     return alike and (len(units) > 1 or isinstance(module, nn.TransformerEncoder))
 
 
+def carrier_of(inputs: Mapping[Any, Any]) -> Any:
+    """The key of the input of a block, positional or named, that is the output of the block below; ``None`` without a tensor.
+
+    A mask or an index beside it has no gradient. Where nothing has, as above frozen blocks, it is the first that could have.
+    """
+    # Without next() and its default: dynamo of PyTorch 2.6 does not know it.
+    tensors = [(key, value) for key, value in inputs.items() if isinstance(value, Tensor)]
+    found = [key for key, value in tensors if value.requires_grad]
+    found += [key for key, value in tensors if value.is_floating_point()]
+    found += [key for key, _ in tensors]
+    return found[0] if found else None
+
+
 def channels_of(module: nn.Module, h: Tensor) -> int | None:
     """The dimension of a block's output ``h`` that holds its features, of those that are no samples; ``None`` for rows."""
     if h.ndim <= 2:
@@ -125,20 +139,22 @@ def channels_of(module: nn.Module, h: Tensor) -> int | None:
 def _named(root: nn.Module, blocks: str | Sequence[str | nn.Module]) -> list[Block]:
     wanted = [blocks] if isinstance(blocks, str) else list(blocks)
     names = {module: name for name, module in root.named_modules()}
-    chosen: set[nn.Module] = set()
+    chosen: dict[nn.Module, str] = {}
     for item in wanted:
         if isinstance(item, nn.Module):
             if item not in names:
                 raise ValueError(f"The block {type(item).__name__} given in `blocks` is not a module of the model.")
-            chosen.add(item)
+            chosen.setdefault(item, names[item])
             continue
         hits = [module for module, name in names.items() if _is_meant(name, item)]
         if not hits:
             raise ValueError(
                 f"The pattern {item!r} in `blocks` matches no module. Names are: {', '.join(names.values())}."
             )
-        chosen.update(module for module in hits if has_matrix(module))
-    return [Block(name, module) for module, name in names.items() if module in chosen]
+        for module in hits:
+            if has_matrix(module):
+                chosen.setdefault(module, names[module])
+    return [Block(name, module) for module, name in chosen.items()]
 
 
 def _check_covered(root: nn.Module, blocks: list[Block], ungoverned: Sequence[str]) -> None:

@@ -19,8 +19,8 @@ from lightning_fa.ops import join
 from lightning_fa.rules.base import Rule
 from lightning_fa.sharding import check_gathered
 from lightning_fa.surgery import FEEDBACK, Behaviour, adopt
-from lightning_fa.wiring.base import Row, recomputing
-from lightning_fa.wiring.blocks import Block, weights_of
+from lightning_fa.wiring.base import ABOVE, Row, recomputing
+from lightning_fa.wiring.blocks import Block, carrier_of, weights_of
 from lightning_fa.wiring.graph import check_cut
 from lightning_fa.wiring.holding import HoldingWiring, key_of, shapes_of
 from lightning_fa.wiring.rows import Layout
@@ -66,6 +66,7 @@ class CutWiring(HoldingWiring):
         self._barriers: list[Any] = []
         self._open = False
         self._checked = False
+        self._looked = False
         for index, block in enumerate(self.blocks):
             adopt(block.module, Bounded, (self, index))
             self.adopted.append(block.module)
@@ -78,7 +79,7 @@ class CutWiring(HoldingWiring):
 
     def error_at(self, name: str) -> str:
         """What the table calls the error of block ``name``, below the head."""
-        return self.error if self.feeds(name) else "the true error of the block above"
+        return self.error if self.feeds(name) else ABOVE
 
     def cross(self, name: str, h: Tensor) -> Tensor:
         """What enters the next block for the output h of block ``name``."""
@@ -104,12 +105,9 @@ class CutWiring(HoldingWiring):
             return args, kwargs
         name = self.below[index - 1]
         inputs: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
-        tensors = {key: value for key, value in inputs.items() if isinstance(value, Tensor)}
-        if not tensors:
+        key = carrier_of(inputs)
+        if key is None:
             raise TypeError(f"Block {self.blocks[index].name!r} was called without a tensor to cut the graph at.")
-        # A mask or an index beside it has no gradient; where nothing has, as above frozen blocks, it is the first.
-        # Without next() and its default, and above without dict | dict: dynamo of PyTorch 2.6 knows neither.
-        key = ([key for key, value in tensors.items() if value.requires_grad] or list(tensors))[0]
         if recomputing():
             inputs[key] = self.again(name, inputs[key])
         else:
@@ -140,7 +138,10 @@ class CutWiring(HoldingWiring):
             return output
         for name in self.below if self.rule.learned else ():
             check_gathered({key_of(name, letter): held for letter, held in self.theta(name).items()})
-        return self.finish(output, taps, layouts)
+        routed = self.finish(output, taps, layouts)
+        if not torch.compiler.is_compiling():
+            self._looked = True
+        return routed
 
     def join(self, loss: Tensor) -> Tensor:
         if not self._terms:
@@ -150,6 +151,12 @@ class CutWiring(HoldingWiring):
 
     def forget(self) -> None:
         self._terms = []
+
+    def looks(self) -> bool:
+        """Whether this pass checks what its targets hold: every one on the CPU, elsewhere the first, since a look waits."""
+        if torch.compiler.is_compiling() or self.targets is None:
+            return False
+        return self.targets.device.type == "cpu" or not self._looked
 
     def table(self) -> list[Row]:
         rows = []
@@ -179,7 +186,8 @@ class CutWiring(HoldingWiring):
             raise RuntimeError(
                 f"Block {self.blocks[0].name!r} was called again without a call of the head {self.blocks[-1].name!r} between: "
                 "it is called twice in one forward pass, or `forward` never called the head, so that no block received an "
-                "error: name the modules that `forward` calls, once each, the one that returns the logits last, in `blocks`; "
+                "error: name the modules that `forward` calls, once each, the one that returns the logits last, in `blocks`, and "
+                "those that it does not call, as a frozen teacher or another network, in `ungoverned`; "
                 "or an error ended the pass before between two blocks: then call it again."
             )
 
@@ -189,8 +197,10 @@ class CutWiring(HoldingWiring):
         self._taps, self._open = [], False
         return RuntimeError(
             f"Block {called!r} was called where {expected!r} was expected: a block is called twice in one forward pass, "
-            "left out, or the blocks are not called in the order of registration. Name blocks that are called once each, "
-            "in order, with `blocks=` (a module that is used several times belongs inside one block)."
+            "left out, or the blocks are called in another order. Pass `example=`, an input of the model, to `attach` (a "
+            "LightningModule: set `example_input_array`), from which automatic choice sees the order, or name blocks that are "
+            "called once each with `blocks=[...]` in the order of the calls (a module that is used several times belongs inside "
+            "one block; one that `forward` never calls into `ungoverned=`, or attach a rule to each of several networks)."
         )
 
 

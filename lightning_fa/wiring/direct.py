@@ -13,6 +13,7 @@ from lightning_fa.rules.base import DirectRule
 from lightning_fa.wiring.blocks import Block
 from lightning_fa.wiring.cut import CutWiring
 from lightning_fa.wiring.rows import Layout
+from lightning_fa.wiring.trial import ROWS, try_rule
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,15 @@ class DirectWiring(CutWiring):
         self.needs_loss = not rule.linear
 
     def initial(self, name: str, shape: torch.Size, layout: Layout) -> Tensor:
-        feedback = self.rule.initial(name, layout.width, layout.outputs)
+        rule = self.rule
+        feedback = rule.initial(name, layout.width, layout.outputs)
         assert feedback is not None
+        held, e = feedback.to("cpu", torch.float32), torch.zeros(ROWS, layout.outputs)
+        expected = (ROWS, layout.width)
+        try_rule(rule, "deliver", name, lambda: rule.deliver(e, held), expected)
+        if rule.learned:
+            h = torch.zeros(expected)
+            try_rule(rule, "lesson", name, lambda: rule.lesson(e, h, held), held.shape)
         return feedback
 
     def finish(self, output: Tensor, taps: list[Tensor], layouts: list[Layout]) -> Tensor:

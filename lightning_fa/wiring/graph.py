@@ -8,6 +8,19 @@ from typing import Any
 from torch import Tensor
 
 
+def reach(starts: Sequence[Any], without: Any = None) -> set[Any]:
+    """The nodes of the graphs below ``starts``, which are nodes, not passing ``without``; leaves are not among them."""
+    seen: set[Any] = set()
+    stack = list(starts)
+    while stack:
+        node = stack.pop()
+        if node is None or node is without or node in seen or not node.next_functions:
+            continue
+        seen.add(node)
+        stack += [following for following, _ in node.next_functions]
+    return seen
+
+
 def _nodes(tensor: Tensor, barriers: set[Any]) -> tuple[set[Any], set[Any]]:
     # Leaves (AccumulateGrad has no `next_functions`) may be shared: that is weight tying, not a leak.
     seen: set[Any] = set()

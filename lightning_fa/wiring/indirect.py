@@ -18,6 +18,7 @@ from lightning_fa.sharding import check_gathered
 from lightning_fa.wiring.blocks import Block
 from lightning_fa.wiring.cut import CutWiring
 from lightning_fa.wiring.rows import Layout
+from lightning_fa.wiring.trial import ROWS, try_rule
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -63,7 +64,12 @@ class IndirectWiring(CutWiring):
         return "deliver(e)" if name == self.below[0] else self.error
 
     def initial(self, name: str, shape: torch.Size, layout: Layout) -> Tensor | dict[str, Tensor]:
-        return self.rule.initial(name, layout.width, layout.outputs) if name == self.below[0] else {}
+        if name != self.below[0]:
+            return {}
+        feedback = self.rule.initial(name, layout.width, layout.outputs)
+        held, e = feedback.to("cpu", torch.float32), torch.zeros(ROWS, layout.outputs)
+        try_rule(self.rule, "deliver", name, lambda: self.rule.deliver(e, held), (ROWS, layout.width))
+        return feedback
 
     def passed(self, index: int, out: Any) -> Any:
         if self.rehearsing:

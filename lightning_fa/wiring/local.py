@@ -10,7 +10,8 @@ from torch import Tensor
 from lightning_fa.ops import route
 from lightning_fa.rules.base import AuxiliaryRule, LocalRule
 from lightning_fa.wiring.cut import CutWiring
-from lightning_fa.wiring.rows import Layout, match_targets
+from lightning_fa.wiring.rows import Layout
+from lightning_fa.wiring.targets import read_targets
 
 
 class LocalWiring(CutWiring):
@@ -42,13 +43,23 @@ class LocalWiring(CutWiring):
         for name, tap, layout in zip(self.below, taps, layouts):
             if tap.requires_grad:
                 with torch.autocast(tap.device.type, enabled=False):
-                    self._terms.append(self._loss(self.theta(name), tap, layout))
+                    self._terms.append(self._loss(name, tap, layout))
         return routed
 
-    def _loss(self, theta: dict[str, Tensor], tap: Tensor, layout: Layout) -> Tensor:
+    def _loss(self, name: str, tap: Tensor, layout: Layout) -> Tensor:
+        rule, theta = self.rule, self.theta(name)
         h = tap.to(next(iter(theta.values())).dtype)
-        if isinstance(self.rule, AuxiliaryRule):
+        if isinstance(rule, AuxiliaryRule):
             h = layout.rows(h) if layout.per_position else h
-            return self.rule.local_loss(h, match_targets(self.targets, len(h)), theta)
-        h = layout.features(h)
-        return self.rule.local_loss(h, match_targets(self.targets, len(h)), theta[""])
+            loss = rule.local_loss(h, self._read(len(h), layout.outputs), theta)
+        else:
+            h = layout.features(h)
+            loss = rule.local_loss(h, self._read(len(h), layout.outputs), theta[""])
+        if loss.numel() != 1:
+            raise ValueError(
+                f"{type(rule).__name__}.local_loss for block {name!r}: expected a scalar, but got shape {tuple(loss.shape)}."
+            )
+        return loss
+
+    def _read(self, rows: int, outputs: int) -> Tensor:
+        return read_targets(self.targets, rows, outputs, self.rule, self.looks())

@@ -15,6 +15,8 @@ from lightning_fa.wiring.blocks import Block
 from lightning_fa.wiring.cut import CutWiring, outside_checkpoints
 from lightning_fa.wiring.holding import key_of
 from lightning_fa.wiring.rows import Layout, as_labels
+from lightning_fa.wiring.targets import check_classes
+from lightning_fa.wiring.trial import ROWS, try_rule
 
 STEPS = "steps"
 """Letter of the buffer that counts the forward passes in which a predictor only learned."""
@@ -46,8 +48,11 @@ class SyntheticWiring(CutWiring):
         return False
 
     def initial(self, name: str, shape: torch.Size, layout: Layout) -> Mapping[str, Tensor]:
-        theta = dict(self.rule.initial(name, layout.width, layout.outputs))
-        if self.rule.warm_up:
+        rule, theta = self.rule, dict(self.rule.initial(name, layout.width, layout.outputs))
+        h = torch.zeros(ROWS, layout.width)
+        y = torch.zeros(ROWS, layout.outputs) if rule.labels else None
+        try_rule(rule, "predict", name, lambda: rule.predict(h, y, theta), h.shape)
+        if rule.warm_up:
             theta[STEPS] = torch.zeros((), dtype=torch.int64)
         return theta
 
@@ -87,7 +92,10 @@ class SyntheticWiring(CutWiring):
             rows = layout.positions(seen.to(next(iter(theta.values())).dtype))
             y = None
             if self.needs_targets:
-                labels = as_labels(self.targets, len(h), len(rows) // len(h), self.rule.outputs(theta))
+                outputs = self.rule.outputs(theta)
+                labels = as_labels(self.targets, len(h), len(rows) // len(h), outputs)
+                if self.looks() and not self.targets.is_floating_point():  # type: ignore[union-attr]
+                    check_classes(self.targets, max(outputs, 2))  # type: ignore[arg-type]  # one output: yes or no
                 y = labels.to(rows.dtype)
             return layout.unite(self.rule.predict(rows, y, theta), h.shape)
 

@@ -1,0 +1,81 @@
+"""What ``print(attached)`` and the line at the beginning of ``fit`` show."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from lightning_fa.wiring.base import ABOVE, Row
+
+WIDTH = 100
+"""Columns of a terminal."""
+NOTHING = "none"
+"""How the error of what learns by nothing begins."""
+
+
+class Governance(NamedTuple):
+    """By what the weight matrices (parameters of two or more dimensions) of a model learn.
+
+    Attributes:
+        governed: By the rule. Under a transport rule these are all layers that it governs; under any other rule one matrix per
+            block, the nearest to the block's output, where the rule's error arrives (at the head the true one).
+        inside: By backpropagation, from the error at the output of a block or of the one above: other matrices, and those of
+            modules around the blocks that reach it, as embeddings.
+        others: By nothing of both: frozen, not used in ``forward``, or, under a transport rule, not governed by it.
+    """
+
+    governed: int
+    inside: int
+    others: int
+
+
+def count(rows: Sequence[Row], transport: bool) -> Governance:
+    """Count what the rows of the table hold."""
+    sizes = [(row, len(_names(row.governs))) for row in rows]
+    idle = sum(size for row, size in sizes if row.error.startswith(NOTHING))
+    working = [(row, size) for row, size in sizes if not row.error.startswith(NOTHING)]
+    total = sum(size for _, size in working)
+    governed = (
+        total if transport else sum(1 for row, size in working if row.name != "-" and row.error != ABOVE and size)
+    )
+    return Governance(governed, total - governed, idle)
+
+
+def summarised(rule: str, counted: Governance, blocks: int) -> str:
+    """One line, which names the argument to pass where matrices learn by backpropagation inside a block."""
+    governed, inside, others = counted
+    line = f"{rule}: of {sum(counted)} weight matrices {governed} learn by the rule ({blocks} blocks)"
+    line += f", {inside} by backpropagation inside a block" if inside else ""
+    line += f", {others} by none of these" if others else ""
+    if inside:
+        line += (
+            "; for finer blocks pass `example=` to `attach` (a LightningModule: `example_input_array`), or name them with "
+            "`blocks=`"
+        )
+    return line + "."
+
+
+def drawn(rows: Sequence[Row]) -> list[str]:
+    """The lines of the table; lists of weights are shortened until a line fits :data:`WIDTH` columns."""
+    rows = [Row("block or layer", "module", "governs", "error", "B"), *rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(Row._fields))]
+    room = max(WIDTH - (sum(widths) - widths[2]) - 2 * (len(widths) - 1), 12)
+    rows = [row._replace(governs=_short(row.governs, room)) for row in rows]
+    widths[2] = max(len(row.governs) for row in rows)
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+
+
+def _names(governs: str) -> list[str]:
+    return [name for name in re.split(r", (?![^\[]*\])", governs) if name]  # not at the comma of a shape
+
+
+def _short(governs: str, room: int) -> str:
+    if len(governs) <= room:
+        return governs
+    names = _names(governs)
+    for shown in range(len(names) - 1, 0, -1):
+        text = f"{len(names)} weights: {', '.join(names[:shown])}, ..."
+        if len(text) <= room:
+            return text
+    return f"{len(names)} weights" if len(names) > 1 else governs

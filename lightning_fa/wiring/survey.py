@@ -1,0 +1,101 @@
+"""What one forward pass of the plain model shows: which modules it calls, how often, in which order, where it can be cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import fields, is_dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_fa.wiring.blocks import Block, carrier_of, has_matrix
+from lightning_fa.wiring.graph import reach
+
+
+class Survey:
+    """Made by :func:`survey`."""
+
+    def __init__(self) -> None:
+        self.spans: dict[nn.Module, list[tuple[int, int]]] = {}
+        """Module -> when its calls began and ended, counted in calls and returns."""
+        self._entrances: dict[nn.Module, Any] = {}
+        self._roots: list[Any] = []
+        self._time = 0
+
+    def calls(self, module: nn.Module) -> int:
+        """How often ``forward`` called the module, with gradients on."""
+        return len(self.spans.get(module, ()))
+
+    def first(self, module: nn.Module) -> int:
+        """When the module was first called; modules that never were come last."""
+        return self.spans[module][0][0] if self.calls(module) else 2 * self._time + 1
+
+    def in_turn(self, blocks: list[Block]) -> bool:
+        """Whether each is called once, and after the one before has returned."""
+        spans = [self.spans.get(block.module, []) for block in blocks]
+        if any(len(span) != 1 for span in spans):
+            return False
+        return all(before[0][1] < after[0][0] for before, after in pairwise(spans))
+
+    def separates(self, module: nn.Module) -> bool:
+        """Whether no gradient passes the entrance of ``module`` by: without it, what is above and below share no node."""
+        entrance = self._entrances.get(module)
+        if entrance is None or self.calls(module) != 1:
+            return False
+        above, below = reach(self._roots, entrance), reach([f for f, _ in entrance.next_functions])
+        return bool(below) and not above & below and entrance in reach(self._roots)
+
+    # -- recording --------------------------------------------------------------------------------------------------------
+
+    def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not torch.is_grad_enabled():
+            return None
+        self._time += 1
+        self.spans.setdefault(module, []).append((self._time, self._time))
+        inputs: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
+        key = carrier_of(inputs)
+        if key is None or not inputs[key].requires_grad:
+            return None
+        inputs[key] = inputs[key].clone()  # its node stands for the entrance, and survives what is done in place
+        self._entrances[module] = inputs[key].grad_fn
+        return tuple(inputs[i] for i in range(len(args))), {k: inputs[k] for k in kwargs}
+
+    def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
+        if torch.is_grad_enabled() and self.calls(module):
+            self._time += 1
+            self.spans[module][-1] = (self.spans[module][-1][0], self._time)
+
+
+def survey(model: nn.Module, run: Callable[[], Any]) -> Survey:
+    """Observe ``run``, one forward pass of the plain ``model`` with gradients on, its inputs with gradients too.
+
+    A tensor that reaches two places without a gradient, as the data itself, leaks nothing today; that its gradient would is
+    how a residual unit is told from a chain, wherever it stands.
+    """
+    seen = Survey()
+    with ExitStack() as stack:
+        for module in model.modules():
+            if has_matrix(module):
+                stack.callback(module.register_forward_pre_hook(seen._enter, with_kwargs=True).remove)
+                stack.callback(module.register_forward_hook(seen._leave).remove)
+        output = run()
+    seen._roots = [tensor.grad_fn for tensor in tensors_in(output) if tensor.grad_fn is not None]
+    return seen
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """All tensors in what a module returns or takes: tensors, sequences, mappings and dataclasses of them."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from tensors_in(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from tensors_in(item)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from tensors_in(getattr(value, field.name))

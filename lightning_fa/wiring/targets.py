@@ -1,0 +1,98 @@
+"""What targets say to a rule with a loss of its own: one class per row, or one value per output."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lightning_fa.labels import IGNORED
+from lightning_fa.rules.base import AuxiliaryRule, LocalRule
+from lightning_fa.wiring.rows import NO_TARGETS
+
+
+def read_targets(
+    targets: Tensor | None, rows: int, outputs: int, rule: LocalRule | AuxiliaryRule, look: bool
+) -> Tensor:
+    """Targets as ``(rows,)`` classes, or as ``(rows, outputs)`` values in floats.
+
+    Args:
+        targets: Of the batch.
+        rows: Samples, or positions where the network scores every position.
+        outputs: Of the network.
+        rule: Says which of the two it takes.
+        look: Whether to check what the targets hold, beside their shape.
+
+    Raises:
+        ValueError: there are none, they do not fit, a class is none of ``0 .. outputs - 1`` and not -100, or values
+            are no class probabilities where classes are expected.
+    """
+    if targets is None:
+        raise ValueError(NO_TARGETS)
+    if rule.takes == "values":
+        return _values(targets, rows, outputs, rule)
+    if not targets.is_floating_point() and targets.numel() == rows:
+        classes = targets.reshape(rows).long()
+        if outputs == 1:
+            raise ValueError(
+                f"{_named(rule)} got classes as targets, but the network has one output, which has no classes. Give the "
+                f"targets as floats, one per row ({rows} here)."
+            )
+        if look:
+            check_classes(classes, outputs)
+        return classes
+    if rule.takes == "any" or (outputs > 1 and targets.numel() == rows * outputs):
+        values = _values(targets, rows, outputs, rule)
+        if rule.takes == "classes" and look:
+            _check_probabilities(values, rule)
+        return values
+    raise ValueError(
+        f"Expected targets for {rows} rows: {_named(rule)} takes one class per row or class "
+        f"probabilities of shape {(rows, outputs)}, but got {targets.dtype} "
+        f"targets of shape {tuple(targets.shape)}.{_hint(rule)} A network that scores positions must "
+        "return their classes in the last dimension, (samples, positions, classes)."
+    )
+
+
+def check_classes(classes: Tensor, outputs: int) -> None:
+    """Check that every class is one of ``0 .. outputs - 1``, or to be ignored.
+
+    Raises:
+        ValueError: one is not.
+    """
+    wrong = classes[((classes < 0) | (classes >= outputs)) & (classes != IGNORED)]
+    if wrong.numel():
+        raise ValueError(
+            f"The targets hold {wrong[0].item()}, but the network's outputs are the classes 0 .. {outputs - 1}. Rows to be "
+            f"ignored have the target {IGNORED}."
+        )
+
+
+def _values(targets: Tensor, rows: int, outputs: int, rule: LocalRule | AuxiliaryRule) -> Tensor:
+    if targets.numel() != rows * outputs or (rows and outputs > 1 and targets.ndim < 2):
+        raise ValueError(
+            f"Expected targets for {rows} rows: {_named(rule)} takes values of shape {(rows, outputs)}, one "
+            f"per output, but got {targets.dtype} targets of shape {tuple(targets.shape)}."
+        )
+    values = targets.reshape(rows, outputs)
+    if values.is_floating_point():
+        return values
+    floats = values.to(torch.get_default_dtype())
+    return floats.masked_fill(values == IGNORED, torch.nan)
+
+
+def _check_probabilities(values: Tensor, rule: LocalRule | AuxiliaryRule) -> None:
+    total = values.double().sum(1)
+    if (values < 0).any() or ((total - 1).abs() > 4 * torch.finfo(torch.bfloat16).eps).any():
+        raise ValueError(
+            f"{_named(rule)} scores classes, and targets of {values.dtype} must be class probabilities then, rows that are not "
+            f"negative and sum to 1; these are not.{_hint(rule)}"
+        )
+
+
+def _named(rule: LocalRule | AuxiliaryRule) -> str:
+    loss = getattr(rule, "loss", None)
+    return type(rule).__name__ + (f'(loss="{loss}")' if loss else "")
+
+
+def _hint(rule: LocalRule | AuxiliaryRule) -> str:
+    return f" {rule.advice}" if rule.advice else ""
