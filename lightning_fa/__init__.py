@@ -1,92 +1,22 @@
 """Train deep networks without backpropagation's weight transport, inside PyTorch Lightning."""
 
-from lightning_fa.attach import Attached, attach
-from lightning_fa.mixin import FeedbackMixin
-from lightning_fa.pair import attach_pair
-from lightning_fa.rules import (
-    PAIR_RULES,
-    RULES,
-    AuxiliaryRule,
-    Backpropagation,
-    BatchRandomSignSymmetry,
-    BidirectionalFeedbackAlignment,
-    DirectFeedbackAlignment,
-    DirectKolenPollack,
-    DirectRandomTargetProjection,
-    DirectRule,
-    FeedbackAlignment,
-    FixedRandomSignSymmetry,
-    FrozenRule,
-    IndirectFeedbackAlignment,
-    IndirectRule,
-    Kickback,
-    KolenPollack,
-    LastLayerOnly,
-    LinearAlignedFeedback,
-    LocalLosses,
-    LocalRule,
-    LowRankDirectFeedbackAlignment,
-    Pseudobackpropagation,
-    Rule,
-    SignDirectFeedbackAlignment,
-    SparseDirectFeedbackAlignment,
-    SparseFeedbackAlignment,
-    SyntheticGradient,
-    SyntheticGradientPropagation,
-    SyntheticRule,
-    TransportRule,
-    UniformSignSymmetry,
-    WeightMirror,
-)
-from lightning_fa.strategies import (
-    DDPFeedbackStrategy,
-    FeedbackStrategy,
-    FSDPFeedbackStrategy,
-    ModelParallelFeedbackStrategy,
-)
+from lightning_fa.attach import Attached as Attached
+from lightning_fa.attach import attach as attach
+from lightning_fa.mixin import FeedbackMixin as FeedbackMixin
+from lightning_fa.pair import attach_pair as attach_pair
+from lightning_fa.rules.base import AuxiliaryRule as AuxiliaryRule
+from lightning_fa.rules.base import DirectRule as DirectRule
+from lightning_fa.rules.base import FrozenRule as FrozenRule
+from lightning_fa.rules.base import IndirectRule as IndirectRule
+from lightning_fa.rules.base import LocalRule as LocalRule
+from lightning_fa.rules.base import Rule as Rule
+from lightning_fa.rules.base import SyntheticRule as SyntheticRule
+from lightning_fa.rules.base import TransportRule as TransportRule
+from lightning_fa.rules.registry import *  # noqa: F403 (the registry is the list of the rules that are exported)
+from lightning_fa.strategies import DDPFeedbackStrategy as DDPFeedbackStrategy
+from lightning_fa.strategies import FeedbackStrategy as FeedbackStrategy
+from lightning_fa.strategies import FSDPFeedbackStrategy as FSDPFeedbackStrategy
+from lightning_fa.strategies import ModelParallelFeedbackStrategy as ModelParallelFeedbackStrategy
+from lightning_fa.strategies import register as register
 
 __version__ = "0.1.0"
-
-__all__ = [
-    "PAIR_RULES",
-    "RULES",
-    "Attached",
-    "AuxiliaryRule",
-    "Backpropagation",
-    "BatchRandomSignSymmetry",
-    "BidirectionalFeedbackAlignment",
-    "DDPFeedbackStrategy",
-    "DirectFeedbackAlignment",
-    "DirectKolenPollack",
-    "DirectRandomTargetProjection",
-    "DirectRule",
-    "FSDPFeedbackStrategy",
-    "FeedbackAlignment",
-    "FeedbackMixin",
-    "FeedbackStrategy",
-    "FixedRandomSignSymmetry",
-    "FrozenRule",
-    "IndirectFeedbackAlignment",
-    "IndirectRule",
-    "Kickback",
-    "KolenPollack",
-    "LastLayerOnly",
-    "LinearAlignedFeedback",
-    "LocalLosses",
-    "LocalRule",
-    "LowRankDirectFeedbackAlignment",
-    "ModelParallelFeedbackStrategy",
-    "Pseudobackpropagation",
-    "Rule",
-    "SignDirectFeedbackAlignment",
-    "SparseDirectFeedbackAlignment",
-    "SparseFeedbackAlignment",
-    "SyntheticGradient",
-    "SyntheticGradientPropagation",
-    "SyntheticRule",
-    "TransportRule",
-    "UniformSignSymmetry",
-    "WeightMirror",
-    "attach",
-    "attach_pair",
-]

@@ -1,4 +1,4 @@
-"""The command line: `python -m replications gilmer2017`, and in place of a paper `all`, `list`, `table` or `report`."""
+"""The command line: `python -m replications gilmer2017`, and in place of a paper `all`, `list`, `table`, `report` or `audit`."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from replications import readme, registry
-from replications.committed import committed
+from replications.committed import committed, judge_again
 from replications.errors import ReplicationError
 from replications.presets import PRESETS
 
@@ -29,6 +29,10 @@ def main(arguments: Sequence[str]) -> int:
             from replications.report import report
 
             return report(arguments[1:])
+        if arguments[:1] == ["audit"]:
+            from replications.faults import audit
+
+            return audit(arguments[1:])
         return _replicate(parser().parse_args(arguments))
     except ReplicationError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -83,8 +87,9 @@ def _table(arguments: Sequence[str]) -> int:
     chosen = options.parse_args(arguments)
     from replications import practice  # imports a paper, and with it matplotlib
 
+    current = judge_again(check=chosen.check)
     results = committed()
-    current = readme.update(chosen.readme, results, check=chosen.check)
+    current &= readme.update(chosen.readme, results, check=chosen.check)
     current &= practice.update(chosen.readme.parent / practice.PAGE, results, check=chosen.check)
     if chosen.check and not current:
         print("error: generated results are stale: run `python -m replications table`.", file=sys.stderr)

@@ -1,10 +1,13 @@
 """Results that are kept with the code: replications/results/<paper>/<preset>/, from the papers' output folders."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 from replications.errors import ReplicationError
+from replications.judging import judged_again
 from replications.presets import PRESETS
+from replications.registry import names
 from replications.results import FILE, read
 
 RESULTS = Path(__file__).parent / "results"
@@ -20,6 +23,18 @@ def folders(root: Path = RESULTS, paper: str = "*") -> list[Path]:
 def committed(root: Path = RESULTS) -> list[dict[str, Any]]:
     """The results of all papers in this order."""
     return [_checked(folder) for folder in folders(root)]
+
+
+def judge_again(root: Path = RESULTS, *, check: bool) -> bool:
+    """Whether every result had the claims as the code judges them; they are rewritten unless `check`."""
+    current = True
+    for folder in folders(root):
+        content = _checked(folder)
+        if content["paper"] in names() and (fresh := judged_again(content)) != content:
+            current = False
+            if not check:
+                (folder / FILE).write_text(json.dumps(fresh, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    return current
 
 
 def _place(folder: Path) -> tuple[str, int, str]:

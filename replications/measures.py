@@ -4,13 +4,13 @@ Notation: h [samples, width] a hidden activation, B [width, outputs] its feedbac
 e [samples, outputs] an error at the outputs. Angles are in degrees, accuracies in percent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lightning_fa.metrics import accuracy, angles
+from lightning_fa.metrics import angles
 
 
 def mean_angle(u: Tensor, v: Tensor) -> float:
@@ -23,11 +23,11 @@ def signal(e: Tensor, B: Tensor) -> Tensor:
     return e @ B.T.to(e)
 
 
-def fresh_readout_accuracy(h: Tensor, y: Tensor, outputs: int, draws: int, seed: int) -> float:
-    """Mean accuracy over `draws` readouts that training never saw, entries U(-1, 1): near chance."""
+def fresh(B: Tensor, draws: int, seed: int) -> Iterator[Tensor]:
+    """`draws` matrices that training never saw, of the size of B: the same entries in other places."""
     generator = torch.Generator().manual_seed(seed)
-    fresh = (torch.rand(h.shape[-1], outputs, generator=generator) * 2 - 1 for _ in range(draws))
-    return sum(accuracy(h @ B.to(h), y) for B in fresh) / draws
+    for _ in range(draws):
+        yield B.flatten()[torch.randperm(B.numel(), generator=generator).to(B.device)].view_as(B)
 
 
 def forward(model: nn.Module, taps: Sequence[str], x: Tensor) -> tuple[list[Tensor], Tensor]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 from replications.launay2019.configurations import CHANGES, baseline
@@ -10,12 +10,15 @@ from replications.launay2019.plan import RECIPE_RULES, VARIANTS, bottleneck_name
 from replications.launay2019.settings import PAPER
 from replications.launay2019.titles import TITLES, second
 from replications.readme import rewrite
+from replications.statistics import mean_and_interval
 
 PAGE = Path("docs", "dfa_in_practice.md")
 """Beside the README."""
 BEGIN, END = "<!-- practice:begin -->", "<!-- practice:end -->"
 MATTERS = 1.0
 """Points of test accuracy under which two configurations are called equal."""
+SEEDS, EPOCHS = 3, 15
+"""Fewer or shorter runs recommend nothing."""
 WORDS = {
     "relu": "ReLU",
     "lrelu.5": "leaky ReLU, slope 0.5",
@@ -66,15 +69,27 @@ def _practices(runs: Runs, net: str) -> str:
             gain = _mean(runs[name], "test/accuracy") - before
             rows.append(
                 f"| {WORDS[name.removeprefix(f'{net}-')]} | {_accuracy(runs[name])} | {gain:+.1f} | "
-                f"{_cosines(runs[name], layers)} | {_accuracy(runs.get(f'bp-{baseline(name)}', []))} | {_verdict(gain)} |"
+                f"{_cosines(runs[name], layers)} | {_accuracy(runs.get(f'bp-{baseline(name)}', []))} | "
+                f"{_verdict(runs[name], runs[plain])} |"
             )
     head = "| | test accuracy (%) | points | cosine per layer | tuned backprop (%) | so |\n|---|---|---|---|---|---|"
     title = f"### Which practice, {'fully connected' if net == 'fc' else 'convolutional'}"
     return "\n".join([title, "", _length(runs[plain]), "", head, *rows])
 
 
-def _verdict(gain: float) -> str:
-    return "no matter" if abs(gain) < MATTERS else "use it" if gain > 0 else "avoid it"
+def _verdict(changed: Sequence[Mapping[str, Any]], plain: Sequence[Mapping[str, Any]]) -> str:
+    """By the 95 % interval of the gain over the seeds that both have; no word from few or short runs."""
+    before = {record["seed"]: record["metrics"].get("test/accuracy") for record in plain}
+    after = {record["seed"]: record["metrics"].get("test/accuracy") for record in changed}
+    both = [seed for seed in after if None not in (after[seed], before.get(seed))]
+    if len(both) < SEEDS or any(r["settings"]["max_steps"] >= 0 or r["settings"]["epochs"] < EPOCHS for r in changed):
+        return "too few or too short runs"
+    _, _, interval = mean_and_interval([after[seed] - before[seed] for seed in both])
+    assert interval is not None
+    low, high = interval
+    if low > MATTERS or high < -MATTERS:
+        return "use it" if low > 0 else "avoid it"
+    return "no matter" if low > -MATTERS and high < MATTERS else "undecided"
 
 
 def _bottleneck(runs: Runs) -> str:
@@ -152,7 +167,8 @@ def _accuracy(records: Sequence[Mapping[str, Any]]) -> str:
     values = _values(records, "test/accuracy")
     if not values:
         return "-"
-    return f"{fmean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
+    mean, _, interval = mean_and_interval(values)
+    return f"{mean:.1f}" + (f" [{interval[0]:.1f}, {interval[1]:.1f}]" if interval else "")
 
 
 def _mean(records: Sequence[Mapping[str, Any]], name: str) -> float:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Collection, Sequence
+from statistics import fmean
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -14,13 +15,17 @@ from replications import measures
 class FeedbackProbe(Callback):
     """Log, per hidden layer i, on fixed samples: error_angle, readout, backprop_angle; and the accuracy of the top.
 
+    Beside the first two stands what a fresh B of the same size gives, fresh_error_angle and fresh_readout: the mean over
+    the same few draws at every step. It is the null of the angle, which depends on the size of the logits.
+
     Args:
         model: a twin of the trained module, to which no rule is attached: its gradients are backpropagation's
         taps: names of the modules of the model whose inputs are the hidden activations, one for each feedback matrix
         x, y: the fixed samples
         steps: numbers of optimiser steps after which to measure; the end of training is added
         local_error: whether the rule delivers B^i e^i (LAFS) rather than B^i e^y (DFA)
-        fresh_draws, seed: how many fresh random readouts to try at the end, and the seed of them
+        fresh_draws, seed: how many fresh matrices to compare with, and the seed of them
+        unused: the feedback matrices to measure with where the rule has none, as backpropagation
     """
 
     def __init__(
@@ -34,10 +39,11 @@ class FeedbackProbe(Callback):
         local_error: bool,
         fresh_draws: int,
         seed: int,
+        unused: Sequence[Tensor] = (),
     ) -> None:
         self.model, self.taps, self.x, self.y = copy.deepcopy(model), list(taps), x, y
         self.steps, self.local_error = frozenset(steps), local_error
-        self.fresh_draws, self.seed = fresh_draws, seed
+        self.fresh_draws, self.seed, self.unused = fresh_draws, seed, unused
         self.last = -1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -51,14 +57,6 @@ class FeedbackProbe(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.global_step != self.last:
             self._log(trainer, pl_module)
-        hidden, logits = measures.forward(self.model, self.taps, self.x)
-        fresh = {
-            f"fresh_readout/{layer}": measures.fresh_readout_accuracy(
-                h.detach(), self.y, logits.shape[-1], self.fresh_draws, self.seed + layer
-            )
-            for layer, h in enumerate(hidden, start=1)
-        }
-        self._send(trainer, fresh)
 
     def _log(self, trainer: Trainer, module: LightningModule) -> None:
         self.last = trainer.global_step
@@ -66,7 +64,7 @@ class FeedbackProbe(Callback):
         self.model.load_state_dict({name: weights[name] for name in self.model.state_dict()})
         self.model.to(module.device).eval()
         self.x, self.y = self.x.to(module.device), self.y.to(module.device)
-        self._send(trainer, self.measure(list(_feedback(trainer).values())))
+        self._send(trainer, self.measure(list(_feedback(trainer).values()) or self.unused))
 
     @torch.enable_grad()
     def measure(self, feedback: Sequence[Tensor]) -> dict[str, float]:
@@ -75,8 +73,6 @@ class FeedbackProbe(Callback):
         true_signals = measures.backprop_signals(hidden, logits, self.y)
         e_y = metrics.output_error(logits, self.y).detach()
         numbers = {"accuracy/top": metrics.accuracy(logits, self.y)}
-        if not feedback:
-            return numbers
         for layer, (B, h, true_signal) in enumerate(zip(feedback, hidden, true_signals, strict=True), start=1):
             h, B = h.detach(), B.detach().to(h)
             e_i = metrics.readout_error(h, B, self.y)
@@ -84,6 +80,10 @@ class FeedbackProbe(Callback):
             numbers[f"error_angle/{layer}"] = measures.mean_angle(e_i, e_y)
             numbers[f"backprop_angle/{layer}"] = measures.mean_angle(delivered, true_signal)
             numbers[f"readout/{layer}"] = metrics.accuracy(h @ B, self.y)
+            null = list(measures.fresh(B, self.fresh_draws, self.seed + layer))
+            angles = [measures.mean_angle(metrics.readout_error(h, other, self.y), e_y) for other in null]
+            numbers[f"fresh_error_angle/{layer}"] = fmean(angles)
+            numbers[f"fresh_readout/{layer}"] = fmean(metrics.accuracy(h @ other, self.y) for other in null)
         return numbers
 
     @staticmethod

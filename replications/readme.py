@@ -12,7 +12,7 @@ from replications.table import cells, tally
 BEGIN, END = "<!-- replications:begin -->", "<!-- replications:end -->"
 ROOT = Path(__file__).parent.parent
 Result = dict[str, Any]
-HEAD = "| claim | paper says | accepted | we got | preset | verdict |\n|---|---|---|---|---|---|"
+HEAD = "| claim | paper says | accepted | we got: mean [95 % interval] | preset | verdict |\n|---|---|---|---|---|---|"
 
 
 def render(results: Iterable[Result]) -> str:
@@ -52,7 +52,7 @@ def _section(paper: str, results: Sequence[Result]) -> str:
         facts.append(f"- `full` was not run: `python -m replications {paper} --preset full`")
     rows = [(claim, _row(claim, result["preset"])) for result, claims in shown for claim in claims]
     parts = [f"### {paper}", "\n".join(facts)]
-    failed = [row for claim, row in rows if claim["verdict"] == "failed"]
+    failed = [row for claim, row in rows if claim["verdict"] in ("failed", "undecided")]
     if failed:
         parts.append("\n".join([HEAD, *failed]))
     everything = "\n".join([HEAD, *(row for _, row in rows)])
@@ -61,11 +61,17 @@ def _section(paper: str, results: Sequence[Result]) -> str:
 
 
 def _not_repeated(results: Sequence[Result]) -> Iterator[tuple[Result, list[dict[str, Any]]]]:
-    """Each result with those claims on which no earlier one has a word, on the same data."""
+    """Each result with those claims on which no earlier one has a word, on the same data.
+
+    A claim that was not run yet is a word only where no other preset has one.
+    """
+    said = {(r["dataset"], claim["id"]) for r in results for claim in r["claims"] if claim["n"]}
     known: set[tuple[str, str]] = set()
     for result in results:
-        fresh = [claim for claim in result["claims"] if (result["dataset"], claim["id"]) not in known]
-        known |= {(result["dataset"], claim["id"]) for claim in fresh}
+        data = result["dataset"]
+        new = [claim for claim in result["claims"] if (data, claim["id"]) not in known]
+        fresh = [claim for claim in new if claim["n"] or (data, claim["id"]) not in said]
+        known |= {(data, claim["id"]) for claim in fresh}
         yield result, fresh
 
 

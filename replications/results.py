@@ -10,7 +10,7 @@ from replications.sharing import alone
 
 FILE = "results.json"
 KEYS = ("paper", "preset", "dataset", "environment", "claims", "runs")
-CLAIM_KEYS = ("id", "statement", "expected", "tolerance", "value", "std", "n", "verdict", "source")
+CLAIM_KEYS = ("id", "statement", "expected", "tolerance", "value", "std", "interval", "n", "verdict", "source")
 # A run already in the file is the same as a requested one if it agrees in these.
 IDENTITY = ("experiment", "name", "rule", "seed", "settings", "dataset", "hardware")
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger
 
-from replications.claims import Metrics, judge
+from replications.claims import Metrics
 from replications.datasets import Dataset
 from replications.environment import commit, environment
+from replications.judging import by_seed, judged, rest
 from replications.loggers import loggers
 from replications.progress import RunProgress
 from replications.registry import Paper
@@ -156,26 +157,13 @@ class Session:
     def judge(self) -> None:
         """Fill in the claims of the chosen experiments over the chosen seeds; those of other experiments are kept."""
         known = {record["id"]: record for record in self.results.content["claims"]}
-        by_seed = [self._metrics(seed) for seed in self.seeds]
-        for claim in self.paper.claims:
-            if claim.experiment in self.experiments:
-                known[claim.id] = judge(claim, by_seed[: claim.seeds], self.preset, self.data.label)
+        seeds = by_seed(self.records, self.seeds)
+        fresh = judged(self.paper, seeds, self.preset, self.data.label, self.experiments)
+        known |= {record["id"]: record for record in fresh}
         records = [known[claim.id] for claim in self.paper.claims if claim.id in known]
         seconds = sum(run["seconds"] for run in self.results.content["runs"])
-        rest = {"rest": self._rest(records)}
-        self.results.conclude(environment() | {"wall_time_s": round(seconds, 1)} | rest, records)
-
-    def _rest(self, records: Sequence[dict[str, Any]]) -> str | None:
-        """The command for the experiments that have claims about fewer seeds than the preset, or none; else None."""
-        preset = self.paper.seeds[self.preset]
-        judged = {record["id"]: record["n"] for record in records}
-        wanted = {claim.id: min(preset, claim.seeds or preset) for claim in self.paper.claims}
-        short = [claim for claim in self.paper.claims if judged.get(claim.id, 0) < wanted[claim.id]]
-        if not short:
-            return None
-        target = f"{self.paper.name}/{','.join(dict.fromkeys(claim.experiment for claim in short))}"
-        seeds = max(wanted[claim.id] for claim in short)
-        return f"python -m replications {target} --preset {self.preset} --seeds {seeds}"
+        about = {"wall_time_s": round(seconds, 1), "rest": rest(self.paper, self.preset, records)}
+        self.results.conclude(environment() | about, records)
 
     def _keep(self, run: Run, metrics: Metrics, seconds: float) -> dict[str, Any]:
         # JSON has no word for nan, which a diverged run measures
@@ -183,13 +171,6 @@ class Session:
         record = {**self._identity(run), "metrics": finite, "seconds": round(seconds, 1), "commit": commit()}
         self.results.add_run(record)
         return record
-
-    def _metrics(self, seed: int) -> dict[str, Metrics]:
-        records = {record["name"]: record["metrics"] for record in self.records if record["seed"] == seed}
-        return {
-            name: {key: math.nan if value is None else value for key, value in metrics.items()}
-            for name, metrics in records.items()
-        }
 
     def _identity(self, run: Run) -> dict[str, Any]:
         settings = asdict(run.settings)

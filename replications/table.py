@@ -8,16 +8,25 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-COLOURS = {"reproduced": "green", "failed": "bold red", "reported": "yellow"}
+COLOURS = {
+    "reproduced": "green",
+    "undecided": "yellow",
+    "failed": "bold red",
+    "reported": "dim",
+    "not run yet": "dim",
+}
 STAND_IN = "STAND-IN DATA, so no claim about the paper's data is judged"
 
 
 def got(claim: Mapping[str, Any]) -> str:
-    """The value, its spread if there is more than one seed, and n."""
+    """The mean, its 95 % interval if there is more than one seed, and n."""
+    if not claim["n"]:
+        return "not run yet"
     if claim["value"] is None:
         return f"undefined (n={claim['n']})"
-    spread = f" ± {_number(claim['std'])}" if claim["std"] is not None else ""
-    return f"{_number(claim['value'])}{spread} (n={claim['n']})"
+    interval = claim["interval"]
+    shown = f" [{_number(interval[0])}, {_number(interval[1])}]" if interval else ""
+    return f"{_number(claim['value'])}{shown} (n={claim['n']})"
 
 
 def _number(value: float) -> str:
@@ -33,9 +42,13 @@ def accepted(claim: Mapping[str, Any]) -> str:
 
 
 def tally(claims: Iterable[Mapping[str, Any]]) -> str:
-    """How many claims have which verdict."""
+    """How many claims have which verdict, and how many verdicts hang on one run."""
+    claims = list(claims)
     count = Counter(claim["verdict"] for claim in claims)
-    return ", ".join(f"{count[verdict]} {verdict}" for verdict in COLOURS)
+    always = ("reproduced", "failed", "reported")
+    shown = ", ".join(f"{count[verdict]} {verdict}" for verdict in COLOURS if count[verdict] or verdict in always)
+    single = sum(claim["n"] == 1 and claim["verdict"] in ("reproduced", "failed") for claim in claims)
+    return f"{shown}; {single} of the verdicts are of one seed" if single else shown
 
 
 def cells(claim: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
@@ -59,14 +72,14 @@ def show(results: Mapping[str, Any], console: Console | None = None) -> None:
         return
     print(heading(results))
     for claim in results["claims"]:
-        print(f"{claim['verdict']:<10} {claim['id']}: {claim['statement']}")
+        print(f"{claim['verdict']:<11} {claim['id']}: {claim['statement']}")
         print(f"           paper says: {claim['expected']}")
         print(f"           we got: {got(claim)}, accepted: {accepted(claim)}, source: {claim['source']}")
 
 
 def _ruled(results: Mapping[str, Any]) -> Table:
     table = Table(title=heading(results), show_lines=True)
-    for column in ("claim", "paper says", "accepted", "we got: mean ± std (n)", "verdict"):
+    for column in ("claim", "paper says", "accepted", "we got: mean [95 % interval] (n)", "verdict"):
         table.add_column(column)
     for claim in results["claims"]:
         *texts, verdict = cells(claim)

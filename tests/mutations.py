@@ -31,8 +31,10 @@ class Outcome(NamedTuple):
 
 
 def plant(fault: Fault, folder: Path) -> None:
-    """Write the fault into the copy of the library under ``folder``."""
-    path = folder / "lightning_fa" / fault.file
+    """Write the fault into the copy of the project under ``folder``."""
+    path = folder / fault.file
+    if not path.exists():
+        path = folder / "lightning_fa" / fault.file
     text = path.read_text()
     if text.count(fault.line) != 1:
         raise SystemExit(
@@ -42,11 +44,11 @@ def plant(fault: Fault, folder: Path) -> None:
 
 
 def suffer(fault: Fault, healthy: bool = False) -> Outcome:
-    """Run the tests that should catch the fault against a copy of the library that has it (or, ``healthy``, has not)."""
+    """Run the tests that should catch the fault against a copy of the project that has it (or, ``healthy``, has not)."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for part in ("lightning_fa", "tests"):
-            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        for part in ("lightning_fa", "replications", "tests"):
+            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.png", "*.svg"))
         shutil.copy(ROOT / "pyproject.toml", folder)
         if not healthy:
             plant(fault, folder)

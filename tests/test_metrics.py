@@ -1,6 +1,7 @@
 """Every measure against a closed form, or against scipy or scikit-learn."""
 
 import math
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -280,3 +281,37 @@ def test_states_of_two_ranks_add_up_to_all_samples(name):
         expected, ours = {"": expected}, {"": ours}
     for key in expected:
         assert ours[key].item() == pytest.approx(expected[key].item(), abs=1e-6)
+
+
+def _confident(outputs, scale, rows=64):
+    generator = torch.Generator().manual_seed(outputs)
+    logits = scale * torch.randn(rows, outputs, generator=generator)
+    return logits, torch.randint(outputs, (rows,), generator=generator)
+
+
+@pytest.mark.parametrize("scale", [1.0, 20.0, 150.0])
+def test_the_error_of_a_confident_softmax_keeps_its_label(scale):
+    """p_c - 1 is 0 where p_c rounds to 1: the error then loses its largest entry and its direction."""
+    logits, y = _confident(10, scale)
+    y[:32] = logits[:32].argmax(1)  # half of the samples are classified correctly, and confidently
+    e = metrics.output_error(logits.float(), y)
+    others = [[k for k in range(10) if k != c] for c in y.tolist()]
+    for row, (c, rest) in enumerate(zip(y.tolist(), others, strict=True)):
+        weights = [Decimal(v).exp() for v in logits[row].tolist()]
+        expected = [float(weights[k] / sum(weights)) for k in rest]
+        assert e[row, rest].tolist() == pytest.approx(expected, rel=1e-9)
+        assert e[row, c].item() == pytest.approx(-float(sum(weights[k] for k in rest) / sum(weights)), rel=1e-9)
+
+
+@pytest.mark.parametrize("outputs", [2, 3, 10])
+@pytest.mark.parametrize("scale", [0.1, 3.0, 100.0])
+def test_two_errors_of_one_sample_are_at_most_60_degrees_apart(outputs, scale):
+    """Any angle above 60 degrees is an artefact of rounding, and 90 degrees is no null of an alignment."""
+    a, y = _confident(outputs, scale)
+    b = a.roll(1, 0) * 2  # an unrelated readout
+    found = metrics.angles(metrics.output_error(a, y), metrics.output_error(b, y))
+    assert found.max() <= 60 + 1e-4
+    if outputs == 2:  # with two classes all errors of one label are parallel
+        assert found.max() < 1e-4
+    elif scale == 100:  # the bound is reached where the two put everything on different wrong classes
+        assert found.max() > 59.9

@@ -30,6 +30,7 @@ CLAIM = {
     "tolerance": [0.1, 89.0],
     "value": 24.7,
     "std": 1.5,
+    "interval": [20.97, 28.43],
     "n": 3,
     "verdict": "reproduced",
     "source": "figure 1",
@@ -45,9 +46,10 @@ CONTENT = {
         "machine": {"cpu": "a <cpu>", "gpu": None},
         "wall_time_s": 9.0,
     },
-    "claims": [CLAIM, CLAIM | {"verdict": "failed", "value": None, "std": None}],
+    "claims": [CLAIM, CLAIM | {"verdict": "failed", "value": None, "std": None, "interval": None}],
     "runs": [
-        RUN | {"seed": seed, "metrics": {"error_angle/1": 20.5, "initial_error_angle/1": 2.0}} for seed in range(2)
+        RUN | {"seed": seed, "metrics": {"error_angle/1": 20.5, "initial_error_angle/1": 2.0, "late": None}}
+        for seed in range(2)
     ]
     + [RUN | {"name": "lafs", "seed": 0, "settings": {"lr": 0.2, "hidden": [8]}, "metrics": {"error_angle/1": 10.25}}],
 }
@@ -109,7 +111,7 @@ def test_the_page_shows_claims_verdicts_settings_differences_environment_and_the
         "✓ reproduced",
         "✗ failed",
         "(1 reproduced, 1 failed)",
-        "24.70 ± 1.50 (n=3)",
+        "24.70 [20.97, 28.43] (n=3)",
         "0.1 to 89",
         "0.1 : fig1/dfa 0.2 : fig1/lafs".replace(" :", ":"),
         "a <cpu>",

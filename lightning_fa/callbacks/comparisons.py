@@ -14,6 +14,7 @@ from lightning_fa.metrics import chance, output_error, readout_error
 from lightning_fa.rules.base import TransportRule
 from lightning_fa.wiring.blocks import Block
 from lightning_fa.wiring.rows import lay_out, match_targets
+from lightning_fa.wrappers import named_modules
 
 
 def compare_signals(sums: Sums, block: str, prefix: str, ours: Pass, theirs: Pass | None) -> None:
@@ -25,7 +26,7 @@ def compare_signals(sums: Sums, block: str, prefix: str, ours: Pass, theirs: Pas
 def weight_layers(module: nn.Module, blocks: Iterable[Block]) -> list[tuple[str, nn.Module]]:
     """The modules inside ``blocks`` that hold a weight matrix, by name."""
     inside = {layer for block in blocks for layer in block.module.modules()}
-    return [(name, layer) for name, layer in module.named_modules() if layer in inside and matrices(layer)]
+    return [(name, layer) for name, layer in named_modules(module) if layer in inside and matrices(layer)]
 
 
 def compare_updates(
@@ -61,7 +62,7 @@ def carriers(attached: Attached) -> Iterator[tuple[str, Tensor, Tensor]]:
     """``(layer, what carries the error in place of W, W)`` of a transport rule, in the shape of W."""
     assert isinstance(attached.rule, TransportRule)
     wiring = attached._wiring
-    names = {module: name for name, module in attached.model.named_modules()}
+    names = {module: name for name, module in named_modules(attached.model)}
     rehearsing, wiring.rehearsing = wiring.rehearsing, True  # what is drawn anew in every step must not be drawn here
     try:
         with torch.no_grad():

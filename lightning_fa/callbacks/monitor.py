@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 
 from lightning_fa.callbacks.identity import key_of
+from lightning_fa.callbacks.passes import check_continues
 from lightning_fa.callbacks.schedule import Steps, check_steps, is_due
 
 
@@ -57,6 +58,9 @@ class Monitor(Callback, ABC):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":
             check_measurable(self, trainer)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        check_continues(trainer, pl_module, checkpoint)
 
     @abstractmethod
     def measure(self, trainer: Trainer, module: LightningModule, batch: Any, batch_index: int) -> None:

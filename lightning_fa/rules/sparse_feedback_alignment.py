@@ -25,6 +25,11 @@ class SparseFeedbackAlignment(TransportRule):
     pass, so that their gradients are zero as well, and with them momentum, moments and weight decay of any optimizer.
     Load weights before attaching, or weights that were trained under the same seed.
 
+    Every weight matrix that the rule governs is masked, by default all of them, the first layer's too. Name layers that
+    shall stay dense in ``ungoverned``: the paper removes half of W, from hidden to output units, and of B, and leaves the
+    input weights whole, ``attach(model, SparseFeedbackAlignment(), ungoverned="layers.0")``. Leave only the lowest layer
+    to itself: below an ungoverned layer the true gradient arrives.
+
     Args:
         seed: Fixes every B and every mask, together with the layer's name and nothing else.
         init: Initialiser by name (see :mod:`lightning_fa.feedback`), or tensors in the shape of the weights.

@@ -14,6 +14,7 @@ from lightning_fa.surgery import FEEDBACK, adopt
 from lightning_fa.wiring.base import Row, Wiring, recomputing
 from lightning_fa.wiring.blocks import Block, matches, weights_of
 from lightning_fa.wiring.layers import INPUT_ONLY, LAYERS, behaviour_of, matrices_of
+from lightning_fa.wrappers import named_modules
 
 
 @dataclass
@@ -75,7 +76,7 @@ class TransportWiring(Wiring):
         modules = {
             f"{block.name}.{name}".strip("."): module
             for block in blocks
-            for name, module in block.module.named_modules()
+            for name, module in named_modules(block.module)
         }
         modules = {name: module for name, module in modules.items() if not matches(name, ungoverned)}
         layers = {name: module for name, module in modules.items() if matrices_of(module)}

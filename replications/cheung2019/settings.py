@@ -24,9 +24,9 @@ class Settings:
 PAPER = Settings()
 PRESETS = {
     "full": PAPER,
-    "quick": replace(PAPER, max_steps=2000),
+    "quick": replace(PAPER, max_steps=3000),
     "smoke": replace(
         PAPER, hidden=(64,) * 4, max_steps=40, train_samples=1000, test_samples=200, measure_every=10, curve_samples=100
     ),
 }
-SEEDS = {"full": 3, "quick": 1, "smoke": 1}
+SEEDS = {"full": 3, "quick": 3, "smoke": 1}

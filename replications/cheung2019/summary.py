@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from replications.cheung2019.cosines import PAIRINGS
 from replications.cheung2019.networks import NETS
 from replications.loggers import Curve
-from replications.measured import spearman
+from replications.statistics import spearman
 
 
 def summary(curve: Curve, standard: Curve) -> dict[str, float]:

@@ -28,37 +28,42 @@ Differences
     5. We integrate (A + A^T) / 2, whereas the paper integrates A, which is the gradient of a loss only if A = A^T. We report,
     beside the correlation over all points, that within the points of one label, since the constant of integration may
     depend on the label. Claims about "100 % after the first two layers" are judged with logistic probes trained to
-    convergence, on 5000 training samples in `quick`, 10000 in `reduced` and all in `full`.
+    convergence, on 5000 training samples in `quick`, 10000 in `reduced` and all in `full`: such a probe separates the samples
+    of an untrained network as well, so that those claims are reported beside that control and not judged. Figures 2 and 9
+    are measured at times that are even in the logarithm, every panel by itself, and early is while the true loss is above
+    1e-3 (the paper: the fidelity falls at about 1e-3).
     Controls that the paper does not have: an SG module that does not learn (theorem 1), a lower half that does not learn
     (footnote 5), backprop of equal length (table 2). That lower half is trained without the penalty: Adam makes a full step
     of a gradient that is alone, however small, and the penalty would shrink its weights to nothing.
     `reduced` has the networks of `full`, but for 50 layers of sigmoid units, at a length for two cores: on MNIST 2500 steps
-    at 3e-4 in place of 46900 at 3e-5, but for an SG after every layer, which has 3e-5 as in `full`; figures 2 and 9 with
-    10000 steps.
+    at 3e-4 in place of 46900 at 3e-5, but where modules learn from modules (an SG after every layer, footnote 5), which has
+    3e-5 as in `full`, as has the backprop that it is compared with; figures 2 and 9 with 10000 steps.
     `quick` differs where time demands it: MNIST at depths 3 and 10, 3e-4, 2000 steps; table 2 with 3000 steps (deep: 500);
     figures 2 and 9 with 4000. The results name the command for what they leave out.
 
 Found
     Table 2 comes out as printed where it is about a limit of SG: on separable data in 100 dimensions its log loss stays at
     0.088 (paper: 0.086), where backprop after as many steps is at 0.0001; all of MSE and of random labels reach the optimum.
-    Two claims fail. `linear2`, where SG should be at three times the excess of backprop or more, is at 2.3 (0.014 against
-    0.0078): in 2 dimensions backprop itself has not arrived, since on separable data log loss falls as one over the steps,
-    so that runs of this length cannot tell SG's limit from a short training. `noisy100` in deep form ends at 0.0004 above the
-    optimum, nearer than the bound of 0.0005 that a pilot suggested (paper: 0.0029), with a length and a start that are ours.
+    `linear2`, where SG should be at three times the excess of backprop or more, is at 2.3 (0.014 against 0.0078), and
+    undecided: in 2 dimensions backprop itself has not arrived, since on separable data log loss falls as one over the steps,
+    so that runs of this length cannot tell SG's limit from a short training. In deep form log loss is a transient that one
+    final value is a snapshot of (`noisy100`: 0.0027, 0.0001, 0.0008, 0.0011 and 0.0004 after 250 to 3000 steps; paper:
+    0.0029), so that it is now the mean of the last fifth of the steps over three starts and three rates: not run yet.
     `reduced`, 3 seeds of 2500 steps. With one SG every depth learns about as well as with backprop or better, and the deeper
     the more: at 50 layers of ReLU 91.5 % of training samples against 80.8, after 1900 steps behind it, at 20 of sigmoid units
     97.6 against 96.1, at 3 of them 0.3 points of test accuracy less. The claims that ask 99 % of all depths fail for the
     length, at which backprop of 50 layers has less. Backprop's layers are alike from layer 12 or 13 of 20 on (paper: 9;
     accepted: up to 12).
     Where modules learn from modules the learning rate decides: with an SG after each of 20 layers the network is at 23, 28 and
-    33 % of training samples at 3e-4 (these runs are in results.json too), at 79 % or more at the paper's 3e-5, and at both
-    rates most gradual in figure 3. Footnote 5 was run at 3e-4 and fails by it: 53 % of test samples where 95 are asked, less
-    than with a lower half left as it was (62 %), although a probe below the module gains 16 points. A single run at 3e-5,
-    which is not among the results, had 86 % after as many steps, and rose. At 10 layers (`quick`, one
-    seed) 3e-4 is not too much for an SG after every layer: 96 %.
+    33 % of training samples at 3e-4 (runs `sg-all-fast` of results.json), at 79 % or more at the paper's 3e-5, and at both
+    rates most gradual in figure 3. Footnote 5 at 3e-4 has 53 % of test samples, less than with a lower half left as it was
+    (62 %; runs `-fast` of results.json), and 86 % at 3e-5 (evidence.json, footnote5). At 10 layers (`quick`, one seed) 3e-4
+    is not too much for an SG after every layer: 96 %.
     Weight norms say nothing yet after so few steps, and are not judged.
-    One claim of figure 9 has a bound that cannot bound: an SG without activations does not converge on separable data, as the
-    paper says, but the loss of the full SG is so near 0 that their ratio is 8e14, above the 1e6 that was allowed.
+    The claims on how far one SG is ahead in figure 4 (`fig4-*-ahead`) and on final losses in figure 9 (`fig9-*-loss`) were
+    added after their runs, and are marked post hoc; neither is judged. That of figure 9 once had a bound that could not
+    bound: an SG without activations does not converge on separable data, as the paper says, but the loss of the full SG is
+    so near 0 that their ratio is 8e14.
 
 Cost
     smoke: about 20 seconds. quick: one core for about 13 minutes on MNIST, 2 on figures 2 and 9, 2 on the rest. reduced:

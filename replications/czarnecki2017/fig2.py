@@ -1,6 +1,7 @@
 """Figures 2 and 9: on points of a grid, the true loss beside the loss that every layer's SG module implies."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 import torch
@@ -19,6 +20,9 @@ from replications.session import Run, Session
 
 CLASSES = 2
 MAPS = "maps.pt"
+FIRST = 10
+SETTLED = 100
+FIT = 1e-3
 
 
 def implied(h: Tensor, y: Tensor, theta: Mapping[str, Tensor]) -> Tensor:
@@ -60,26 +64,35 @@ def numbers(found: Mapping[str, Tensor], y: Tensor) -> dict[str, float]:
     return logs
 
 
-def summary(curve: Mapping[int, Mapping[str, float]], depth: int, steps: int) -> dict[str, float]:
-    """From the logs of all moments to the numbers of the claims."""
+def times(steps: int, measured: int) -> list[int]:
+    """After which steps the maps are taken: evenly spaced in the logarithm, from FIRST on."""
+    first = min(FIRST, steps)
+    return sorted({round(first * (steps / first) ** (i / (measured - 1))) for i in range(measured)})
 
-    def over(quantity: str, chosen: Mapping[int, Mapping[str, float]]) -> float:
-        return fmean(
-            logs[f"sg/hidden{i}/loss_correlation{quantity}"] for logs in chosen.values() for i in range(1, depth + 1)
-        )
 
-    early, late = min(curve, key=lambda step: abs(step - steps / 10)), max(curve)
-    top, bottom = (f"sg/hidden{i}/loss_correlation" for i in (depth, 1))
+def summary(curve: Mapping[int, Mapping[str, float]], depth: int) -> dict[str, float]:
+    """From the logs of all moments to the numbers of the claims, nan where there was no such moment.
+
+    `early` is while the loss is above FIT, where the paper sees the fidelity fall, once the module had SETTLED steps to
+    leave zero; `late` is after.
+    """
+    early = [logs for step, logs in curve.items() if step >= SETTLED and not logs["loss"] <= FIT]
+    late = [logs for step, logs in curve.items() if step >= SETTLED and logs["loss"] <= FIT]
+    layers = range(1, depth + 1)
+
+    def over(chosen: Sequence[Mapping[str, float]], of: Sequence[int], quantity: str = "") -> float:
+        values = [logs[f"sg/hidden{i}/loss_correlation{quantity}"] for logs in chosen for i in of]
+        return fmean(values) if values else math.nan
+
     return {
-        "correlation": over("", curve),
-        "correlation_within_labels": over("_within_labels", curve),
-        "top_minus_bottom": fmean(logs[top] - logs[bottom] for logs in curve.values()),
-        "early_correlation": over("", {early: curve[early]}),
-        "late_correlation": over("", {late: curve[late]}),
-        "loss": curve[late]["loss"],
-        **{f"correlation/{i}": fmean(logs[f"sg/hidden{i}/loss_correlation"] for logs in curve.values())
-           for i in range(1, depth + 1)},
-    }  # fmt: skip
+        "early": over(early, layers),
+        "early_top_two": over(early, layers[-2:]),
+        "early_top_minus_bottom": over(early, [depth]) - over(early, [1]),
+        "early_within_labels": over(early, layers, "_within_labels"),
+        "late": over(late, layers),
+        "loss": curve[max(curve)]["loss"],
+        **{f"early/{i}": over(early, [i]) for i in layers},
+    }
 
 
 def train(session: Session, run: Run) -> dict[str, float]:
@@ -93,7 +106,7 @@ def train(session: Session, run: Run) -> dict[str, float]:
     optimizer = torch.optim.Adam(net.parameters(), lr=settings.learning_rate, fused=True)
     curve: dict[int, dict[str, float]] = {}
     pictures: dict[int, dict[str, Tensor]] = {}
-    every = settings.steps // settings.measured
+    moments = set(times(settings.steps, settings.measured))
     with logged(session, run) as send:
         for step in range(1, settings.steps + 1):
             attached.targets = y
@@ -101,9 +114,9 @@ def train(session: Session, run: Run) -> dict[str, float]:
             optimizer.zero_grad()
             attached.loss(loss).backward()
             optimizer.step()
-            if step % every == 0:
+            if step in moments:
                 pictures[step] = maps(net, attached, x, y, settings.depth, settings.loss)
                 curve[step] = numbers(pictures[step], y)
                 send(step, curve[step])
     torch.save({"steps": pictures, "x": x, "y": y}, session.folder(run) / MAPS)
-    return summary(curve, settings.depth, settings.steps)
+    return summary(curve, settings.depth)

@@ -70,6 +70,7 @@ def train(session: Session, run: Run) -> dict[str, float]:
     metrics = {}
     for i, (start, sg, bp) in enumerate(zip(STARTS, paths["sg"], paths["bp"], strict=True)):
         metrics[f"moved/{i}"] = max(max(abs(p.a - start[0]), abs(p.b - start[1])) for p in sg)
+        metrics[f"sg_largest/{i}"] = max(abs(p.c) for p in sg)
         metrics[f"sg_signal/{i}"] = max(abs(p.c) for p in sg[-max(1, settings.steps // 10) :])
         metrics[f"sg_loss/{i}"], metrics[f"bp_loss/{i}"] = loss(*sg[-1][:2]).item(), loss(*bp[-1][:2]).item()
         metrics[f"sg_b/{i}"] = sg[-1].b

@@ -44,6 +44,8 @@ def rule_of(run: Run) -> fa.Rule:
     middle = block(run.settings.depth // 2)
     rules: dict[str, fa.Rule] = {
         "bp": fa.Backpropagation(),
+        "bp-as-sg-all": fa.Backpropagation(),
+        "untrained": fa.Backpropagation(),  # at rate 0
         "dfa": fa.DirectFeedbackAlignment(seed=run.seed),
         "sg-mid": SyntheticGradient(at=middle),
         "sg-all": SyntheticGradient(),

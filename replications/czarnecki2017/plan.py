@@ -12,13 +12,17 @@ NOT_RANDOM = ("fig6", "step-time")
 LABELS = ("linear", "noisy", "random")
 LOSSES = ("mse", "log")
 PICTURED = {
-    "fig3": ("bp", "sg-mid", "sg-all"),
+    "fig3": ("bp", "sg-mid", "sg-all", "bp-as-sg-all"),
     "fig5": ("bp", "sg-mid", "sg-all"),
     "fig7": ("bp", "sg-mid", "sg-all", "dfa"),
-    "fig8": ("bp", "sg-mid", "sg-all", "dfa"),
-    "footnote5": ("sg-loss-alone", "lower-half-fixed", "sg-mid"),
+    "fig8": ("bp", "sg-mid", "sg-all", "dfa", "untrained"),
+    "footnote5": ("sg-loss-alone", "lower-half-fixed"),
 }
 """The rules whose networks of the preset's depth an experiment looks at."""
+MODULES_LEARN_FROM_MODULES = ("sg-all", "sg-loss-alone", "lower-half-fixed", "bp-as-sg-all")
+"""Have the paper's rate in every preset; `bp-as-sg-all` is backpropagation at that rate, to compare with."""
+CALIBRATION = 100
+"""Steps in which the batch-norms of the untrained network see data."""
 
 
 def plan(session: Session) -> list[Run]:
@@ -77,8 +81,10 @@ def _mnist(settings: Settings, seed: int, chosen: set[str]) -> Iterator[Run]:
     ):
         # with no other gradient Adam would take the penalty's for the whole of it, and shrink the weights to nothing
         penalty = 0.0 if rule == "lower-half-fixed" else base.penalty
-        rate = settings.everywhere_learning_rate if rule == "sg-all" else base.learning_rate
+        rate = settings.everywhere_learning_rate if rule in MODULES_LEARN_FROM_MODULES else base.learning_rate
         run_settings: Any = replace(base, activation=activation, depth=depth, learning_rate=rate, penalty=penalty)
+        if rule == "untrained":
+            run_settings = replace(run_settings, learning_rate=0.0, max_steps=CALIBRATION, epochs=-1)
         yield Run("mnist", mnist_name(rule, activation, depth), rule, seed, run_settings)
 
 

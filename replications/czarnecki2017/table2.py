@@ -1,5 +1,8 @@
 """Table 2: linear and deep linear models with a linear SG on artificial data, and how far above the optimum they end."""
 
+from collections.abc import Callable
+from statistics import fmean
+
 import torch
 from torch import Tensor, nn
 
@@ -24,19 +27,28 @@ def shallow(dimensions: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(dimensions, CLASSES), identity)
 
 
-def deep(dimensions: int, layers: int) -> nn.Sequential:
-    """Hidden linear layers that begin as the identity, and a linear output."""
+STARTS: dict[str, Callable[[Tensor], object]] = {
+    "identity": nn.init.eye_,
+    "orthogonal": nn.init.orthogonal_,
+    "xavier": nn.init.xavier_uniform_,
+}
+"""Of the hidden matrices of the deep model, of which the paper says nothing."""
+
+
+def deep(dimensions: int, layers: int, start: str = "identity") -> nn.Sequential:
+    """Hidden linear layers, and a linear output."""
     hidden = [nn.Linear(dimensions, dimensions) for _ in range(layers)]
     for layer in hidden:
-        nn.init.eye_(layer.weight)
+        STARTS[start](layer.weight)
         nn.init.zeros_(layer.bias)
     return nn.Sequential(*hidden, nn.Linear(dimensions, CLASSES))
 
 
 def descend(
     net: nn.Sequential, rule: fa.Rule, x: Tensor, y: Tensor, loss: str, rate: float, steps: int, send: Send, name: str
-) -> float:
-    """Full batches, Adam for the model and the SG module; the final loss."""
+) -> tuple[float, float]:
+    """Full batches, Adam for the model and the SG module; the final loss, and its mean over the last fifth of the steps."""
+    late: list[float] = []
     attached = fa.attach(net, rule)
     optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=rate, fused=True)
     for step in range(steps):
@@ -45,10 +57,29 @@ def descend(
         optimizer.zero_grad()
         attached.loss(value).backward()
         optimizer.step()
+        if step >= steps - max(1, steps // 5):
+            late.append(value.item())
         if step % max(1, steps // LOGGED) == 0:
             send(step, {name: value.item()})
     with torch.no_grad():
-        return LOSSES[loss](net(x), y).mean().item()
+        return LOSSES[loss](net(x), y).mean().item(), fmean(late)
+
+
+def sweep(settings: Table2, x: Tensor, y: Tensor, best: float, seed: int, send: Send) -> dict[str, float]:
+    """The deep model's log loss above the optimum for every start and rate, and the mean of them.
+
+    One final value is a snapshot of a transient; of every run this is the mean of the last fifth.
+    """
+    found = {}
+    for start in STARTS:
+        for rate in settings.deep_rates:
+            torch.manual_seed(seed)
+            net = deep(settings.dimensions, settings.deep_layers, start)
+            rule = SyntheticGradient(at=str(settings.deep_layers // 2 - 1))
+            name = f"deep-log-{start}-{rate:g}/sg"
+            _, late = descend(net, rule, x, y, "log", rate, settings.deep_steps, send, f"loss/{name}")
+            found[name] = late - best
+    return found | {"deep-log-swept/sg": fmean(found.values())}
 
 
 def train(session: Session, run: Run) -> dict[str, float]:
@@ -73,7 +104,9 @@ def train(session: Session, run: Run) -> dict[str, float]:
                 rule = SyntheticGradient(at=tap) if rule_name == "sg" else fa.Backpropagation()
                 name = f"{model}-{loss}/{rule_name}"
                 rate = settings.learning_rate if model == "shallow" else settings.deep_learning_rate
-                final = descend(net, rule, x, y, loss, rate, steps, send, f"loss/{name}")
+                final, _ = descend(net, rule, x, y, loss, rate, steps, send, f"loss/{name}")
                 metrics[name] = final - best
+            if loss == "log" and settings.dataset != NEVER_DEEP:
+                metrics |= sweep(settings, x, y, best, run.seed, send)
         send(settings.steps, {f"excess/{name}": value for name, value in metrics.items()})
     return metrics

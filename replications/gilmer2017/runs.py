@@ -4,8 +4,10 @@ from dataclasses import replace
 from math import sqrt
 
 from lightning.pytorch import seed_everything
+from torch import Tensor
 
 import lightning_fa as fa
+from lightning_fa.feedback import draw
 from replications.fit import fit
 from replications.gilmer2017.model import TanhNetwork
 from replications.gilmer2017.settings import Settings
@@ -51,8 +53,19 @@ def train(session: Session, run: Run) -> dict[str, float]:
         local_error=run.rule == "lafs",
         fresh_draws=settings.fresh_draws,
         seed=run.seed,
+        unused=unrelated_feedback(run, data.classes),
     )
     return summary(fit(session, run, model, fa.FeedbackStrategy(rule=rule_of(run)), data, [probe]))
+
+
+def unrelated_feedback(run: Run, outputs: int) -> list[Tensor]:
+    """Matrices of the size that B has, with which training has nothing to do: where backpropagation is measured."""
+    if run.rule != "bp":
+        return []
+    widths = run.settings.hidden
+    return [
+        draw("uniform", 1.0, run.seed, f"unused B of layer {i}", (width, outputs)) for i, width in enumerate(widths)
+    ]
 
 
 def rule_of(run: Run) -> fa.Rule:

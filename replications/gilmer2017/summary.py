@@ -3,17 +3,28 @@
 import math
 from collections.abc import Mapping
 
-from replications.claims import Metrics
+from replications.claims import Metrics, NotRunError
 from replications.loggers import Curve
+
+SETTLED = 100
+"""Steps after which the readouts differ from those of a fresh B: before training they cannot."""
 
 
 def summary(curve: Curve) -> dict[str, float]:
-    """Of every measured quantity the last value; of the angle between e^i and e^y also the first and the largest."""
+    """Of every measured quantity the last value; of the angle between e^i and e^y also the first and the largest.
+
+    `below_fresh` is by how much that angle is below the one of a fresh B at the end, `least_below_fresh` the least of
+    it at the steps from SETTLED on.
+    """
     metrics = {name: values[max(values)] for name, values in curve.items() if name not in ("epoch", "train/loss")}
     for layer in layers(metrics):
-        angle = curve[f"error_angle/{layer}"]
+        angle, fresh = curve[f"error_angle/{layer}"], curve[f"fresh_error_angle/{layer}"]
+        below = {step: fresh[step] - angle[step] for step in angle}
+        later = [below[step] for step in below if step >= SETTLED] or [math.nan]
         metrics[f"initial_error_angle/{layer}"] = angle[0]
         metrics[f"largest_error_angle/{layer}"] = max(_defined([angle[step] for step in angle if step >= 1]))
+        metrics[f"below_fresh/{layer}"] = below[max(below)]
+        metrics[f"least_below_fresh/{layer}"] = min(_defined(later))
     return metrics
 
 
@@ -24,7 +35,10 @@ def layers(metrics: Mapping[str, object]) -> list[int]:
 
 def over_layers(metrics: Metrics, name: str) -> list[float]:
     """One quantity in all hidden layers."""
-    return _defined([metrics[f"{name}/{layer}"] for layer in layers(metrics)])
+    found = layers(metrics)
+    if not found:
+        raise NotRunError(name)
+    return _defined([metrics[f"{name}/{layer}"] for layer in found])
 
 
 def _defined(values: list[float]) -> list[float]:

@@ -57,10 +57,10 @@ Found
     that configuration says that tanh stands a large step, not that ReLU cannot be trained.
 
 Cost
-    full: 10 seeds, about 1500 epochs of the fully connected network (10 s of one CPU core each), and 200 of the
-    convolutional one (90 s) for each seed; a GPU is needed. `alignment` alone is 10 minutes of one core per seed. quick: 3
-    epochs (convolutional: 1, bottleneck: 5), recipes with 10 000 samples and VGG-11 with a quarter of its channels, about
-    40 minutes of one core. smoke: seconds.
+    full: 10 seeds, for each about 3200 epochs of the fully connected network (12 s of one CPU core each), 1000 of the
+    convolutional one (90 s) and 450 of VGG-11 (estimated 300 s), that is 70 hours of one core; a GPU is needed.
+    `alignment` alone is 10 minutes of one core per seed. quick: 3 epochs (convolutional: 1, bottleneck: 5), recipes with
+    10 000 samples and VGG-11 with a quarter of its channels, about 40 minutes of one core. smoke: seconds.
     For all of it: `python -m replications launay2019 --preset full --out DIR`, which goes on where it was cut, and started
     several times with one DIR shares the configurations between the calls.
 """

@@ -49,7 +49,7 @@ class Settings:
     configurations: tuple[str, ...] | None = None  # all
     baseline: Tuning = Tuning(rates=(0.003, 0.01, 0.03, 0.1, 0.3))
     bottleneck: Training = Training()
-    sizes: tuple[int, ...] = (1, 3, 5, 8, 11, 18, 29, 46, 73, 118, 191, 308, 496, 800)
+    sizes: tuple[int, ...] = (1, 3, 5, 8, 11, 18, 28, 46, 73, 118, 191, 308, 496, 800)
     recipes: dict[str, Training] = field(
         default_factory=lambda: {
             name: Training(net=name, batch_norm=True, optimizer="adam") for name in ("conv", "vgg")

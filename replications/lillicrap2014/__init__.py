@@ -14,8 +14,8 @@ Claims
 Set-up
     Task 1: 30-20-10 linear units, T ~ U(-1, 1), x ~ N(0, 1), one example per step, W, A ~ U(-0.01, 0.01),
     B ~ U(-0.5, 0.5), the same task and examples for all algorithms: Methods. Learning rates were tuned by hand and are
-    not printed: 0.005, 0.008 and 3 (shallow) are our spec's, 0.002 and noise 0.01 (node perturbation) were chosen on
-    seeds that no result uses. 2000 examples: read off the figure. Figure 4: learning rate 1e-3 and the nine omega:
+    not printed: 0.005, 0.008 and 3 (shallow) are a pilot's (evidence.json), 0.002 and noise 0.01 (node perturbation) were
+    chosen on seeds that no result uses. 2000 examples: read off the figure. Figure 4: learning rate 1e-3 and the nine omega:
     Methods; 20 000 examples: the axis of the figure ends at 2, in no unit.
     Task 2: 784-1000-10 logistic units with biases, learning rate 1e-3, weight decay 1e-6, 20 runs with new B: Methods.
     omega = 0.1, beta = 0.5, batches of 100 with summed gradients, 125 epochs = 7.5 million examples: ours.
@@ -38,10 +38,10 @@ Found
     In the controls of theorem 1 V = |B E|^2 goes to 0 as well while E does not: V sees only what B lets through, which is
     what B^+ B = I is needed for. The claim about the angle at an error of 1e-10 first failed as undefined, with 10 000
     examples: 7 of 20 seeds had not come that far. The bound is unchanged; the runs were made as long as the figure's axis.
-    MNIST at full length, one seed: 1.88 % for backpropagation and 1.96 % for feedback alignment (paper: 2.4 and 2.1), 8.3 %
-    where only the last layer learns. Two claims fail. With half of all weights removed the error is 2.78 %, within its own
-    bound, but 0.82 points above the full network's where 0.6 are accepted (paper: 2.4 against 2.1): it learns more slowly
-    throughout and still falls at the end, and we do not know what density the learning rate was tuned for.
+    MNIST at full length, two seeds: 1.9 % for backpropagation and 2.0 % for feedback alignment (paper: 2.4 and 2.1), 8.4 %
+    where only the last layer learns. With half of W and of B removed the error is 2.40 % (one seed; paper: 2.4), 0.44 points
+    above the full network's. At first that run had removed half of the input weights too, which the paper does not: it
+    ended at 2.78 %, and the claim on the distance failed by it (evidence.json, sparse-input-weights). One claim fails.
     The angle in the first epoch is 65 degrees, where 74 to 90 are accepted. The
     bound stems from a pilot with the derivative of the outputs, which damps the error and slows learning down; without it the
     angle has fallen to 65 degrees on average within that epoch, and the claims about later epochs hold.

@@ -1,4 +1,4 @@
-"""The control of figure 2b: the angle that feedback alignment would have in a network that does not learn by it."""
+"""Figure 2b where the library's monitor has no word: for a B that training does not use, and for a lone sparse W."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from replications.lillicrap2014.network import LogisticNetwork
 from replications.measures import mean_angle
 
 
-class UnusedFeedback(Monitor):
-    """Log control/angle: between B e, for a B [outputs, hidden] that training never uses, and W^T e, per sample."""
+class FeedbackAngle(Monitor):
+    """Log control/angle: between B e, for a given B [outputs, hidden], and W^T e, per sample."""
 
     def __init__(self, B: Tensor, steps: Steps) -> None:
         super().__init__(steps)

@@ -12,8 +12,8 @@ from replications.lillicrap2014.settings import Linear
 from replications.many import seed_log
 from replications.session import Run, Session
 
-# The paper tuned each by hand and does not print them: the first three are those of the spec's pilot, the last was
-# chosen on seeds 100 to 109, which no result uses.
+# The paper tuned each by hand and does not print them: the first three are those of a pilot (evidence.json, fig1d-pilot),
+# the last was chosen on seeds 100 to 109, which no result uses.
 LEARNING_RATES = {"bp": 0.005, "fa": 0.008, "shallow": 3.0, "node-perturbation": 0.002}
 FIRST, LAST, SETTLED, EARLY = 3, 100, 300, 500
 

@@ -11,7 +11,13 @@ from replications.report.finding import Found
 from replications.table import accepted, got
 
 HERE = Path(__file__).parent
-MARKS = {"reproduced": "✓ reproduced", "failed": "✗ failed", "reported": "• reported"}
+MARKS = {
+    "reproduced": "✓ reproduced",
+    "undecided": "? undecided",
+    "failed": "✗ failed",
+    "reported": "• reported",
+    "not run yet": "- not run yet",
+}
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
@@ -79,12 +85,16 @@ def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
             escape(c["expected"]),
             escape(accepted(c)),
             escape(got(c)),
-            f'<span class="verdict {escape(c["verdict"])}">{escape(MARKS.get(c["verdict"], c["verdict"]))}</span>',
+            f'<span class="verdict {escape(c["verdict"].split()[0])}">{escape(MARKS.get(c["verdict"], c["verdict"]))}</span>',
             escape(c["source"]),
         ]
         for c in claims
     ]
-    return _table(["claim", "paper says", "accepted", "we got (n seeds)", "verdict", "source"], rows, "claims")
+    return _table(
+        ["claim", "paper says", "accepted", "we got: mean [95 % interval] (n seeds)", "verdict", "source"],
+        rows,
+        "claims",
+    )
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
@@ -138,8 +148,12 @@ def _rerun(result: Found) -> str:
 def _runs(runs: Sequence[Mapping[str, Any]]) -> str:
     rows = []
     for run in runs:
-        metrics = ", ".join(f"{name} {value:.4g}" for name, value in run["metrics"].items())
+        metrics = ", ".join(f"{name} {_shown(value)}" for name, value in run["metrics"].items())
         name = f"{run['experiment']}/{run['name']}"
         rows.append([escape(name), str(run["seed"]), f"{run['seconds']:g}", escape(metrics)])
     head = ["run", "seed", "seconds", "metrics"]
     return f"<details><summary>{len(runs)} runs</summary>{_table(head, rows, 'runs')}</details>"
+
+
+def _shown(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4g}"

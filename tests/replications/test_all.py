@@ -68,7 +68,7 @@ def test_all_papers_are_run_without_data_or_network_and_shown_in_one_table(paper
     printed = capsys.readouterr().out
     assert printed.count("| paper | claim | paper says | accepted | we got | verdict |") == 1
     for name in NAMES:
-        row = f"| {name} | the number of {name} | about 1 [or 2] | 0 to 10 | 1.00 ± 0.00 (n=2) | reproduced |"
+        row = f"| {name} | the number of {name} | about 1 [or 2] | 0 to 10 | 1.00 [1.00, 1.00] (n=2) | reproduced |"
         assert row in printed
         assert f"{name}: 1 reproduced, 0 failed, 0 reported (digits (stand-in), preset smoke)" in printed
         assert papers[name].TRAINED == [0, 1]

@@ -32,21 +32,48 @@ def test_a_value_outside_either_side_of_the_interval_fails(value, verdict):
     assert judged([value])["verdict"] == verdict
 
 
-def test_the_mean_over_seeds_is_judged_unless_every_seed_is_asked_for():
-    assert judged([5, 25])["verdict"] == "reproduced"
+def test_the_interval_of_the_mean_is_judged_unless_every_seed_is_asked_for():
+    assert judged([14, 15, 16])["verdict"] == "reproduced"
+    assert judged([5, 25])["verdict"] == "undecided"
+    assert judged([24, 25, 26])["verdict"] == "failed"
     assert judged([5, 25], over_seeds="every")["verdict"] == "failed"
     assert judged([11, 19], over_seeds="every")["verdict"] == "reproduced"
 
 
-def test_the_record_has_mean_sample_deviation_and_number_of_seeds():
+def test_a_verdict_whose_interval_crosses_a_bound_says_so():
+    """A mean within its bound by less than its uncertainty is no reproduction, and one beyond it no failure."""
+    assert judged([10.5, 11.5, 10.0])["verdict"] == "undecided"
+    assert judged([9.5, 10.0, 9.0])["verdict"] == "undecided"
+
+
+def test_an_interval_crosses_no_bound_where_no_value_can_be():
+    """A distance of 0.1 +- 0.3 is not below 0."""
+    distances = [0.0, 0.1, 0.2]
+    assert judged(distances, tolerance=(0.0, 2.0))["verdict"] == "undecided"
+    assert judged(distances, tolerance=(0.0, 2.0), possible=(0.0, 100.0))["verdict"] == "reproduced"
+
+
+def test_the_record_has_mean_sample_deviation_interval_and_number_of_seeds():
     record = judged([12.0, 14.0, 16.0])
     assert (record["value"], record["std"], record["n"]) == (14.0, 2.0, 3)
+    # Student's t with 2 degrees of freedom: 4.3027
+    assert record["interval"] == pytest.approx([14 - 4.3027 * 2 / 3**0.5, 14 + 4.3027 * 2 / 3**0.5], abs=1e-3)
     assert record["tolerance"] == [10.0, 20.0]
     assert tuple(record) == CLAIM_KEYS
 
 
-def test_one_seed_has_no_deviation():
-    assert judged([12.0])["std"] is None
+def test_one_seed_has_neither_deviation_nor_interval():
+    record = judged([12.0])
+    assert record["std"] is record["interval"] is None
+
+
+def test_a_claim_whose_runs_are_missing_was_not_run_and_other_seeds_count():
+    """A claim that is new has no verdict before its runs; a missing run must not pass for a failure, nor for a success."""
+    runs = [{"run": {"value": 12.0}}, {"run": {}}, {}]
+    record = judge(a_claim(), runs, "full", "mnist")
+    assert (record["value"], record["n"], record["verdict"]) == (12.0, 1, "reproduced")
+    assert judge(a_claim(), [{}], "full", "mnist")["verdict"] == "not run yet"
+    assert judge(a_claim(tolerance=None), [{}], "full", "mnist")["verdict"] == "not run yet"
 
 
 def test_an_undefined_value_fails_and_is_null_in_json():

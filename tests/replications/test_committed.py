@@ -1,6 +1,7 @@
 """Oracle: results that are kept with the code are found, all of them, under the paper and preset they are of."""
 
 import json
+from html import escape
 
 import pytest
 
@@ -57,3 +58,15 @@ def test_the_page_links_to_each_preset_of_a_paper(root, tmp_path):
     html = page(find(["toy2000"], tmp_path / "runs", root))
     for preset in ("full", "quick", "smoke"):
         assert html.count(f'href="#toy2000-{preset}"') == html.count(f'id="toy2000-{preset}"') == 1
+
+
+def test_the_committed_results_make_a_page_and_a_description(tmp_path):
+    """A metric may be null: a run that diverged has no loss, and one too short did not reach a level."""
+    results = find([], tmp_path / "no-runs")
+    assert len(results) == len(committed())
+    assert any(value is None for found in results for run in found.content["runs"] for value in run["metrics"].values())
+    text = page(results)
+    for found in results:
+        assert f'id="{found.anchor}"' in text
+        assert all(escape(claim["statement"]) in text for claim in found.content["claims"])
+    assert "undefined" in text

@@ -15,71 +15,92 @@ from replications.gilmer2017.summary import summary
 from replications.session import Run
 
 
-def metrics(angle=(24, 23, 20), readout=(78, 86, 90), test=93.0, initial=1.6, fresh=10.0):
-    layers = range(1, 4)
+def metrics(angle=(25, 22, 19), readout=(78, 86, 90), test=93.0, fresh=(31.4, 31.5, 31.4)):
+    """Of one run, with the angles of a pilot of DFA."""
     found = {"test/accuracy": test, "accuracy/top": test}
-    for i in layers:
+    for i in range(1, 4):
+        below = fresh[i - 1] - angle[i - 1]
         found |= {f"error_angle/{i}": angle[i - 1], f"largest_error_angle/{i}": angle[i - 1] + 0.5}
-        found |= {f"initial_error_angle/{i}": initial, f"readout/{i}": readout[i - 1]}
-        found |= {f"fresh_readout/{i}": fresh, f"backprop_angle/{i}": 50.0}
+        found |= {f"fresh_error_angle/{i}": fresh[i - 1], f"below_fresh/{i}": below, f"least_below_fresh/{i}": below}
+        found |= {f"initial_error_angle/{i}": 1.6, f"readout/{i}": readout[i - 1]}
+        found |= {f"fresh_readout/{i}": 10.0, f"backprop_angle/{i}": 50.0}
     return found
 
 
-def verdicts(**changed):
-    runs = {
+LAFS = metrics((13.8, 11.4, 8.6), (90, 92, 93), 93.5, (26.9, 26.3, 26.1))
+BACKPROP = metrics((32.5, 31.5, 33.5), (11, 9, 10), 96.24, (32.5, 32.5, 32.5))
+
+
+def runs(**changed):
+    return {
         "dfa": metrics(),
-        "lafs": metrics((17, 14, 9), (90, 92, 93), 93.5),
-        "bp": {"test/accuracy": 97.0},
+        "lafs": LAFS,
+        "bp": BACKPROP,
         "bp-1-layer": {"test/accuracy": 95.0},
-    }
-    runs |= {f"{rule}-b{bound}": metrics((60, 60, 60)) for rule in ("dfa", "lafs") for bound in ("0.2", "1")}
-    return {claim.id: judge(claim, [runs | changed], "full", "mnist")["verdict"] for claim in CLAIMS}
+        "dfa-b0.2": metrics(),
+        "dfa-b1": metrics(),
+        "lafs-b0.2": LAFS,
+        "lafs-b1": LAFS,
+    } | changed
 
 
 def failed(**changed):
-    return {name for name, verdict in verdicts(**changed).items() if verdict == "failed"}
+    """With two seeds that are nearly alike, since a t test needs two."""
+    seeds = [
+        {
+            run: {name: value + seed * 1e-3 * len(name) for name, value in numbers.items()}
+            for run, numbers in runs(**changed).items()
+        }
+        for seed in range(2)
+    ]
+    return {claim.id for claim in CLAIMS if judge(claim, seeds, "full", "mnist")["verdict"] not in PASSED}
+
+
+PASSED = ("reproduced", "reported")
 
 
 def test_the_pilots_numbers_reproduce_every_claim_that_has_a_bound():
     assert failed() == set()
-    assert {name for name, verdict in verdicts().items() if verdict == "reported"} == {
-        "dfa-backprop-angle",
-        "lafs-backprop-angle",
-        "one-hidden-layer",
-        "backprop",
-    }
+    assert sum(claim.tolerance is None for claim in CLAIMS) == 12
 
 
 def test_backpropagation_left_on_fails_although_it_classifies_better():
-    backprop = metrics((85, 85, 85), (10, 11, 9), 98.0)
-    assert {"dfa-test-accuracy", "dfa-readout", "dfa-largest-angle"} <= failed(dfa=backprop)
+    """The angles of backpropagation to an unrelated B are those measured: 31.5 to 33.5 degrees, not 90."""
+    assert {"dfa-test-accuracy", "dfa-readout", "dfa-below-fresh", "dfa-below-fresh-throughout"} <= failed(dfa=BACKPROP)
 
 
-def test_lafs_that_secretly_is_dfa_fails():
+def test_a_network_that_does_not_learn_at_a_size_of_b_fails():
+    """LAFS with B within +-1 was once at chance, and the only word on it was "reproduced"."""
+    chance = metrics(readout=(95.8, 11.6, 10.7), test=10.28)
+    assert {"lafs-b1-readout", "lafs-b1-test-accuracy"} <= failed(**{"lafs-b1": chance})
+
+
+def test_lafs_that_secretly_is_dfa_fails_and_dfa_that_secretly_is_lafs():
     assert {"lafs-reads-out-better", "dfa-angle-larger", "lafs-readout"} <= failed(lafs=metrics())
+    assert {"lafs-reads-out-better", "dfa-angle-larger"} <= failed(dfa=LAFS)
 
 
 def test_one_bad_layer_is_enough_to_fail():
     assert "dfa-readout" in failed(dfa=metrics(readout=(90, 60, 90)))
-    assert "dfa-below-90" in failed(dfa=metrics(angle=(20, 20, 91)))
-    assert "dfa-b1-below-90" in failed(**{"dfa-b1": metrics(angle=(91, 20, 20))})
+    assert {"dfa-below-fresh", "dfa-below-fresh-throughout"} <= failed(dfa=metrics(angle=(20, 20, 31.5)))
 
 
-def test_feedback_of_zeros_fails_since_its_angle_at_the_start_is_exactly_zero():
-    assert "dfa-initial-angle" in failed(dfa=metrics(initial=0.0))
-
-
-def test_a_fresh_readout_that_works_fails_the_control():
-    assert "lafs-fresh-readout" in failed(lafs=metrics(fresh=40.0))
+def test_no_claim_is_certain_before_anything_is_trained():
+    """An angle below 90 degrees is: two errors of one sample are never more than 60 degrees apart."""
+    untrained = metrics((1.6, 1.2, 0.9), (9, 11, 10), 9.0, (1.6, 1.2, 0.9))
+    everything = dict.fromkeys(runs(), untrained)
+    survived = {claim.id for claim in CLAIMS if claim.tolerance} - failed(**everything)
+    assert survived == {"equal-test-accuracy", "backprop-below-fresh"}
 
 
 def test_a_layer_that_diverged_late_or_in_one_place_only_fails():
     """max and min pass over nan, depending on its position."""
     nan = math.nan
-    assert {"dfa-below-90", "dfa-largest-angle", "dfa-angle-larger"} <= failed(dfa=metrics(angle=(24, nan, 20)))
+    assert {"dfa-below-fresh", "dfa-angle-larger"} <= failed(dfa=metrics(angle=(24, nan, 20)))
     assert {"lafs-readout", "lafs-reads-out-better"} <= failed(lafs=metrics(readout=(90, 92, nan)))
-    found = summary({"error_angle/1": {0: 1.0, 1: 20.0, 3: nan}})
+    found = summary({"error_angle/1": {0: 1.0, 1: 20.0, 300: nan}, "fresh_error_angle/1": {0: 1.0, 1: 30.0, 300: 30.0}})
     assert math.isnan(found["largest_error_angle/1"])
+    assert math.isnan(found["least_below_fresh/1"])
 
 
 def test_every_claim_belongs_to_an_experiment_and_has_a_name_of_its_own():
@@ -121,18 +142,22 @@ def test_the_bound_of_b_becomes_the_scale_of_the_uniform_initialiser(bound, scal
     assert rule.scale == pytest.approx(scale)
 
 
-def test_the_summary_takes_the_last_value_and_leaves_step_0_out_of_the_largest_angle():
+def test_the_summary_takes_the_last_value_and_leaves_the_first_steps_out_of_the_extremes():
     curve = {
-        "error_angle/1": {0: 50.0, 1: 20.0, 3: 30.0, 10: 25.0},
-        "readout/1": {0: 10.0, 10: 80.0},
+        "error_angle/1": {0: 50.0, 1: 20.0, 3: 30.0, 100: 24.0, 300: 25.0},
+        "fresh_error_angle/1": {0: 40.0, 1: 15.0, 3: 31.0, 100: 31.0, 300: 35.0},
+        "readout/1": {0: 10.0, 300: 80.0},
         "train/loss": {5: 2.0},
-        "epoch": {10: 1.0},
+        "epoch": {300: 1.0},
     }
     assert summary(curve) == {
         "error_angle/1": 25.0,
+        "fresh_error_angle/1": 35.0,
         "readout/1": 80.0,
         "initial_error_angle/1": 50.0,
         "largest_error_angle/1": 30.0,
+        "below_fresh/1": 10.0,
+        "least_below_fresh/1": 7.0,
     }
 
 

@@ -17,7 +17,7 @@ OMEGA = {
 MNIST = {
     "mnist-bp": {"test_error": 2.4, "test_error_15": 6.0, "angle": 88.0},
     "mnist-fa": {"test_error": 2.1, "test_error_15": 4.7, "angle": 37.0, "angle_epoch_1": 82.0, "angle_epoch_10": 45.0},
-    "mnist-fa-sparse": {"test_error": 2.4, "angle": 54.0},
+    "mnist-fa-sparse-w": {"test_error": 2.4, "angle": 54.0},
     "mnist-shallow": {"test_error": 7.2},
 }
 LINEAR = {
@@ -58,7 +58,8 @@ def failed(**changed):
         runs[name.replace("_", "-")] |= numbers
     # seeds differ by something, since a t test needs a spread
     seeds = [{**runs, "student-fa-4": {"log10_nse": runs["student-fa-4"]["log10_nse"] - i / 1e3}} for i in range(3)]
-    return {c.id for c in CLAIMS if judge(c, seeds[: c.seeds], "full", "mnist")["verdict"] == "failed"}
+    verdicts = {c.id: judge(c, seeds[: c.seeds], "full", "mnist")["verdict"] for c in CLAIMS}
+    return {name for name, verdict in verdicts.items() if verdict not in ("reproduced", "reported")}
 
 
 def test_what_the_paper_and_the_pilots_found_reproduces_every_claim():
@@ -69,11 +70,11 @@ def test_what_the_paper_and_the_pilots_found_reproduces_every_claim():
     ("changed", "expected"),
     [
         ({"linear_fa": LINEAR["linear-bp"] | {"angle_first": 0, "angle_last": 0, "angle_largest": 0}},
-         {"linear-fa-ahead", "linear-angle-first", "linear-angle-last", "linear-angle-below-90"}),
+         {"linear-fa-ahead", "linear-angle-last", "linear-angle-below-90"}),
         ({"mnist_fa": {"angle": 0.0, "angle_epoch_1": 0.0, "angle_epoch_10": 0.0}},
          {"mnist-angle", "mnist-angle-1", "mnist-angle-10"}),
         ({"mnist_shallow": {"test_error": 2.4}}, {"mnist-shallow"}),
-        ({"mnist_fa_sparse": {"test_error": 2.1, "angle": 37.0}}, {"mnist-sparse-angle"}),
+        ({"mnist_fa_sparse_w": {"test_error": 2.1, "angle": 37.0}}, {"mnist-sparse-angle"}),
         ({"mnist_bp": {"angle": 37.0}}, {"mnist-control-angle"}),
         ({"omega_0.01": {"pbp_angle_2000": 30.6}}, {"omega-gap"}),
         ({"omega_0.01": {"pbp_angle_learnt": float("nan")}}, {"omega-pbp-learnt"}),

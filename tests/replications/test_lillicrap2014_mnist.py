@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import lightning_fa as fa
-from replications.lillicrap2014.control import UnusedFeedback
-from replications.lillicrap2014.mnist import RULES, angle_steps, rule_of, summary
+from replications.lillicrap2014.control import FeedbackAngle
+from replications.lillicrap2014.mnist import DENSE, RULES, angle_steps, rule_of, summary
 from replications.lillicrap2014.network import LogisticNetwork
 from replications.lillicrap2014.settings import PRESETS, Mnist
 from replications.session import Run
@@ -54,11 +54,17 @@ def test_b_is_uniform_within_beta_and_new_for_every_seed(rule):
     assert missing == pytest.approx(0.5 if rule == "fa_sparse" else 0, abs=0.03)
 
 
-def test_the_sparse_variant_has_independent_masks_of_w_and_b():
+def test_the_sparse_variant_has_independent_masks_of_w_and_b_and_dense_input_weights():
+    """The paper removes half of W and of B; without half of W_0 as well the error is higher throughout."""
     model = LogisticNetwork(12, 1000, 10, 0.1, 0.1, 1e-6)
-    attached = fa.attach(model, rule_of(Run("fig2a", "mnist-fa-sparse", "fa_sparse", 0, Mnist())))
+    rule = rule_of(Run("fig2a", "mnist-fa-sparse-w", "fa_sparse", 0, Mnist()))
+    attached = fa.attach(model, rule, ungoverned=DENSE["fa_sparse"])
     W, B = model.layers[2].weight != 0, attached.feedback["layers.2"] != 0
     assert (W & B).float().mean().item() == pytest.approx(0.25, abs=0.03)
+    assert W.float().mean().item() == pytest.approx(0.5, abs=0.03)
+    assert (model.layers[0].weight != 0).all()
+    # its angle is measured with the B that it has
+    assert torch.equal(rule.initial("layers.2", model.layers[2].weight), attached.feedback["layers.2"])
 
 
 def test_the_control_is_90_degrees_for_random_feedback_and_0_for_the_weights_themselves():
@@ -67,7 +73,7 @@ def test_the_control_is_90_degrees_for_random_feedback_and_0_for_the_weights_the
     logger = type("Logger", (), {"log_metrics": lambda self, numbers, step: sent.update(numbers)})()
     trainer = type("Trainer", (), {"loggers": [logger], "global_step": 0})()
     for B, expected, tolerance in ((model.layers[2].weight, 0, 1e-3), (torch.randn(10, 8), 90, 45)):
-        UnusedFeedback(B, 1).measure(trainer, model, batch, 0)
+        FeedbackAngle(B, 1).measure(trainer, model, batch, 0)
         assert sent["control/angle"] == pytest.approx(expected, abs=tolerance)
 
 

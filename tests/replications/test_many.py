@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from replications.claims import judge, p_value
+from replications.claims import judge
 from replications.many import log_file, read_seeds, seed_log
 from replications.results import read
+from replications.statistics import p_value
 from tests.replications.test_claims import a_claim
 from tests.replications.test_results import a_session, runs
 
@@ -69,15 +70,16 @@ def test_a_t_test_is_about_the_mean_and_lets_single_seeds_be_on_the_other_side()
     assert record["verdict"] == "reproduced"
 
 
-def test_a_t_test_fails_a_mean_that_is_positive_by_chance():
+def test_a_t_test_is_undecided_about_a_mean_that_is_positive_by_chance():
     claim = a_claim(tolerance=(0, 5), over_seeds="t-test", measure=lambda runs: runs["x"]["v"])
 
     def verdict(*values):
         return judge(claim, [{"x": {"v": value}} for value in values], "quick", claim.datasets[0])["verdict"]
 
     assert verdict(1.0, 1.1, 0.9, 1.0) == "reproduced"
-    assert verdict(1.0, -0.9, 2.0, -1.5) == "failed"
-    assert verdict(1.0) == "failed"
+    assert verdict(1.0, -0.9, 2.0, -1.5) == "undecided"
+    assert verdict(1.0) == "undecided"
+    assert verdict(-1.0, -1.1, -0.9, -1.0) == "failed"
     assert verdict(6.0, 6.1, 5.9, 6.0) == "failed"
     assert math.isnan(p_value([1.0]))
 

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from lightning_fa import metrics
+from lightning_fa.metrics import accuracy
 from replications import measures
 
 
@@ -32,14 +33,17 @@ def test_the_signal_is_b_times_e_for_every_sample():
     assert measures.signal(e, B).tolist() == [[-1.0, -1.0, -1.0], [2.0, 6.0, 10.0]]
 
 
-def test_a_fresh_readout_of_separable_features_is_at_chance_and_follows_its_seed():
-    """If it were not, good readouts through B would be no evidence that training aligned the features with B."""
+def test_fresh_matrices_have_the_entries_of_b_in_other_places_and_read_out_at_chance():
+    """If they did not, good readouts through B would be no evidence that training aligned the features with B."""
     y = torch.arange(10).repeat(20)
-    h = torch.eye(10)[y]
-    drawn = measures.fresh_readout_accuracy(h, y, outputs=10, draws=200, seed=0)
-    assert 7 < drawn < 13
-    assert drawn == measures.fresh_readout_accuracy(h, y, outputs=10, draws=200, seed=0)
-    assert drawn != measures.fresh_readout_accuracy(h, y, outputs=10, draws=200, seed=1)
+    h, B = torch.eye(10)[y], torch.eye(10)
+    drawn = list(measures.fresh(B, draws=200, seed=0))
+    assert accuracy(h @ B, y) == 100
+    assert 7 < sum(accuracy(h @ other, y) for other in drawn) / 200 < 13
+    assert all(other.shape == B.shape and other.sum() == 10 and other.max() == 1 for other in drawn)
+    assert torch.equal(drawn[0], next(measures.fresh(B, draws=1, seed=0)))
+    assert not torch.equal(drawn[0], next(measures.fresh(B, draws=1, seed=1)))
+    assert not torch.equal(drawn[0], drawn[1])
 
 
 def linear_net() -> nn.Sequential:

@@ -25,7 +25,7 @@ def test_on_a_terminal_the_table_has_every_paper_and_brackets_survive(capsys):
         "paper says",
         "[not judged: stand-in]",
         "2 to 2.7",
-        "2.51 ± 0.10 (n=3)",
+        "2.51 [2.26, 2.76] (n=3)",
         "failed",
     ):
         assert text in shown

@@ -20,15 +20,29 @@ def line(text, start):
     return next(each for each in text.splitlines() if each.startswith(start))
 
 
-def test_a_practice_is_recommended_by_its_gain():
-    runs = [run("fc-tanh", 40.0, epochs=3), run("fc-tanh", 44.0, seed=1, epochs=3), run("fc-relu", 30.0)]
-    runs += [run("fc-bn", 42.5), run("fc-lrelu.5", 50.0), run("bp-fc-relu", 55.0)]
+def seeds(name, *accuracies, **settings):
+    return [run(name, accuracy, seed, **settings) for seed, accuracy in enumerate(accuracies)]
+
+
+def test_a_practice_is_recommended_by_the_interval_of_its_gain():
+    runs = seeds("fc-tanh", 40.0, 42.0, 41.0, epochs=20) + seeds("fc-relu", 30.0, 32.0, 31.5, epochs=20)
+    runs += seeds("fc-bn", 40.1, 42.2, 41.0, epochs=20) + seeds("fc-lrelu.5", 50.0, 52.0, 51.5, epochs=20)
+    runs += [*seeds("fc-lrelu.1", 46.0, 42.0, 45.0, epochs=20), run("bp-fc-relu", 55.0)]
     text = practice.render([result(*runs)])
-    assert "Trained for 3 epochs, SGD; 2 seeds." in text
-    assert line(text, "| 3072") == "| 3072-800-800-800-10, tanh | 42.0 ± 2.8 | | 0.50 0.25 | - | |"
-    assert line(text, "| ReLU") == "| ReLU | 30.0 | -12.0 | 0.50 0.25 | 55.0 | avoid it |"
-    assert line(text, "| batch norm").endswith("| +0.5 | 0.50 0.25 | - | no matter |")
+    assert "Trained for 20 epochs, SGD; 3 seeds." in text
+    assert line(text, "| 3072") == "| 3072-800-800-800-10, tanh | 41.0 [38.5, 43.5] | | 0.50 0.25 | - | |"
+    assert line(text, "| ReLU").endswith("| -9.8 | 0.50 0.25 | 55.0 | avoid it |")
+    assert line(text, "| batch norm").endswith("| no matter |")
     assert line(text, "| leaky ReLU, slope 0.5").endswith("| use it |")
+    assert line(text, "| leaky ReLU, slope 0.1").endswith("| undecided |")
+
+
+def test_one_seed_or_a_few_epochs_recommend_nothing():
+    """One run of three epochs at one rate was once turned into "use it" and "avoid it"."""
+    short = seeds("fc-tanh", 40.0, 40.1, 40.2, epochs=3) + seeds("fc-relu", 30.0, 30.1, 30.3, epochs=3)
+    single = [run("fc-tanh", 40.0, epochs=50), run("fc-relu", 30.0, epochs=50)]
+    for runs in (short, single):
+        assert line(practice.render([result(*runs)]), "| ReLU").endswith("| too few or too short runs |")
 
 
 def test_recipes_name_their_effort_and_what_was_chosen():

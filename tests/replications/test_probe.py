@@ -8,6 +8,8 @@ from lightning.pytorch import Trainer
 from torch import nn
 
 import lightning_fa as fa
+from lightning_fa import metrics
+from replications import measures
 from replications.datasets import batches
 from replications.fit import quiet_lightning
 from replications.gilmer2017.model import TanhNetwork
@@ -87,9 +89,31 @@ def test_the_probe_measures_at_the_steps_asked_for_and_at_the_end_with_the_weigh
     trainer = train(model, samples, [probe])
     steps = [step for step, numbers in sent if "accuracy/top" in numbers]
     assert steps == [0, 2, 3]
-    assert set(sent[-1][1]) == {"fresh_readout/1", "fresh_readout/2"}
     feedback = list(trainer.strategy.attached.feedback.values())
-    assert sent[-2][1] == probe_of(model, samples).measure(feedback)
+    assert sent[-1][1] == probe_of(model, samples).measure(feedback)
     assert sent[0][1] == probe_of(network(), samples).measure(feedback)
-    assert sent[0][1] != sent[-2][1]
+    assert sent[0][1] != sent[-1][1]
     assert all(math.isfinite(value) for _, numbers in sent for value in numbers.values())
+
+
+def test_the_null_of_the_angle_is_that_of_matrices_of_the_size_of_b(samples):
+    """A readout of other size has another angle, whether or not anything is aligned."""
+    model, x, y = network(), *samples
+    B = [torch.randn(5, 3), torch.randn(4, 3)]
+    h = torch.tanh(model.layers[0](x)).detach()
+    e_y = metrics.output_error(model(x).detach(), y)
+    fresh = measures.fresh(B[0], draws=2, seed=1)  # two draws, the seed of layer 1
+    expected = sum(metrics.angles(metrics.readout_error(h, other, y), e_y).mean().item() for other in fresh) / 2
+    numbers = probe_of(model, samples).measure(B)
+    assert numbers["fresh_error_angle/1"] == pytest.approx(expected)
+    assert probe_of(model, samples).measure([3 * B[0], B[1]])["fresh_error_angle/1"] > expected + 1
+
+
+def test_a_network_under_backpropagation_is_measured_with_a_b_that_it_does_not_use(samples):
+    """Its gap to a fresh B is the control of every claim on that gap."""
+    model, sent, unused = network(), [], [torch.randn(5, 3), torch.randn(4, 3)]
+    probe = FeedbackProbe(model, model.taps, *samples, (0,), local_error=False, fresh_draws=2, seed=0, unused=unused)
+    probe._send = lambda trainer, numbers: sent.append(numbers)
+    train(model, samples, [probe], fa.Backpropagation())
+    assert sent[-1] == probe_of(model, samples).measure(unused)
+    assert {"error_angle/1", "fresh_error_angle/2"} <= set(sent[0])

@@ -7,7 +7,7 @@ import pytest
 
 from replications import practice, readme
 from replications.cli import main
-from replications.committed import RESULTS, committed
+from replications.committed import RESULTS, committed, judge_again
 from replications.errors import ReplicationError
 
 RESULT = {
@@ -23,6 +23,7 @@ RESULT = {
             "tolerance": [2.0, 2.7],
             "value": 2.5123,
             "std": 0.1,
+            "interval": [2.26, 2.76],
             "n": 3,
             "verdict": "failed",
             "source": "table 1",
@@ -51,7 +52,7 @@ def test_the_section_between_the_markers_is_rewritten_and_the_rest_is_kept(page)
     text = page.read_text()
     assert text.startswith(f"# Title\n\n{readme.BEGIN}\n")
     assert text.endswith(f"{readme.END}\n\nThe end.\n")
-    assert "| error | 2.4 % | 2 to 2.7 | 2.51 ± 0.10 (n=3) | quick | failed |" in text
+    assert "| error | 2.4 % | 2 to 2.7 | 2.51 [2.26, 2.76] (n=3) | quick | failed |" in text
     assert "old" not in text
     assert "0 reproduced, 1 failed, 0 reported" in text
     assert readme.update(page, [RESULT], check=True)
@@ -101,7 +102,7 @@ def test_a_claim_that_a_larger_preset_has_a_word_on_is_not_shown_again():
     again, new = RESULT["claims"][0] | {"value": 9.0}, RESULT["claims"][0] | {"id": "b", "statement": "new"}
     text = readme.render([named("toy2000", "quick", again, new), named("toy2000", "full")])
     assert "9.00" not in text
-    assert "| new | 2.4 % | 2 to 2.7 | 2.51 ± 0.10 (n=3) | quick | failed |" in text
+    assert "| new | 2.4 % | 2 to 2.7 | 2.51 [2.26, 2.76] (n=3) | quick | failed |" in text
     assert "- `full` on mnist: 0 reproduced, 1 failed, 0 reported (4 min; Some CPU, 1 thread)" in text
     assert "- `quick` on mnist, beyond `full`: 0 reproduced, 1 failed, 0 reported" in text
 
@@ -109,7 +110,7 @@ def test_a_claim_that_a_larger_preset_has_a_word_on_is_not_shown_again():
 def test_other_data_have_no_word_on_a_claim():
     """Results on digits, however long the runs, must not hide those on MNIST."""
     on_digits = named("toy2000", "full") | {"dataset": "digits"}
-    assert "| 2.51 ± 0.10 (n=3) | quick | failed |" in readme.render([on_digits, named("toy2000", "quick")])
+    assert "| 2.51 [2.26, 2.76] (n=3) | quick | failed |" in readme.render([on_digits, named("toy2000", "quick")])
 
 
 def test_a_check_changes_nothing_and_finds_a_stale_number(page):
@@ -140,6 +141,23 @@ def test_the_command_checks_the_page_it_is_given(page, capsys):
     assert "stale" in capsys.readouterr().err
     assert main(arguments) == 0
     assert main([*arguments, "--check"]) == 0
+
+
+def test_an_undecided_claim_stays_visible_and_what_was_not_run_gives_way_to_what_was():
+    """A claim without runs in the longest preset must not hide the verdict of a shorter one."""
+    claim = RESULT["claims"][0]
+    missing = claim | {"n": 0, "value": None, "std": None, "interval": None, "verdict": "not run yet"}
+    text = readme.render(
+        [named("toy2000", "full", missing), named("toy2000", "quick", claim | {"verdict": "undecided"})]
+    )
+    assert "not run yet" not in text
+    assert "| 2.51 [2.26, 2.76] (n=3) | quick | undecided |" in text.partition("<details>")[0]
+    assert "not run yet |" in readme.render([named("toy2000", "full", missing)])
+
+
+def test_the_verdicts_of_committed_results_follow_from_their_runs():
+    """A claim that is judged in another way later, or a number that was changed by hand, would otherwise stay."""
+    assert judge_again(check=True)
 
 
 def test_this_projects_readme_is_not_stale():

@@ -11,7 +11,7 @@ from tests.replications.test_readme import RESULT
 def test_without_a_terminal_the_table_is_plain_lines(capsys):
     show(RESULT, Console(file=StringIO()))
     printed = capsys.readouterr().out
-    for text in ("toy2000 on mnist, preset quick", "2.4 %", "2.51 ± 0.10 (n=3)", "2 to 2.7", "table 1", "failed"):
+    for text in ("toy2000 on mnist, preset quick", "2.4 %", "2.51 [2.26, 2.76] (n=3)", "2 to 2.7", "table 1", "failed"):
         assert text in printed
     assert "STAND-IN" not in printed
 
@@ -22,5 +22,5 @@ def test_on_a_terminal_the_table_is_ruled_and_brackets_survive():
     result = RESULT | {"claims": [claim], "dataset": "digits (stand-in)"}
     screen = StringIO()
     show(result, Console(file=screen, force_terminal=True, width=200))
-    for text in ("[not judged: stand-in]", "STAND-IN DATA", "2.51 ± 0.10 (n=3)", "reported"):
+    for text in ("[not judged: stand-in]", "STAND-IN DATA", "2.51 [2.26, 2.76] (n=3)", "reported"):
         assert text in screen.getvalue()

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 
-from replications.claims import Metrics
+from replications.claims import Metrics, NotRunError
 
 Runs = Mapping[str, Metrics]
 Measure = Callable[[Runs], float]
@@ -13,7 +13,10 @@ ANY_DATA = ("mnist", "digits", "digits (stand-in)")
 
 def pictured(runs: Runs, rule: str) -> Metrics:
     """The run of a rule whose representations were measured."""
-    return next(m for name, m in runs.items() if name.startswith(f"{rule}-relu-") and "rsa/1" in m)
+    found = [m for name, m in runs.items() if name.startswith(f"{rule}-relu-") and "rsa/1" in m]
+    if not found:
+        raise NotRunError(rule)
+    return found[0]
 
 
 def by_layer(metrics: Metrics, pattern: str) -> list[float]:

@@ -4,7 +4,7 @@ from statistics import fmean
 
 from replications.claims import Claim
 from replications.czarnecki2017.claims.common import Measure, Runs, by_layer, defined, pictured
-from replications.measured import spearman
+from replications.statistics import spearman
 
 STATIC = 0.95
 
@@ -27,8 +27,8 @@ def _difference_below(runs: Runs) -> float:
     return max(defined([abs(a - b) for a, b in zip(bp, sg)][: len(bp) // 2]))
 
 
-def _later(rule: str) -> Measure:
-    return lambda runs: _static_share(rule)(runs) - _static_share("bp")(runs)
+def _later(rule: str, than: str) -> Measure:
+    return lambda runs: _static_share(rule)(runs) - _static_share(than)(runs)
 
 
 def _norm_trend(rule: str) -> Measure:
@@ -51,7 +51,7 @@ def _input_error(runs: Runs) -> float:
 
 def _gradual(runs: Runs) -> float:
     """How much less like the last layer the layers are on average with an SG everywhere than with backprop."""
-    bp, sg = (by_layer(pictured(runs, rule), "rsa/{}") for rule in ("bp", "sg-all"))
+    bp, sg = (by_layer(pictured(runs, rule), "rsa/{}") for rule in ("bp-as-sg-all", "sg-all"))
     return fmean(a - b for a, b in zip(bp, sg))
 
 
@@ -64,7 +64,7 @@ REPRESENTATIONS = (
         "backprop: from which layer on all are like the last one (correlation of RSMs at least 0.95), as a share of depth",
         '"after 9 layers is nearly the same as the final layer\'s" (of 20)',
         (0.1, 0.6),
-        "figure 3; bound: layer 12 of 20",
+        "figure 3; evidence: likeness",
         _static_share("bp"),
     ),
     Claim(
@@ -73,22 +73,22 @@ REPRESENTATIONS = (
         "below the SG: largest difference to backprop in a layer's likeness to the last layer",
         '"the layers before the SG module develop a qualitatively different style of representation"',
         (0.1, 1),
-        "figure 3; bound: our pilot",
+        "figure 3; evidence: likeness",
         _difference_below,
     ),
     Claim(
         "fig3-sg-all-later",
         "fig3",
-        "SG everywhere: static that much later than backprop, as a share of depth",
+        "SG everywhere: static that much later than backprop at the same rate, as a share of depth",
         SCATTERED,
         None,
         "figure 3",
-        _later("sg-all"),
+        _later("sg-all", "bp-as-sg-all"),
     ),
     Claim(
         "fig3-sg-all-gradual",
         "fig3",
-        "SG everywhere: how much less like the last layer than with backprop, mean over layers",
+        "SG everywhere: how much less like the last layer than with backprop at the same rate, mean over layers",
         SCATTERED,
         None,
         "figure 3",
@@ -101,7 +101,7 @@ REPRESENTATIONS = (
         BOTTOM_UP,
         None,
         "figure 7",
-        _later("dfa"),
+        _later("dfa", "bp"),
     ),
     Claim(
         "fig5-bp",
@@ -109,7 +109,7 @@ REPRESENTATIONS = (
         "backprop: rank correlation of layer and norm of the matrix between hidden layers",
         '"norms slowly increasing towards the output"',
         (0.001, 1),
-        "figure 5",
+        "figure 5; evidence: no-trend",
         _norm_trend("bp"),
         judged_from="full",
     ),
@@ -119,7 +119,7 @@ REPRESENTATIONS = (
         "SG everywhere: the same",
         '"norms that start high, and then decrease towards the output"',
         (-1, -0.001),
-        "figure 5",
+        "figure 5; evidence: no-trend",
         _norm_trend("sg-all"),
         judged_from="full",
     ),
@@ -132,19 +132,31 @@ REPRESENTATIONS = (
             "fig8",
             f"{name}: training accuracy of a converged linear probe at layer 2 (%)",
             '"can achieve 100% training accuracy after the first two hidden-layers"',
-            (99.5, 100),
-            "figure 8 left; bound: our pilot",
+            None,
+            "figure 8 left; not judged, since an untrained network passes",
             _probe(rule, 2),
         )
         for rule, name in (("bp", "backprop"), ("sg-mid", "one SG"))
+    ),
+    *(
+        Claim(
+            f"fig8-untrained-layer-{layer}",
+            "fig8",
+            f"control, no weight trained: training accuracy of a converged linear probe at layer {layer} (%)",
+            "not in the paper",
+            None,
+            "ours",
+            _probe("untrained", layer),
+        )
+        for layer in (1, 2)
     ),
     Claim(
         "fig8-dfa-layer-1",
         "fig8",
         "DFA: training accuracy of a converged linear probe at layer 1 above backprop's (points)",
         '"for DFA we can have 100% accuracy after the very first hidden layer", not "even for backpropagation"',
-        (0, 30),
-        "figure 8 left",
+        None,
+        "figure 8 left; not judged, since an untrained network passes",
         lambda runs: _probe("dfa", 1)(runs) - _probe("bp", 1)(runs),
     ),
     Claim(
@@ -157,12 +169,21 @@ REPRESENTATIONS = (
         lambda runs: _ridge("dfa", 1)(runs) - _ridge("bp", 1)(runs),
     ),
     Claim(
+        "fig8-dfa-untrained-ridge",
+        "fig8",
+        "DFA: training accuracy of a ridge probe at layer 1 above that of an untrained network (points)",
+        "not in the paper",
+        None,
+        "ours",
+        lambda runs: _ridge("dfa", 1)(runs) - _ridge("untrained", 1)(runs),
+    ),
+    Claim(
         "fig8-input",
         "fig8",
         "error of the regression to the input, DFA above backprop, smallest gap in layers 1 to 3",
         '"DFA performs lots of non-linear transformations very early on"',
         (1e-5, 1),
-        "figure 8 right; bound: our pilot",
+        "figure 8 right; evidence: input-regression",
         _input_error,
     ),
 )

@@ -41,7 +41,7 @@ def table2(session: Session, runs: Sequence[Run], folder: Path) -> None:
             for rule, key in (("SG", "sg"), ("backprop", "bp"))
         }
         title = f"{session.title}: linear model, {size} dimensions"
-        figure = learning_curves(lines, title=title, ylabel="log loss", band="std", log_values=True)
+        figure = learning_curves(lines, title=title, ylabel="log loss", band="ci95", log_values=True)
         save(figure, folder / f"table2-{size}")
 
 
@@ -53,4 +53,4 @@ def _lines(session: Session, runs: Sequence[Run], names: dict[str, str], path: P
         for name, title in names.items()
     }
     title = f"{session.paper.name}, preset {session.preset}"
-    save(learning_curves(lines, title=title, ylabel=f"{quantity} (power of 10)", band="std"), path)
+    save(learning_curves(lines, title=title, ylabel=f"{quantity} (power of 10)", band="ci95"), path)

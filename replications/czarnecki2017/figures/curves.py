@@ -21,5 +21,5 @@ def fig4(session: Session, runs: Sequence[Run], folder: Path) -> None:
                 if found:
                     lines[f"{TITLES[rule]}, {depth} layers"] = found
         title = f"{session.title}: {activation}"
-        figure = learning_curves(lines, title=title, ylabel="training loss", band="std", log_values=True)
+        figure = learning_curves(lines, title=title, ylabel="training loss", band="ci95", log_values=True)
         save(figure, folder / f"fig4-{activation}")

@@ -5,7 +5,14 @@ from collections.abc import Mapping, Sequence
 from replications.loggers import Curve, read_curve
 from replications.session import Run, Session
 
-TITLES = {"bp": "backprop", "sg-mid": "one SG", "sg-all": "SG after every layer", "dfa": "DFA"}
+TITLES = {
+    "bp": "backprop",
+    "sg-mid": "one SG",
+    "sg-all": "SG after every layer",
+    "dfa": "DFA",
+    "bp-as-sg-all": "backprop at the rate of SG after every layer",
+    "untrained": "untrained",
+}
 
 
 def curves(session: Session, runs: Sequence[Run]) -> list[Curve]:

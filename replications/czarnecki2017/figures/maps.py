@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import torch
 from matplotlib.figure import Figure
 
-from lightning_fa.figures import learning_curves, save
+from lightning_fa.figures import save
 from lightning_fa.figures.style import MAP, styled
 from replications.czarnecki2017.fig2 import MAPS
 from replications.czarnecki2017.figures.logs import curves
+from replications.plots import draw
 from replications.session import Run, Session
 
+EARLY = 300  # the step of the early maps
 SEEN = {"both": "full SG", "activations": "SG(h), without labels", "labels": "SG(y), without activations"}
 
 
@@ -32,13 +33,18 @@ def fig9(session: Session, runs: Sequence[Run], folder: Path) -> None:
 def _draw(session: Session, runs: Sequence[Run], path: Path) -> None:
     title = f"{session.paper.name}, preset {session.preset}: {SEEN[runs[0].settings.inputs]}"
     save(_maps(session, [run for run in runs if run.seed == runs[0].seed], title), path)
-    layers = range(1, runs[0].settings.depth + 1)
-    logs, lines = curves(session, runs), {}
-    for i in layers:
-        of_layer = [curve[f"sg/hidden{i}/loss_correlation"] for curve in logs]
-        lines[f"layer {i}"] = {step: fmean(values[step] for values in of_layer) for step in of_layer[0]}
-    figure = learning_curves(lines, title=title, ylabel="correlation, mean of panels and seeds")
-    save(figure, path.with_name(f"{path.name}-correlation"))
+    panels: dict[str, list[Run]] = {}
+    for run in runs:
+        panels.setdefault(f"{run.settings.labels}, {run.settings.loss}", []).append(run)
+    lines = {
+        panel: {
+            f"layer {i}": [curve[f"sg/hidden{i}/loss_correlation"] for curve in curves(session, seeds)]
+            for i in range(1, runs[0].settings.depth + 1)
+        }
+        for panel, seeds in panels.items()
+    }
+    target = path.with_name(f"{path.name}-correlation")
+    draw(lines, target, title=title, ylabel="correlation", bottom=-1, top=1, xscale="log", markers=False)
 
 
 @styled
@@ -51,7 +57,7 @@ def _maps(session: Session, runs: Sequence[Run], title: str) -> Figure:
     for row, (run, late) in enumerate((run, late) for run in runs for late in (False, True)):
         stored = torch.load(session.folder(run) / MAPS, weights_only=True)
         steps = sorted(stored["steps"])
-        step = steps[-1] if late else min(steps, key=lambda s: abs(s - steps[-1] / 10))
+        step = steps[-1] if late else min(steps, key=lambda s: abs(s - EARLY))
         for ax, name in zip(grid[row], columns):
             _map(ax, stored["steps"][step][name], run.settings.points)
             if row == 0:

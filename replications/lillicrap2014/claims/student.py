@@ -4,7 +4,7 @@ from replications.claims import Claim
 from replications.lillicrap2014.claims.linear import ANY_DATA
 from replications.measured import difference
 
-ORDER = "figure 2d and its t tests; regime: ours"
+ORDER = "figure 2d and its t tests; evidence: fig2d-regime"
 CLAIMS = (
     Claim(
         "student-fa-depth",

@@ -26,6 +26,8 @@ def draw_figures(session: Session, groups: Sequence[Group], trainings: Sequence[
     """All figures of the experiments that were chosen."""
     by_name = {runs[0].name: runs for runs in groups if log_file(session, runs).exists()}
     for run in trainings:
+        if not (session.folder(run) / "metrics.csv").exists():
+            continue  # finished in another folder, whose results were taken over without its logs
         by_name[run.name] = [*by_name.get(run.name, ()), run]
     for experiment in session.experiments:
         DRAW[experiment](session, by_name)

@@ -24,7 +24,7 @@ TASK2 = {
     "shallow": "mnist-shallow",
     "backpropagation": "mnist-bp",
     "feedback alignment": "mnist-fa",
-    "sparse feedback alignment": "mnist-fa-sparse",
+    "sparse feedback alignment": "mnist-fa-sparse-w",
 }
 TASK3 = {
     "shallow": "student-shallow",

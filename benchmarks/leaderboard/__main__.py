@@ -1,0 +1,68 @@
+"""The command line.
+
+python -m benchmarks.leaderboard run [TASK ...] [--rules dfa ...] [--preset quick] [--data-dir D] [--out O]
+python -m benchmarks.leaderboard table [--check]
+
+A finished row is not run again: remove its file for that. Several calls with one --out share the rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import lightning_fa as fa
+from benchmarks.leaderboard import row
+from benchmarks.leaderboard.page import update
+from benchmarks.leaderboard.tasks import TASKS
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = made.add_subparsers(dest="command", required=True)
+    running = commands.add_parser("run", help="measure rows that are not on disk yet")
+    running.add_argument("tasks", nargs="*", default=[], metavar="TASK", help=f"of {', '.join(TASKS)}; default: all")
+    running.add_argument("--rules", nargs="+", default=list(fa.RULES), choices=list(fa.RULES), metavar="RULE")
+    running.add_argument("--preset", default="quick")
+    running.add_argument("--data-dir", type=Path)
+    running.add_argument("--out", type=Path, default=row.RESULTS)
+    running.add_argument("--threads", type=int, default=1)
+    table = commands.add_parser("table", help="rewrite docs/leaderboard.md from the rows")
+    table.add_argument("--check", action="store_true", help="only say whether it is up to date")
+    return made
+
+
+def run(options: argparse.Namespace) -> int:
+    """Backpropagation and the frozen control come first, since every other row is read against them."""
+    row.threads(options.threads)
+    for name in options.tasks or TASKS:
+        task = TASKS[name]
+        splits = task.data(task.presets[options.preset], options.data_dir)
+        for rule in dict.fromkeys(("bp", "shallow", *options.rules)):
+            done = row.run(task, rule, options.preset, splits, options.out)
+            print(f"{name:14} {rule:12} {line(done)}", flush=True)
+    return 0
+
+
+def line(done: dict | None) -> str:
+    if done is None:
+        return "another process is at it"
+    if done["status"] != "finished":
+        return f"{done['status']}: {done['reason'][:100]}"
+    scores = " ".join(f"{found['test']:.2f}" for found in done["runs"].values())
+    return f"rate {done['rate']:g}  test {scores}  {done['minutes']:.1f} min"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    if options.command == "run":
+        return run(options)
+    fresh = update(check=options.check)
+    if options.check and not fresh:
+        print("docs/leaderboard.md is stale: run `python -m benchmarks.leaderboard table`", file=sys.stderr)
+    return int(options.check and not fresh)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

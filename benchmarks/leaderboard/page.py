@@ -1,0 +1,64 @@
+"""docs/leaderboard.md: what stands between its markers follows from the rows on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.leaderboard.figure import draw
+from benchmarks.leaderboard.published import PUBLISHED
+from benchmarks.leaderboard.row import RESULTS
+from benchmarks.leaderboard.table import facts, shown, table
+from benchmarks.leaderboard.task import Task
+from benchmarks.leaderboard.tasks import TASKS
+from replications.readme import rewrite
+
+PAGE = Path(__file__).parents[2] / "docs" / "leaderboard.md"
+BEGIN, END = "<!-- leaderboard:begin -->", "<!-- leaderboard:end -->"
+RUN = "python -m benchmarks.leaderboard run"
+
+
+def read(task: str, preset: str, results: Path = RESULTS) -> dict[str, dict[str, Any]]:
+    """Rule -> row."""
+    files = sorted((results / preset / task).glob("*.json"))
+    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+
+
+def figure_of(task: str, preset: str) -> str:
+    return f"figures/leaderboard-{task}-{preset}.svg"
+
+
+def render(results: Path = RESULTS) -> str:
+    """All tasks, those that were not run too."""
+    return "\n\n".join(_section(task, results) for task in TASKS.values())
+
+
+def _section(task: Task, results: Path) -> str:
+    parts = [f"## {task.title}"]
+    if task.notes:
+        parts.append(task.notes)
+    published = PUBLISHED.get(task.name)
+    if published:
+        said = ", ".join(f"`{rule}` {value:.2f}" for rule, value in published.values.items())
+        parts.append(f"Published ({published.source}): {said}. {published.difference}")
+    for preset in ("full", "quick"):
+        rows = read(task.name, preset, results)
+        if not shown(rows):
+            parts.append(f"`{preset}` was not run: `{RUN} {task.name} --preset {preset}`")
+            continue
+        parts.append("\n".join(f"- {fact}" for fact in facts(task, preset, rows)))
+        same = published is not None and preset == "full"
+        parts += [table(task, rows, published=same), f"![recovery by rule]({figure_of(task.name, preset)})"]
+    return "\n\n".join(parts)
+
+
+def update(*, check: bool) -> bool:
+    """Whether the page was up to date; it and its figures are made anew unless ``check``."""
+    if not check:
+        for task in TASKS.values():
+            for preset in ("full", "quick"):
+                rows = read(task.name, preset)
+                if shown(rows):
+                    draw(task, preset, rows, PAGE.parent / figure_of(task.name, preset))
+    return rewrite(PAGE, BEGIN, END, render(), check=check)

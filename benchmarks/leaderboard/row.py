@@ -1,0 +1,114 @@
+"""One row: tuned, trained and measured, on disk after every run, so that a cut row goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.leaderboard import angle, cost
+from benchmarks.leaderboard.protocol import TUNING_SEED, RefusedError, better, make, train
+from benchmarks.leaderboard.task import Splits, Task
+from replications.environment import environment
+from replications.sharing import claimed
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def path_of(out: Path, task: str, rule: str, preset: str) -> Path:
+    return out / preset / task / f"{rule}.json"
+
+
+def settings(task: Task, rule: str, preset: str, splits: Splits) -> dict[str, Any]:
+    """What a row's numbers follow from, beside code and machine."""
+    chosen = {"batch": task.batch, "optimizer": task.optimizer, "weight_decay": task.decay, "stop": task.stop}
+    own = {key: value for key, value in make(task, rule, 0).config().items() if key != "seed"}
+    wanted = {"data": splits.label, **asdict(task.presets[preset]), **chosen, "rule": own}
+    content: dict[str, Any] = json.loads(json.dumps(wanted))
+    return content
+
+
+def run(task: Task, rule: str, preset: str, splits: Splits, out: Path = RESULTS) -> dict[str, Any] | None:
+    """The finished row, or ``None`` where another process is at it.
+
+    Raises:
+        ValueError: the row on disk was made with other settings.
+    """
+    path = path_of(out, task.name, rule, preset)
+    with claimed(out, f"{preset}-{task.name}-{rule}") as mine:
+        if not mine:
+            return None
+        row = _begun(path, settings(task, rule, preset, splits))
+        if row["status"] == "unfinished":
+            row |= {"task": task.name, "name": rule, "preset": preset, "environment": environment()}
+            _continue(task, rule, preset, splits, row, path)
+        return row
+
+
+def _begun(path: Path, wanted: dict[str, Any]) -> dict[str, Any]:
+    if not path.exists():
+        return {"status": "unfinished", "settings": wanted, "tried": {}, "runs": {}, "minutes": 0.0}
+    row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if row["settings"] != wanted:
+        raise ValueError(f"The row {path} was made with other settings. Remove it, or choose another --out.")
+    return row
+
+
+def _continue(task: Task, rule: str, preset: str, splits: Splits, row: dict[str, Any], path: Path) -> None:
+    budget, start = task.presets[preset], time.perf_counter()
+
+    def keep(**news: Any) -> None:
+        nonlocal start
+        now = time.perf_counter()
+        row.update(news, minutes=row["minutes"] + (now - start) / 60)
+        start = now
+        write(path, row)
+
+    try:
+        for rate in budget.rates:
+            if str(rate) not in row["tried"]:
+                held = train(task, rule, rate, TUNING_SEED, splits, budget.tuning_epochs, test=False).held
+                row["tried"][str(rate)] = held if math.isfinite(held) else None
+                keep()
+        tried = {rate: math.nan if held is None else held for rate, held in row["tried"].items()}
+        rate = better(task, {float(rate): held for rate, held in tried.items()})
+        if rate is None:
+            keep(status="diverged", reason="at every learning rate")
+            return
+        keep(rate=rate)
+        for seed in range(budget.seeds):
+            if str(seed) not in row["runs"]:
+                row["runs"][str(seed)] = _reported(task, rule, rate, seed, splits, budget.epochs)
+                keep()
+        lost = [seed for seed, found in row["runs"].items() if found["test"] is None]
+        reason = f"from seed {', '.join(lost)} at the chosen rate" if lost else ""
+        keep(status="diverged" if lost else "finished", reason=reason, cost=cost.measure(task, rule, rate, splits))
+    except RefusedError as error:
+        keep(status="refused", reason=str(error))
+
+
+def _reported(task: Task, rule: str, rate: float, seed: int, splits: Splits, epochs: int) -> dict[str, Any]:
+    done = train(task, rule, rate, seed, splits, epochs, test=True)
+    if done.diverged:
+        return {"test": None, "held": None, "angles": {}}
+    turned = angle.to_backprop(task, rule, done.net, done.attached, splits)
+    return {"test": done.test, "held": done.held, "angles": turned}
+
+
+def write(path: Path, row: dict[str, Any]) -> None:
+    """Replace the file in one step, so that a cut leaves the previous content."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(row, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def threads(count: int) -> None:
+    """Small networks are slower on several threads, and their sums would depend on the number."""
+    torch.set_num_threads(count)

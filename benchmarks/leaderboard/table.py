@@ -1,0 +1,122 @@
+"""The tables of the page, from rows as they are on disk."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import lightning_fa as fa
+from benchmarks.leaderboard.interval import Interval, of_mean, recovery
+from benchmarks.leaderboard.published import PUBLISHED
+from benchmarks.leaderboard.task import Task
+
+Rows = Mapping[str, Mapping[str, Any]]
+"""Rule -> its row, of one task and preset."""
+CONTROLS = ("bp", "shallow")
+SHOWN = 3
+"""The number of seeds below which a row is not shown."""
+
+
+def scores(row: Mapping[str, Any]) -> list[float]:
+    return [found["test"] for _, found in sorted(row["runs"].items(), key=lambda item: int(item[0]))]
+
+
+def shown(rows: Rows) -> bool:
+    """Whether both controls are there to read other rows against."""
+    return all(rule in rows and rows[rule]["status"] == "finished" for rule in CONTROLS)
+
+
+def recovered(rule: str, rows: Rows) -> Interval | None:
+    """The row's recovery; ``None`` for the controls and where it is not finished."""
+    if rule in CONTROLS or not shown(rows) or rows[rule]["status"] != "finished":
+        return None
+    return recovery(*[scores(rows[name]) for name in (rule, *CONTROLS)])
+
+
+def table(task: Task, rows: Rows, *, published: bool = False) -> str:
+    """Every registered rule has a line: measured, failed with its reason, or not run.
+
+    ``published``: whether the setting is that of the published numbers, so that they stand beside ours.
+    """
+    head = ["rule", task.unit, "recovery", "angle", "time", "FLOPs", "saved", "rate", *["published"] * published]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for rule in fa.RULES:
+        cells = _cells(rule, rows) if rule in rows else ["not run", *[""] * 6]
+        if published:
+            cells.append(_published(task, rule))
+        lines.append(f"| `{rule}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _published(task: Task, rule: str) -> str:
+    known = PUBLISHED.get(task.name)
+    return f"{known.values[rule]:.2f}" if known and rule in known.values else ""
+
+
+def _cells(rule: str, rows: Rows) -> list[str]:
+    row = rows[rule]
+    if row["status"] == "unfinished" or (row["status"] == "finished" and len(row["runs"]) < SHOWN):
+        return ["not finished", *[""] * 6]
+    if row["status"] != "finished":
+        return [f"**{row['status']}**: {_sentence(row['reason'])}", *[""] * 6]
+    cost = row["cost"]
+    ratio = recovered(rule, rows)
+    return [
+        _of(of_mean(scores(row))),
+        "-" if ratio is None else _of(ratio),
+        _angle(row),
+        *(f"{cost[key]:.2f}" for key in ("time", "flops", "saved")),
+        _rate(row),
+    ]
+
+
+def _of(interval: Interval) -> str:
+    if not math.isfinite(interval.low):
+        return f"{interval.value:.2f} [unbounded]"
+    return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+
+
+def _angle(row: Mapping[str, Any]) -> str:
+    """The mean over seeds of the mean over weight matrices."""
+    means = [statistics.mean(found["angles"].values()) for found in row["runs"].values() if found["angles"]]
+    return f"{statistics.mean(means):.0f}°" if means else "-"
+
+
+def _rate(row: Mapping[str, Any]) -> str:
+    edge = row["rate"] in (min(row["settings"]["rates"]), max(row["settings"]["rates"]))
+    return f"{row['rate']:g}{' †' if edge else ''}"
+
+
+def _sentence(reason: str) -> str:
+    """The first sentence, fit for a cell."""
+    first = reason.split(". ")[0].replace("|", "/").replace("\n", " ")
+    return first if len(first) < 160 else first[:157] + "..."
+
+
+def facts(task: Task, preset: str, rows: Rows) -> list[str]:
+    """Data, budget, time, code and machine of a preset's rows."""
+    used = task.presets[preset]
+    samples = "all samples" if used.samples is None else f"{used.samples} samples with those held out"
+    rates = ", ".join(f"{rate:g}" for rate in used.rates)
+    labels = sorted({row["settings"]["data"] for row in rows.values()})
+    commits = sorted({(row["environment"]["commit"] or "unknown")[:10] for row in rows.values()})
+    machines = sorted({_machine(row["environment"]["machine"]) for row in rows.values()})
+    return [
+        f"`{preset}`: {' and '.join(labels)}, {samples}; {used.epochs} epochs from {used.seeds} seeds; learning rate out of "
+        f"{rates} by one run of {used.tuning_epochs} epochs each; {task.optimizer} with weight decay {task.decay:g}, "
+        f"batches of {task.batch or 'all'}.",
+        f"{sum(row['minutes'] for row in rows.values()):.0f} minutes in all; commit {', '.join(commits)}; "
+        f"{'; '.join(machines)}.",
+    ]
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
+    return f"{machine['gpu'] or machine['cpu']}, {machine['threads']} thread{'s' if machine['threads'] != 1 else ''}"
+
+
+def order(rules: Sequence[str], rows: Rows) -> list[str]:
+    """Rules with a recovery, the largest first."""
+    known = {rule: found.value for rule in rules if rule in rows and (found := recovered(rule, rows))}
+    return sorted(known, key=lambda rule: -known[rule])

@@ -1,0 +1,3 @@
+"""Faults that the claims must catch: `python -m replications audit` plants them and shows which claims survive which."""
+
+from replications.faults.command import audit as audit

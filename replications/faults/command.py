@@ -1,0 +1,167 @@
+"""`python -m replications audit`: a table of the judged claims of each paper, and which planted fault each one catches."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from replications import registry
+from replications.claims import Claim
+from replications.committed import committed
+from replications.faults import formulas, trained
+from replications.faults.planted import BACKPROP, EXCHANGED, Pairs
+from replications.faults.recorded import Runs, caught, exchanged, matches, replaced, reproduced
+from replications.judging import by_seed
+from replications.readme import ROOT
+
+PAGE = ROOT / "docs" / "planted_faults.md"
+FAULTS = ("backprop", "exchanged", "untrained", "idle", "redrawn")
+MEANING = """# Planted faults
+
+Can the verdict "reproduced" fail? Each judged claim of each paper is judged again on numbers with a planted fault. A claim
+that no fault makes fail says nothing, and is reported in place of judged. The table is written by
+`python -m replications audit --train`, which trains short runs for the last two faults.
+
+- `backprop`: every run has the numbers of the backpropagation run beside it, or of the run in which the mechanism is off
+  (recorded numbers);
+- `exchanged`: two runs, or two numbers of a run, have each other's names (recorded numbers; several such faults);
+- `untrained`: no weight is trained (preset smoke, learning rate 0; step 0 where a paper has loops of its own);
+- `idle`: only the runs of the paper's rule are untrained, those that they are compared with are as recorded;
+- `redrawn`: every B has its entries in other places in every step (gilmer2017, 600 steps; caught if the same run with a B
+  that stays reproduces the claim). For czarnecki2017 the last column has other faults: signals of table 1 of twice the
+  size, exchanged flags, the gate of proposition 2 always open, and in figure 6 an SG that never learns.
+
+"caught": the claim is not reproduced. "survives": it is. "-": the fault does not change the numbers that the claim is about,
+or its runs are too short or not there.
+"""
+
+
+def audit(arguments: Sequence[str]) -> int:
+    """Run the command with these arguments; returns 1 if a judged claim survives every fault that touches it."""
+    options = argparse.ArgumentParser("python -m replications audit", description=__doc__)
+    options.add_argument("papers", nargs="*", metavar="PAPER", help="default: all")
+    options.add_argument("--train", action="store_true", help="plant the faults that need training too: minutes")
+    options.add_argument("--data-dir", type=Path, metavar="D", help="folder of the data; default: LIGHTNING_FA_DATA")
+    options.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="write the page; without --train it keeps what it says of the faults that need training",
+    )
+    chosen = options.parse_args(arguments)
+    folder = chosen.data_dir or (Path(os.environ["LIGHTNING_FA_DATA"]) if "LIGHTNING_FA_DATA" in os.environ else None)
+    papers = chosen.papers or registry.names()
+    found = {paper: verdicts(paper, folder, train=chosen.train) for paper in papers}
+    if chosen.out and chosen.out.exists() and not chosen.train:
+        known = chosen.out.read_text(encoding="utf-8")
+        for paper, rows in found.items():
+            _keep_trained(rows, rows_of(known, paper))
+    text = "\n".join([MEANING, *(_section(paper, rows) for paper, rows in found.items())])
+    print(text)
+    if chosen.out:
+        chosen.out.write_text(text, encoding="utf-8")
+    return int(any(uncaught(row) for rows in found.values() for row in rows.values()))
+
+
+def verdicts(paper: str, data_dir: Path | None, *, train: bool) -> dict[str, dict[str, str]]:
+    """For each judged claim {fault: caught, survives or -}."""
+    claims = [claim for claim in registry.load(paper).claims if claim.tolerance]
+    recorded = _recorded(paper)
+    rows = {claim.id: _on_records(paper, claim, _runs_of(claim, recorded)) for claim in claims}
+    if train:
+        untrained = trained.train(paper, trained.UNTRAINED.get(paper, {}), data_dir, trained.NothingTrained)
+        if paper == "czarnecki2017":
+            _formulas(claims, rows, untrained, data_dir)
+        for claim in claims:
+            rows[claim.id]["untrained"] = _word(caught(claim, [], untrained))
+            honest = _runs_of(claim, recorded)
+            rows[claim.id]["idle"] = _word(caught(claim, honest, _idle(honest, untrained[0], BACKPROP[paper])))
+        if paper in trained.REDRAWN:
+            honest = trained.train(paper, trained.REDRAWN[paper], data_dir, experiments=trained.REDRAWN_EXPERIMENTS)
+            redrawn = trained.train(
+                paper, trained.REDRAWN[paper], data_dir, trained.FreshFeedback, experiments=trained.REDRAWN_EXPERIMENTS
+            )
+            for claim in claims:
+                holds = reproduced(claim, honest)
+                found = caught(claim, honest, redrawn)
+                rows[claim.id]["redrawn"] = _word(found if holds or not found else None)
+    return rows
+
+
+def rows_of(page: str, paper: str) -> dict[str, dict[str, str]]:
+    """What a page says: {claim: {fault: word}}."""
+    section = page.partition(f"## {paper}\n")[2].partition("\n## ")[0]
+    table = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
+    return {cells[0]: dict(zip(table[0][1:], cells[1:], strict=True)) for cells in table[1:]}
+
+
+def _keep_trained(rows: dict[str, dict[str, str]], known: dict[str, dict[str, str]]) -> None:
+    for name, row in rows.items():
+        row |= {fault: known[name][fault] for fault in ("untrained", "idle", "redrawn") if name in known}
+
+
+def uncaught(row: dict[str, str]) -> bool:
+    """Whether a claim survives every fault that touches it, and one does."""
+    return "caught" not in row.values() and "survives" in row.values()
+
+
+def _on_records(paper: str, claim: Claim, honest: Sequence[Runs]) -> dict[str, str]:
+    backprop = caught(claim, honest, [replaced(runs, BACKPROP[paper]) for runs in honest])
+    each = [caught(claim, honest, [exchanged(runs, pairs) for runs in honest]) for pairs in EXCHANGED[paper]]
+    touching = [one for one in each if one is not None]
+    return {
+        "backprop": _word(backprop),
+        "exchanged": _word(any(touching) if touching else None),
+        "untrained": "-",
+        "idle": "-",
+        "redrawn": "-",
+    }
+
+
+def _idle(honest: Sequence[Runs], untrained: Runs, pairs: Pairs) -> list[Runs]:
+    """The recorded runs, but for those that would have another's numbers under the fault `backprop`."""
+    rules = {left[0] for runs in honest for left, _ in matches(runs, pairs) if left[1] is None}
+    return [{**runs, **{name: untrained[name] for name in rules if name in untrained}} for runs in honest]
+
+
+def _formulas(
+    claims: Sequence[Claim], rows: dict[str, dict[str, str]], untrained: list[Any], data: Path | None
+) -> None:
+    """What czarnecki2017 computes in loops of its own: at rest, and with wrong formulas."""
+    smoke = registry.load("czarnecki2017").presets["smoke"]
+    rest = trained.train("czarnecki2017", formulas.at_rest(smoke), data, experiments=formulas.EXPERIMENTS)
+    for runs, more in zip(untrained, rest, strict=True):
+        runs |= {name: numbers for name, numbers in more.items() if name != "table1"}
+    with formulas.wrong():
+        wrong = trained.train("czarnecki2017", {}, data, experiments="table1,prop2,fig6")
+    for claim in claims:
+        rows[claim.id]["redrawn"] = _word(caught(claim, [], wrong))
+
+
+def _word(found: bool | None) -> str:
+    return "-" if found is None else "caught" if found else "survives"
+
+
+def _recorded(paper: str) -> list[list[Runs]]:
+    """The runs of each committed preset by seed and name, from full on."""
+    results = [result for result in committed() if result["paper"] == paper]
+    return [list(by_seed(r["runs"], sorted({run["seed"] for run in r["runs"]}))) for r in results]
+
+
+def _runs_of(claim: Claim, recorded: Sequence[list[Runs]]) -> list[Runs]:
+    """Those of the longest preset that has what the claim needs."""
+    from replications.claims import measured
+
+    return next((seeds for seeds in recorded if any(measured(claim, runs) is not None for runs in seeds)), [])
+
+
+def _section(paper: str, rows: dict[str, dict[str, Any]]) -> str:
+    head = f"| claim | {' | '.join(FAULTS)} |\n|---|{'---|' * len(FAULTS)}"
+    body = [f"| {name} | {' | '.join(row[fault] for fault in FAULTS)} |" for name, row in rows.items()]
+    left = [name for name, row in rows.items() if uncaught(row)]
+    untouched = [name for name, row in rows.items() if set(row.values()) == {"-"}]
+    words = [f"{len(rows)} judged claims; survive everything: {', '.join(left) or 'none'}."]
+    if untouched:
+        words.append(f"No fault touches: {', '.join(untouched)}.")
+    return "\n".join([f"## {paper}", "", " ".join(words), "", head, *body, ""])

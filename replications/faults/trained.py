@@ -1,0 +1,95 @@
+"""Faults that are planted in training: short runs in which nothing is trained, or B is drawn anew in every step."""
+
+import contextlib
+import tempfile
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import optim
+
+from replications import fit
+from replications.datasets import load
+from replications.faults.recorded import Runs
+from replications.judging import by_seed
+from replications.prepare import prepare
+from replications.registry import select
+
+EXPERIMENTS = {
+    "cheung2019": "fig2,fig3",
+    "czarnecki2017": "fig3,fig4,fig8,footnote5",
+    "gilmer2017": "fig1,b-scale,discussion",
+    "launay2019": "best-practices,bottleneck,conv",
+    "lillicrap2014": "fig2a,fig2b",
+}
+"""What Lightning trains; the others have loops of their own."""
+UNTRAINED: dict[str, dict[str, Any]] = {
+    "gilmer2017": {"hidden": (100,) * 3, "max_steps": 100, "scale_max_steps": 10, "fresh_draws": 3},
+    "launay2019": {"sizes": (1, 46, 118, 800)},
+}
+"""Where the preset smoke stops before the first moment that a claim is about, or has other sizes."""
+REDRAWN = {"gilmer2017": {"max_steps": 600, "train_samples": 20_000, "probe_samples": 500, "fresh_draws": 3}}
+REDRAWN_EXPERIMENTS = "fig1"
+"""Long enough for most claims to hold of a B that stays, and short enough to be repeated."""
+
+
+class NothingTrained(Callback):
+    """The optimiser makes steps of length 0."""
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: optim.Optimizer
+    ) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = 0.0
+
+
+class FreshFeedback(Callback):
+    """Every B has its entries in other places at every step."""
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        attached = getattr(trainer.strategy, "attached", None)
+        for B in attached.feedback.values() if attached is not None else ():
+            with torch.no_grad():
+                B.copy_(B.flatten()[torch.randperm(B.numel())].view_as(B))
+
+
+@contextlib.contextmanager
+def planted(*faults: type[Callback]) -> Iterator[None]:
+    """Every Trainer of a replication has these callbacks."""
+    original = fit.Trainer
+
+    class Faulty(original):  # type: ignore[misc, valid-type]
+        def __init__(self, *args: Any, callbacks: Any = (), **kwargs: Any) -> None:
+            super().__init__(*args, callbacks=[*(fault() for fault in faults), *callbacks], **kwargs)
+
+    fit.Trainer = Faulty  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        fit.Trainer = original  # type: ignore[misc]
+
+
+def train(
+    paper: str,
+    changes: Mapping[str, Any],
+    data_dir: Path | None,
+    *faults: type[Callback],
+    experiments: str | None = None,
+) -> list[Runs]:
+    """The metrics of two seeds of the preset smoke with these settings changed, with the faults planted."""
+    chosen, names = select(f"{paper}/{experiments or EXPERIMENTS[paper]}")
+    options = Namespace(
+        targets=[paper], target=f"{paper}/{','.join(names)}", preset="smoke", seeds=2, data_dir=data_dir,
+        dataset=None, accelerator="cpu", devices="1", precision="32-true", wandb="off",
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as out, planted(*faults):
+        options.out = Path(out)
+        session = prepare(options, load)
+        settings = replace(chosen.presets["smoke"], **changes)
+        session.paper = replace(session.paper, presets={**chosen.presets, "smoke": settings})
+        session.paper.run(session)
+        return list(by_seed(session.records, session.seeds))

@@ -1,0 +1,122 @@
+"""Faults in what a layer's type knows of its forward."""
+
+from tests.faults.fault import Fault
+
+LAYERS = ("tests/test_transport_layers.py",)
+ATTENTION = "wiring/layers/attention.py"
+RECURRENT = "wiring/layers/recurrent.py"
+
+FAULTS = [
+    Fault(
+        "feedback of attention not sliced with its weight",
+        ATTENTION,
+        "zip(self.weight.chunk(chunks), self.feedback.chunk(chunks))",
+        "zip(self.weight.chunk(chunks), self.feedback.chunk(chunks)[::-1])",
+        LAYERS,
+    ),
+    Fault(
+        "feedback of attention split in another order",
+        ATTENTION,
+        "zip(self.weight.split(sizes), self.feedback.split(sizes))",
+        "zip(self.weight.split(sizes), self.weight.split(sizes))",
+        LAYERS,
+    ),
+    Fault(
+        "the true weight in attention's projections",
+        ATTENTION,
+        "linear(x, weight.weight, bias, weight.feedback)",
+        "linear(x, weight.weight, bias, weight.weight)",
+        LAYERS,
+    ),
+    Fault(
+        "the true weight in attention's output projection",
+        ATTENTION,
+        "if governed(inner) else inner.weight",
+        "if False else inner.weight",
+        LAYERS,
+    ),
+    Fault(
+        "batch and time exchanged in attention",
+        ATTENTION,
+        "(output.transpose(1, 0) if turned else output), weights",
+        "output, weights",
+        LAYERS,
+    ),
+    Fault(
+        "a mask of attention ignored",
+        ATTENTION,
+        "need_weights, mask, separate",
+        "need_weights, None, separate",
+        LAYERS,
+    ),
+    Fault(
+        "the true weight from the input of a recurrent layer",
+        RECURRENT,
+        "linear(x, self.ih[0], self.b_ih, self.ih[1])",
+        "linear(x, self.ih[0], self.b_ih, self.ih[0])",
+        LAYERS,
+    ),
+    Fault(
+        "the true weight through time",
+        RECURRENT,
+        "linear(h, self.hh[0], self.b_hh, self.hh[1])",
+        "linear(h, self.hh[0], self.b_hh, self.hh[0])",
+        LAYERS,
+    ),
+    Fault(
+        "the true weight in a projected LSTM",
+        RECURRENT,
+        "linear(h, cell.hr[0], None, cell.hr[1])",
+        "linear(h, cell.hr[0], None, cell.hr[0])",
+        LAYERS,
+    ),
+    Fault(
+        "a direction that reads forwards twice",
+        RECURRENT,
+        "for i in reversed(inputs) if backwards else inputs:",
+        "for i in inputs:",
+        LAYERS,
+    ),
+    Fault(
+        "a backward direction returned in its own order",
+        RECURRENT,
+        "torch.stack(outputs[::-1] if backwards else outputs)",
+        "torch.stack(outputs)",
+        LAYERS,
+    ),
+    Fault(
+        "all layers of a stack read the first layer's state",
+        RECURRENT,
+        "state = tuple(h[len(finals)] for h in hx)",
+        "state = tuple(h[0] for h in hx)",
+        LAYERS,
+    ),
+    Fault(
+        "gates of a GRU exchanged",
+        RECURRENT,
+        "return ((state[0] - n) * z + n,)",
+        "return ((state[0] - n) * r + n,)",
+        LAYERS,
+    ),
+    Fault(
+        "a packed sequence taken for a padded one",
+        RECURRENT,
+        "if not isinstance(bias, bool):",
+        "if False:",
+        LAYERS,
+    ),
+    Fault(
+        "dropout between layers forgotten",
+        RECURRENT,
+        "if depth and layer.dropout:",
+        "if False:",
+        LAYERS,
+    ),
+    Fault(
+        "an LSTM cell's state dropped",
+        RECURRENT,
+        "hx = (zeros, zeros) if several else zeros",
+        "hx = (zeros, zeros + 1) if several else zeros",
+        LAYERS,
+    ),
+]

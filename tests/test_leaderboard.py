@@ -1,0 +1,270 @@
+"""The leaderboard's protocol, on a task of 60 samples: what makes its rows comparable, and re-runnable."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
+
+pytest.importorskip("scipy")
+from scipy import stats
+
+import lightning_fa as fa
+from benchmarks.leaderboard import page, protocol, row, table
+from benchmarks.leaderboard.angle import to_backprop
+from benchmarks.leaderboard.cost import saved_bytes
+from benchmarks.leaderboard.interval import of_ratio, recovery
+from benchmarks.leaderboard.protocol import begin, train
+from benchmarks.leaderboard.task import IGNORED, Preset, Split, Splits, Task, loss
+from benchmarks.leaderboard.tasks import TASKS
+from replications.sharing import claimed
+
+
+def splits() -> Splits:
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(90, 5, generator=rng)
+    y = (x @ torch.randn(5, 3, generator=rng)).argmax(1)
+    return Splits(*[Split(x[i : i + 30], y[i : i + 30]) for i in (0, 30, 60)], "drawn")
+
+
+def task(**changes) -> Task:
+    tiny = Task(
+        name="tiny",
+        title="tiny",
+        data=lambda preset, data_dir: splits(),
+        build=lambda splits: nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3)),
+        kind="classes",
+        head="2.",
+        batch=10,
+        presets={"quick": Preset(samples=None, epochs=3, tuning_epochs=2, rates=(1e-3, 1e-2), seeds=3)},
+    )
+    return replace(tiny, **changes)
+
+
+def numbers(done):
+    """Of a row, what must not depend on time and machine."""
+    return {key: done[key] for key in ("status", "settings", "tried", "runs", "rate")}
+
+
+def test_the_limits_of_recovery_are_where_a_paired_t_test_says_so():
+    """Fieller's interval inverts the test: any other limits would claim more or less than the seeds show."""
+    a, b = np.array([0.8, 1.1, 0.7, 0.9]), np.array([1.4, 1.7, 1.6, 1.2])
+    found = of_ratio(a.tolist(), b.tolist())
+    assert found.low < found.value < found.high
+    for limit in (found.low, found.high):
+        assert stats.ttest_1samp(a - limit * b, 0).pvalue == pytest.approx(0.05, abs=1e-9)
+    assert found.value == pytest.approx(a.mean() / b.mean())
+
+
+def test_recovery_is_unbounded_where_backprop_is_not_told_from_the_control():
+    """A ratio to a difference that may be zero says nothing, however sharp the rule's own score is."""
+    found = recovery([5.0, 5.0, 5.1], [1.0, 9.0, 5.0], [5.0, 4.0, 6.0])
+    assert found.low == -np.inf
+    assert found.high == np.inf
+
+
+def test_recovery_is_one_for_backprop_and_zero_for_the_control():
+    """The two ends of the scale, for scores that fall as well as for those that rise."""
+    backprop, frozen = [9.0, 9.5, 9.2], [30.0, 29.0, 31.0]
+    assert tuple(recovery(backprop, backprop, frozen)) == pytest.approx((1, 1, 1))
+    assert tuple(recovery(frozen, backprop, frozen)) == pytest.approx((0, 0, 0))
+
+
+def test_networks_of_one_seed_are_equal_under_every_rule():
+    """Paired differences need pairs: a rule that draws before the network would shift its weights."""
+    first = [begin(task(), rule, 7, splits())[0].state_dict() for rule in ("bp", "dfa", "sg", "shallow")]
+    for other in first[1:]:
+        for name, weight in first[0].items():
+            assert torch.equal(weight, other[name])
+
+
+def test_the_choice_of_a_rate_does_not_read_the_test_data():
+    """Tuning on test data would make each row an upper bound, and of tuned rules most of all."""
+    unreadable = splits()._replace(test=None)
+    assert train(task(), "dfa", 1e-2, 0, unreadable, 2, test=False).test is None
+    with pytest.raises(AttributeError):
+        train(task(), "dfa", 1e-2, 0, unreadable, 2, test=True)
+
+
+def test_a_cut_row_goes_on_to_the_numbers_of_an_uncut_one(tmp_path, monkeypatch):
+    """The reported seeds must not depend on where a machine was stopped, and the row re-run gives the same."""
+    whole = row.run(task(), "dfa", "quick", splits(), tmp_path / "whole")
+    calls = []
+
+    def cut(*arguments, **options):
+        calls.append(arguments[3])
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return train(*arguments, **options)
+
+    monkeypatch.setattr(row, "train", cut)
+    with pytest.raises(KeyboardInterrupt):
+        row.run(task(), "dfa", "quick", splits(), tmp_path / "cut")
+    resumed = row.run(task(), "dfa", "quick", splits(), tmp_path / "cut")
+    assert numbers(resumed) == numbers(whole)
+    assert calls == [1000, 1000, 0, 1, 1, 2], "a run was repeated, or a reported seed is the tuning seed"
+    row.run(task(), "dfa", "quick", splits(), tmp_path / "cut")
+    assert len(calls) == 6
+
+
+def test_the_rate_of_a_row_is_the_best_on_held_out_data(tmp_path):
+    """Each row is tuned alone: the rate of another, or the last one tried, would be no comparison."""
+    done = row.run(task(), "dfa", "quick", splits(), tmp_path)
+    assert done["rate"] == float(max(done["tried"], key=done["tried"].get))
+    falling = task(kind="values")
+    assert protocol.better(falling, {1.0: 3.0, 2.0: 2.0, 3.0: float("nan")}) == 2.0
+    assert protocol.better(task(), {1.0: 3.0, 2.0: 2.0, 3.0: float("nan")}) == 1.0
+
+
+def test_a_refused_rule_stays_with_the_words_of_the_library(tmp_path):
+    """A rule that is missing from the table looks as if nobody had tried."""
+
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(8, 5))
+
+        def forward(self, x):
+            return torch.tanh(x @ self.weight.T)
+
+    odd = task(build=lambda splits: nn.Sequential(Odd(), nn.Linear(8, 3)))
+    rows = {rule: row.run(odd, rule, "quick", splits(), tmp_path) for rule in ("bp", "shallow", "fa")}
+    refused = rows["fa"]
+    assert refused["status"] == "refused"
+    assert "cannot govern" in refused["reason"]
+    (line,) = [line for line in table.table(odd, rows).splitlines() if line.startswith("| `fa` |")]
+    assert "**refused**: FeedbackAlignment governs" in line
+
+
+def test_a_rule_that_diverges_stays_with_no_score(tmp_path):
+    """A mean over the seeds that survived would hide the others."""
+    wild = Preset(samples=None, epochs=3, tuning_epochs=2, rates=(1e36,), seeds=3)
+    done = row.run(task(presets={"quick": wild}), "bp", "quick", splits(), tmp_path)
+    assert done["status"] == "diverged"
+    assert table.recovered("dfa", {"bp": done, "shallow": done, "dfa": done}) is None
+
+
+def test_a_row_of_other_settings_is_not_taken_for_this_one(tmp_path):
+    """Else a new budget would be reported with the numbers of the old one."""
+    row.run(task(), "shallow", "quick", splits(), tmp_path)
+    with pytest.raises(ValueError, match="other settings"):
+        row.run(task(decay=0.5), "shallow", "quick", splits(), tmp_path)
+
+
+def test_a_row_that_another_process_has_claimed_is_left_to_it(tmp_path):
+    """Two machines on one folder would train every row twice."""
+    with claimed(tmp_path, "quick-tiny-dfa"):
+        assert row.run(task(), "dfa", "quick", splits(), tmp_path) is None
+
+
+def test_the_angle_of_backprop_is_zero_and_another_rules_is_not():
+    """The angle is the column that shows whether a rule was really in force."""
+    for rule, most in (("bp", 0.1), ("dfa", 180)):
+        done = train(task(), rule, 1e-3, 0, splits(), 1, test=False)
+        found = to_backprop(task(), rule, done.net, done.attached, splits())
+        assert list(found) == ["0.weight"], "the head has no angle"
+        assert found["0.weight"] <= most
+        assert rule == "bp" or found["0.weight"] > 5
+
+
+def test_saved_bytes_are_those_that_pytorch_packs():
+    """Backprop's are the denominator of a column: a storage counted twice, or a weight, would hide what a rule saves."""
+    net, attached = begin(task(), "bp", 0, splits())
+    kept = {p.untyped_storage().data_ptr() for p in net.parameters()}
+    packed = {}
+
+    def pack(tensor):
+        if tensor.untyped_storage().data_ptr() not in kept:
+            packed[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    batch = splits().train
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        value = attached.loss(loss(task(), "bp", net(batch.x), batch.y))
+    value.backward()
+    expected = sum(tensor.untyped_storage().nbytes() for tensor in packed.values())
+    assert saved_bytes(task(), "bp", *begin(task(), "bp", 0, splits()), batch) == expected > 0
+
+
+@pytest.mark.parametrize("rule", ["bp", "kickback"])
+def test_what_is_not_scored_has_no_gradient(rule):
+    """The same for the loss itself, of the exceptional rule too."""
+    output = torch.randn(3, 4, requires_grad=True)
+    loss(task(), rule, output, torch.tensor([1, IGNORED, 3])).backward()
+    assert output.grad[1].abs().max() == 0 < output.grad[0].abs().max()
+
+
+def test_a_graph_trains_on_no_label_of_its_test_nodes():
+    """All nodes are inputs of every batch: one label too many in the targets, and a local rule has seen the test set."""
+    pytest.importorskip("torch_geometric")
+    from benchmarks.leaderboard.tasks import graphs
+
+    rng = torch.Generator().manual_seed(0)
+    edges = torch.randint(30, (2, 90), generator=rng)
+    x, y = torch.rand(30, 6, generator=rng), torch.randint(3, (30,), generator=rng)
+    order = torch.randperm(30, generator=rng)
+    masks = [torch.zeros(30, dtype=torch.bool).index_fill(0, part, True) for part in order.split(10)]
+
+    def weights(labels):
+        parts = [Split(x, labels.where(mask, torch.tensor(IGNORED))) for mask in masks]
+        tiny = task(build=graphs._build, batch=None, head="head.")
+        net = train(tiny, "lafs", 1e-2, 0, Splits(*parts, "drawn", edges), 3, test=False).net
+        return net.first.lin.weight
+
+    expected = weights(y)
+    assert torch.equal(weights(torch.where(masks[0], y, (y + 1) % 3)), expected)
+    assert not torch.equal(weights(torch.where(masks[0], (y + 1) % 3, y)), expected)
+
+
+def test_decayed_feedback_of_dkp_is_the_running_correlation_of_output_and_error():
+    """The page's reason for the absence of a rule of its own: exact under SGD, for any rate and decay."""
+    rate, decay = 0.5, 0.3
+    net = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+    attached = fa.attach(net, "dkp")
+    batch, (B,) = splits().train, attached.feedback.values()
+    start, correlation = B.detach().clone(), torch.zeros(8, 3, dtype=torch.float64)
+    optimizer = torch.optim.SGD(net.parameters(), lr=rate, weight_decay=decay)
+    for _ in range(5):
+        optimizer.zero_grad()
+        x = batch.x.double()
+        h = torch.tanh(x @ net[0].weight.T + net[0].bias).detach()
+        output = net(x)
+        e = (torch.softmax(output, 1).detach() - nn.functional.one_hot(batch.y, 3)) / len(x)
+        correlation = (1 - rate * decay) * correlation + rate * decay * h.T @ e
+        nn.functional.cross_entropy(output, batch.y).backward()
+        optimizer.step()
+    torch.testing.assert_close(B.detach(), (1 - rate * decay) ** 5 * start - correlation / decay)
+
+
+@pytest.mark.parametrize("name", ["teacher2", "teacher100", "cue"])
+def test_drawn_tasks_score_a_network_that_knows_the_answer(name):
+    """A teacher or cue whose labels are not a function of the inputs would show every rule at chance."""
+    drawn = TASKS[name].data(Preset(samples=600, epochs=1, tuning_epochs=1), None)
+    if name == "cue":
+        assert all((y[:, :-1] == IGNORED).all() for _, y in drawn[:3])
+        assert all((x[:, 0].argmax(-1) == y[:, -1]).float().mean() > 0.99 for x, y in drawn[:3])
+        return
+    classes = int(name.removeprefix("teacher"))
+    teacher = torch.randn(64, classes, generator=torch.Generator().manual_seed(classes))
+    assert all(((x @ teacher).argmax(1) == y).all() for x, y in drawn[:3])
+    inputs = {tuple(row) for row in drawn.train.x.tolist()}
+    assert not inputs & {tuple(row) for row in drawn.test.x.tolist()}
+
+
+def test_the_page_is_not_stale():
+    """Run `python -m benchmarks.leaderboard table` after rows, tasks or rules change."""
+    assert page.update(check=True)
+
+
+def test_every_shown_row_has_three_seeds_and_the_settings_of_its_task():
+    """A committed row whose preset has changed since would stand under a heading that is not its own."""
+    for file in row.RESULTS.glob("*/*/*.json"):
+        content = json.loads(file.read_text())
+        name, preset = file.parent.name, file.parent.parent.name
+        assert content["name"] in fa.RULES
+        assert content["settings"]["rates"] == list(TASKS[name].presets[preset].rates)
+        assert content["status"] != "finished" or len(content["runs"]) >= 3
+        assert "dirty" not in content["environment"]["commit"]
