@@ -51,8 +51,9 @@ class SettlingWiring(CutWiring):
 
     def scale(self, like: Tensor) -> Tensor:
         """The factor before the last loss that was differentiated, as a scalar of the dtype and device of ``like``."""
-        last = 1.0 if self._scale is None else self._scale
-        return torch.as_tensor(last, dtype=like.dtype, device=like.device)
+        if self._scale is None:
+            self._scale = like.new_ones(())
+        return self._scale.to(like.device, like.dtype)
 
     def settle(self, output: Tensor, error: Tensor, scale: Tensor, below: Tensor | None = None) -> Tensor | None:
         """Compute the gradients of all that ``output`` depends on, given its ``error``; they wait for the loss.
@@ -121,7 +122,7 @@ class SettlingWiring(CutWiring):
             self._twice = True
             return
         last = torch.ones_like(factor) if self._scale is None else self._scale.to(factor)
-        self._scale = torch.where(factor.isfinite() & (factor != 0), factor, last).detach()
+        self._scale = torch.where(factor.isfinite() & (factor != 0), factor, last)
 
 
 def _gradients(output: Tensor, error: Tensor, wanted: Sequence[Any]) -> list[Tensor | None]:
