@@ -6,7 +6,6 @@ import weakref
 from types import TracebackType
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 

@@ -17,6 +17,7 @@ SLOW = (
     "callbacks/test_ranks.py",
     "distributed/test_callbacks_sharded.py",
     "distributed/test_checkpoints.py",
+    "distributed/test_memory.py",
     "distributed/test_nodes.py",
     "distributed/test_ranks.py",
     "distributed/test_traffic.py",

@@ -12,7 +12,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import lightning_fa as fa
 from benchmarks.saved import SavedBytes, gradient_bytes
-from lightning_fa.suspension import graphs_kept
 from tests.cases import attach, cases, problem_of, speak
 from tests.problems import assert_close, assert_same, forward, read
 
