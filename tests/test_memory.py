@@ -63,41 +63,38 @@ def both(rule, use, model=None):
 # -- the memory ---------------------------------------------------------------------------------------------------------------
 
 
-def saved(rule: str | None, depth: int, n: int = 64) -> int:
-    """Bytes saved for backward when the loss is there, beside parameters and the gradients that wait."""
-    model = deep(depth, 32)
-    head = gradient_bytes(model[-1])
-    batch = data(n, torch.float32)
-    if rule is None:
-        with SavedBytes(model) as count:
-            loss = F.cross_entropy(model(batch[0]), batch[1])
-            return count.now()
-    model, attached = ready(rule, model)
+def saved(rule: str | None, depth: int) -> SavedBytes:
+    """What a network of ``depth`` layers has saved for backward when its loss is there."""
+    model, batch = deep(depth, 32), data(64, torch.float32)
+    attached = None if rule is None else ready(rule, model)[1]
     with SavedBytes(model) as count:
-        loss = loss_of(model, attached, batch)
-        held = count.now()
-    waiting = gradient_bytes(model) - head - (0 if rule != "sg" else gradient_bytes_of_last(attached))
+        loss = F.cross_entropy(model(batch[0]), batch[1]) if attached is None else loss_of(model, attached, batch)
+        found = copy.copy(count)
     loss.backward()
     assert all(p.grad is not None for p in model.parameters())
-    return held - waiting
-
-
-def gradient_bytes_of_last(attached: fa.Attached) -> int:
-    name = attached._wiring.below[-1]
-    return sum(t.numel() * t.element_size() for key, t in attached.feedback.items() if key.startswith(f"{name}."))
+    assert count.activations == count.gradients == 0
+    return found
 
 
 @pytest.mark.parametrize(("rule", "share"), [("lafs", 0.05), ("drtp", 0.05), ("local", 0.05), ("sg", 0.10)])
 def test_what_is_saved_at_fifty_layers_is_a_small_part_of_backprops(rule, share):
     """The reason to train layers by losses of their own; kept graphs give 1.0, and 2.0 with predictors."""
-    assert saved(rule, 50) <= share * saved(None, 50)
+    assert saved(rule, 50).activations <= share * saved(None, 50).activations
 
 
 @every_rule
 def test_depth_costs_parameters_and_gradients_only(rule):
     """Else the deepest network that fits is a matter of the batch, as under backpropagation."""
-    assert saved(rule, 40) == saved(rule, 10)
-    assert saved(None, 40) > 3 * saved(None, 10)  # the count sees what grows
+    shallow, ours = saved(rule, 10), saved(rule, 40)
+    assert (ours.activations, ours.peak) == (shallow.activations, shallow.peak)
+    assert saved(None, 40).activations > 3 * saved(None, 10).activations  # the count sees what grows
+
+
+@pytest.mark.parametrize("rule", ["lafs", "drtp"])
+def test_what_waits_is_one_gradient_for_every_parameter_below_the_head(rule):
+    """Anything beside would be activations under another name."""
+    model = deep(40, 32)
+    assert saved(rule, 40).gradients == gradient_bytes(model[:-1])
 
 
 @every_rule
@@ -427,13 +424,4 @@ def test_compiled_code_keeps_its_graphs_and_its_gradients(rule):
 
 def test_what_sends_errors_through_all_blocks_keeps_its_graphs():
     """SG+prop's error at a block holds what its neighbour sends, which holds what the one above sends, up to the loss."""
-    assert saved_deferred("sgprop", 40) > 3 * saved_deferred("sgprop", 10)
-
-
-def saved_deferred(rule: str, depth: int) -> int:
-    model, attached = ready(rule, deep(depth))
-    with SavedBytes(model) as count:
-        loss = loss_of(model, attached, data(dtype=torch.float32))
-        held = count.now()
-    loss.backward()
-    return held
+    assert saved("sgprop", 40).activations > 3 * saved("sgprop", 10).activations
