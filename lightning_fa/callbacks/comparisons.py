@@ -11,6 +11,7 @@ from lightning_fa.attach import Attached
 from lightning_fa.callbacks.passes import Pass, matrices
 from lightning_fa.callbacks.sums import Sums
 from lightning_fa.metrics import chance, output_error, readout_error
+from lightning_fa.ops.wide import double
 from lightning_fa.rules.base import TransportRule
 from lightning_fa.wiring.blocks import Block
 from lightning_fa.wiring.rows import lay_out, match_targets
@@ -81,9 +82,9 @@ def read_out(sums: Sums, name: str, B: Tensor, h: Tensor, output: Tensor, target
     layout = next((each for each in layouts if B.shape == (each.width, each.outputs)), None)
     if layout is None:
         return
-    rows, logits = layout.features(h).double(), layout.rows(output)
-    y = match_targets(targets, len(rows))
+    rows, logits = double(layout.features(h)), layout.rows(output)
+    y = match_targets(targets, len(rows)).to(rows.device)
     sums.directions(name, "error_", readout_error(rows, B, y), output_error(logits, y))
     if y.ndim == 1 and not y.is_floating_point():
-        right = 100 * ((rows @ B.double()).argmax(dim=1) == y).double().mean().item()
+        right = 100 * double((rows @ double(B)).argmax(dim=1) == y).mean().item()
         sums.fixed(name, "readout_accuracy", rows, lambda _: right)

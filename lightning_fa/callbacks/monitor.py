@@ -31,6 +31,9 @@ def check_measurable(callback: Callback, trainer: Trainer) -> None:
 class Monitor(Callback, ABC):
     """Abstract. Measures at the chosen optimiser steps and once more at the end of training.
 
+    Callbacks that come after it in the Trainer's list, as ModelCheckpoint and EarlyStopping, may monitor any number under its
+    name: ``EarlyStopping("align/net.0/angle")``. They find the last measurement.
+
     Refused before training, by :func:`check_measurable`: strategies that shard weights. A compiled module is measured in
     eager mode, and trains compiled.
 

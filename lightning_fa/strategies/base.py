@@ -71,7 +71,11 @@ class FeedbackStrategyMixin:
         """
         governed = self._governed or self._finished
         if governed is None:
-            raise RuntimeError("The rule is attached when `Trainer.fit` sets the strategy up, which has not happened.")
+            raise RuntimeError(
+                "The rule is attached when `Trainer.fit` sets the strategy up, which has not happened in this process. "
+                "Processes that `fit` spawns or forks ('_ddp_spawn', '_ddp_fork', '_ddp_notebook') keep it to themselves: "
+                "their checkpoints hold the feedback."
+            )
         return governed.attached
 
     def __repr__(self) -> str:

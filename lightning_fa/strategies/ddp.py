@@ -12,7 +12,9 @@ from lightning_fa.strategies.base import FeedbackStrategyMixin
 class DDPFeedbackStrategy(FeedbackStrategyMixin, DDPStrategy):
     """Several processes with a replica each; gradients are reduced by DDP as ever, and fixed feedback is never sent.
 
-    ``dfa_ddp_spawn``, ``dfa_ddp_fork`` and ``dfa_ddp_notebook`` start their processes as Lightning's ``ddp_spawn`` and so on.
+    ``dfa_ddp_spawn``, ``dfa_ddp_fork`` and ``dfa_ddp_notebook`` start their processes as Lightning's ``ddp_spawn`` and so on. As
+    there, the weights come back from these processes, and nothing else: a second ``fit`` draws the feedback anew; to go on with
+    what was learned, continue from a checkpoint.
     """
 
     variants: ClassVar = {
