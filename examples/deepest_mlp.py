@@ -35,8 +35,8 @@ def train(depth: int, way: str) -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     for _ in range(2):
         attached.targets = y
-        out = (segmented if way == "checkpointing" else model)(input=x)
-        attached.loss(F.cross_entropy(out, y)).backward()
+        output = (segmented if way == "checkpointing" else model)(input=x)
+        attached.loss(F.cross_entropy(output, y)).backward()
         optimizer.step()
 
 
@@ -46,8 +46,7 @@ def attempt(depth: int, way: str, megabytes: float) -> None:
     # As MALLOC_MMAP_THRESHOLD_=65536: glibc would keep what is freed, and split it so that no activation fits in again.
     ctypes.CDLL(None).mallopt(-3, 65536)
     train(2, way)  # what PyTorch allocates once
-    status = Path("/proc/self/status").read_text().splitlines()
-    used = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmData"))
+    used = int(Path("/proc/self/status").read_text().split("VmData:")[1].split()[0]) * 1024
     resource.setrlimit(resource.RLIMIT_DATA, (used + int(megabytes * 1e6),) * 2)
     try:
         train(depth, way)
@@ -57,8 +56,7 @@ def attempt(depth: int, way: str, megabytes: float) -> None:
 
 def fits(depth: int, way: str, megabytes: float) -> bool:
     """Whether ``depth`` layers can be trained."""
-    process = multiprocessing.get_context("fork").Process(target=attempt, args=(depth, way, megabytes))
-    process.start()
+    (process := multiprocessing.get_context("fork").Process(target=attempt, args=(depth, way, megabytes))).start()
     process.join()
     return process.exitcode == 0
 

@@ -360,6 +360,34 @@ def test_what_the_network_is_fed_receives_its_gradient_in_the_one_backward_pass(
 
 
 @every_rule
+def test_a_loss_that_nothing_depends_on_is_joined_all_the_same(rule):
+    """A network that is frozen throughout, for a moment, is not an error until someone differentiates it."""
+    model, attached = ready(rule)
+    model.requires_grad_(False)
+    assert not loss_of(model, attached, data()).requires_grad
+
+
+@every_rule
+@pytest.mark.parametrize("sparse", [False, True])
+def test_an_embedding_learns_from_its_rows(rule, sparse):
+    """Sparse gradients are what makes a large vocabulary cheap."""
+    found = []
+    for kept in (False, True):
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            nn.Embedding(20, 8, sparse=sparse), nn.Tanh(), nn.Flatten(), nn.Linear(24, 8), nn.Linear(8, 3)
+        )
+        x, y = torch.randint(20, (5, 3)), torch.randint(3, (5,))
+        attached = fa.attach(model, rule, example=x)
+        speak(attached)
+        attached._wiring.keeping = kept
+        loss_of(model, attached, (x, y)).reshape(1).backward()
+        assert model[0].weight.grad.is_sparse == sparse
+        found.append({name: g.to_dense() for name, g in read(model).items()})
+    assert_same(*found)
+
+
+@every_rule
 def test_an_aborted_pass_leaves_nothing(rule):
     """Gradients of a batch that was never learned from would be added to those of the next."""
     model, attached = ready(rule)

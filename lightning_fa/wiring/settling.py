@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
@@ -95,7 +96,7 @@ class SettlingWiring(CutWiring):
 
     def join(self, loss: Tensor) -> Tensor:
         joined = super().join(loss)
-        if joined is not loss and not torch.compiler.is_compiling() and not self.keeping:
+        if joined is not loss and joined.requires_grad and not torch.compiler.is_compiling() and not self.keeping:
             joined.register_hook(self._note)
         return joined
 
@@ -104,10 +105,15 @@ class SettlingWiring(CutWiring):
     def _settles(self) -> bool:
         if torch.compiler.is_compiling() or self.rehearsing or self.keeping or self._twice or not self._checked:
             return False
+        return not self._shards() and not in_checkpoint()
+
+    def _shards(self) -> bool:
+        if not (dist.is_available() and dist.is_initialized()):
+            return False
         if self._sharded is None:  # asked after the rehearsal, which comes before strategies shard
             roots = [*self.modules.values()] if self._root is None else [self._root]
             self._sharded, self._root = any(map(has_shards, roots)), None
-        return not self._sharded and not in_checkpoint()
+        return self._sharded
 
     def _mark(self, value: Any) -> Any:
         # What the network is fed may come from a graph of others: its gradient goes there in the one backward pass.
@@ -121,6 +127,7 @@ class SettlingWiring(CutWiring):
         if torch.is_grad_enabled():
             self._twice = True
             return
+        factor = factor.reshape(())
         last = torch.ones_like(factor) if self._scale is None else self._scale.to(factor)
         self._scale = torch.where(factor.isfinite() & (factor != 0), factor, last)
 
