@@ -294,9 +294,9 @@ def _wire(model: nn.Module, rule: Rule, blocks: list[Block], ungoverned: list[st
     if isinstance(rule, DirectRule):
         return DirectWiring(rule, blocks)
     if isinstance(rule, (LocalRule, AuxiliaryRule)):
-        return LocalWiring(rule, blocks)
+        return LocalWiring(rule, blocks, model)
     if isinstance(rule, SyntheticRule):
-        return SyntheticWiring(rule, blocks)
+        return SyntheticWiring(rule, blocks, model)
     if isinstance(rule, IndirectRule):
         return IndirectWiring(rule, blocks)
     if isinstance(rule, FrozenRule):

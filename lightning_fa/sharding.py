@@ -15,6 +15,16 @@ def is_sharded(parameter: Tensor) -> bool:
     return hasattr(parameter, "full_tensor") or getattr(parameter, "_fsdp_flattened", False)
 
 
+def has_shards(root: nn.Module) -> bool:
+    """Whether FSDP or FSDP2 manages any parameter of ``root``: it decides when those exist, and what a backward pass does."""
+    from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
+
+    if any(isinstance(module, (FSDPModule, FullyShardedDataParallel)) for module in root.modules()):
+        return True
+    parameters = list(root.parameters())
+    return not parameters or any(map(is_sharded, parameters))  # FSDP may hold them outside of the module
+
+
 def check_gathered(tensors: Mapping[str, Tensor]) -> None:
     """Check that what a rule uses outside of its own layer's forward is not in shards just then.
 

@@ -1,4 +1,4 @@
-"""A rule set aside for a moment, so that what backpropagation would do can be measured on the very same model."""
+"""A rule set aside for a moment, or made to keep its graphs, so that what reaches a hidden layer can be measured."""
 
 from __future__ import annotations
 
@@ -25,3 +25,16 @@ def suspended(attached: Attached) -> Iterator[None]:
         for module, cls, port in held:
             enter(module, cls, port)
         attached.targets = targets
+
+
+@contextmanager
+def graphs_kept(attached: Attached | None) -> Iterator[None]:
+    """Inside, no gradient is computed in the forward pass, so that the loss can be differentiated at hidden outputs."""
+    if attached is None:
+        yield
+        return
+    before, attached._wiring.keeping = attached._wiring.keeping, True
+    try:
+        yield
+    finally:
+        attached._wiring.keeping = before

@@ -7,6 +7,7 @@ import torch
 
 SLOW = (
     "test_compile.py",
+    "test_deepest_mlp.py",
     "test_real_nets_direct.py",
     "test_real_nets_transport.py",
     "test_report.py",
@@ -17,6 +18,7 @@ SLOW = (
     "callbacks/test_ranks.py",
     "distributed/test_callbacks_sharded.py",
     "distributed/test_checkpoints.py",
+    "distributed/test_memory.py",
     "distributed/test_nodes.py",
     "distributed/test_ranks.py",
     "distributed/test_starts.py",

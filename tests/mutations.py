@@ -47,7 +47,7 @@ def suffer(fault: Fault, healthy: bool = False) -> Outcome:
     """Run the tests that should catch the fault against a copy of the project that has it (or, ``healthy``, has not)."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for part in ("lightning_fa", "replications", "tests"):
+        for part in ("lightning_fa", "replications", "benchmarks", "tests"):
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.png", "*.svg"))
         shutil.copy(ROOT / "pyproject.toml", folder)
         if not healthy:

@@ -18,6 +18,7 @@ from lightning_fa.mixin import FeedbackMixin
 from lightning_fa.rules import Backpropagation
 from lightning_fa.rules.base import TransportRule
 from lightning_fa.surgery import FEEDBACK, adopt, release
+from lightning_fa.suspension import graphs_kept
 from lightning_fa.training_step import CHECKPOINT_KEY
 from lightning_fa.wiring.blocks import Block, carrier_of, choose_blocks
 from lightning_fa.wiring.layers import Plan, Presented, choose_layers, matrices_of, ungovernable
@@ -156,7 +157,8 @@ def run(
     step = module.training_step if loss is None else None
     if step is not None and not governed:
         step = getattr(step, "own", step)  # without what the rule wraps around it
-    with torch.enable_grad(), recorded(blocks) as outputs, trainer.precision_plugin.train_step_context():
+    kept, context = graphs_kept(find_attached(trainer, module)), trainer.precision_plugin.train_step_context()
+    with torch.enable_grad(), kept, recorded(blocks) as outputs, context:
         value = loss(module, batch) if loss else _call(step, batch, batch_index)  # type: ignore[arg-type]
         value = value.get("loss") if isinstance(value, Mapping) else value
     if value is None:

@@ -42,6 +42,8 @@ class Wiring(ABC):
         self.targets: Tensor | None = None
         self.rehearsing = False
         """Whether a forward pass only serves to find shapes and to check the cut."""
+        self.keeping = False
+        """Whether graphs are kept for ``backward()`` where gradients could be computed in the forward pass."""
         self.holders: dict[str, nn.Module] = {}
         """Name of a block or layer -> the module that holds its feedback."""
         self.slots: dict[str, str] = {}

@@ -38,6 +38,21 @@ def _nodes(tensor: Tensor, barriers: set[Any]) -> tuple[set[Any], set[Any]]:
     return seen, leaves
 
 
+def leaves_of(output: Tensor, ends: Sequence[Any]) -> list[Tensor]:
+    """The leaves that a gradient of ``output`` reaches without passing a node of ``ends``, in an order that the graph fixes."""
+    seen, leaves = set(ends), []
+    stack = [output.grad_fn]
+    while stack:
+        node: Any = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if not node.next_functions and hasattr(node, "variable"):
+            leaves.append(node.variable)
+        stack += [following for following, _ in node.next_functions]
+    return leaves
+
+
 def check_cut(cuts: Sequence[tuple[str, Tensor]], barriers: Sequence[Any]) -> dict[str, list[Tensor]]:
     """Check that no true gradient can cross from one block into another.
 

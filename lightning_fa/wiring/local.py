@@ -9,12 +9,12 @@ from torch import Tensor
 
 from lightning_fa.ops import route
 from lightning_fa.rules.base import AuxiliaryRule, LocalRule
-from lightning_fa.wiring.cut import CutWiring
 from lightning_fa.wiring.rows import Layout
+from lightning_fa.wiring.settling import SettlingWiring
 from lightning_fa.wiring.targets import read_targets
 
 
-class LocalWiring(CutWiring):
+class LocalWiring(SettlingWiring):
     """Joins the local losses of a rule."""
 
     rule: LocalRule | AuxiliaryRule
@@ -36,6 +36,16 @@ class LocalWiring(CutWiring):
         if isinstance(self.rule, AuxiliaryRule) and not layout.per_position:
             return (*shape[1:], layout.outputs)
         return layout.width, layout.outputs
+
+    def cross(self, name: str, h: Tensor) -> Tensor:
+        layout = self.ready(name, h) if h.requires_grad else None
+        if layout is not None:
+            with torch.autocast(h.device.type, enabled=False):
+                loss = self._loss(name, h, layout)
+            scale = self.scale(loss)
+            self.settle(loss, scale.expand_as(loss), scale)
+            self.let_go()
+        return h.detach()
 
     def finish(self, output: Tensor, taps: list[Tensor], layouts: list[Layout]) -> Tensor:
         routed, unit = route(output, None, [], [], joined=True)

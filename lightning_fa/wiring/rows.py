@@ -22,6 +22,14 @@ class Layout(NamedTuple):
     channels: int | None = None
     """The dimension of h that holds its features, where all positions of a sample share one row; else dense."""
 
+    def fits(self, h: Tensor) -> bool:
+        """Whether h, of any number of samples and positions, lines up so as well."""
+        if self.per_position:
+            return h.ndim > 1 and h.shape[-1] == self.width
+        if self.channels is not None:
+            return h.ndim > self.channels and h.shape[self.channels] == self.width
+        return h.ndim > 0 and h.numel() == len(h) * self.width
+
     def rows(self, e: Tensor) -> Tensor:
         """``(rows, outputs)``: all leading dimensions are rows per position, only the first one otherwise."""
         return e.reshape(-1, e.shape[-1]) if self.per_position else e.reshape(e.shape[0], -1)

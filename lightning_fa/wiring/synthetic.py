@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_fa.ops import predicted, route, scaled
+from lightning_fa.ops.route import NOT_SCORED
 from lightning_fa.rules.base import SyntheticRule
 from lightning_fa.sharding import check_gathered
 from lightning_fa.wiring.blocks import Block
-from lightning_fa.wiring.cut import CutWiring, outside_checkpoints
+from lightning_fa.wiring.cut import outside_checkpoints
 from lightning_fa.wiring.holding import key_of
 from lightning_fa.wiring.rows import Layout, as_labels
+from lightning_fa.wiring.settling import SettlingWiring
 from lightning_fa.wiring.targets import check_classes
 from lightning_fa.wiring.trial import ROWS, try_rule
 
@@ -22,14 +25,22 @@ STEPS = "steps"
 """Letter of the buffer that counts the forward passes in which a predictor only learned."""
 
 
-class SyntheticWiring(CutWiring):
+class Asked(NamedTuple):
+    """What a predictor waits for: the gradient that the blocks above it compute at ``entrance``, their input."""
+
+    entrance: Tensor
+    s: Tensor
+    d: Tensor
+
+
+class SyntheticWiring(SettlingWiring):
     """Puts a tap after every block that ``rule.at`` names; the others hand the true gradient on."""
 
     rule: SyntheticRule
     needs_loss = True
     error = "SG(h, y)"
 
-    def __init__(self, rule: SyntheticRule, blocks: Sequence[Block]) -> None:
+    def __init__(self, rule: SyntheticRule, blocks: Sequence[Block], root: nn.Module) -> None:
         patterns = [rule.at] if isinstance(rule.at, str) else list(rule.at)
         names = [block.name for block in blocks[:-1]]
         idle = [p for p in patterns if not any(fnmatchcase(name, p) for name in names)]
@@ -38,7 +49,12 @@ class SyntheticWiring(CutWiring):
                 f"The pattern {idle[0]!r} in `at` matches no block below the head. They are: {', '.join(names)}."
             )
         self._at = {name for name in names if any(fnmatchcase(name, p) for p in patterns)}
-        super().__init__(rule, blocks)
+        fed = [name for name in names if name in self._at]
+        self._first, self._last = (fed[0], fed[-1]) if fed else ("", "")
+        self._settling = False
+        """Whether all below is settled, but for the predictor that has asked."""
+        self._asked: Asked | None = None
+        super().__init__(rule, blocks, root)
         self.needs_targets = rule.labels
 
     def feeds(self, name: str) -> bool:
@@ -59,6 +75,8 @@ class SyntheticWiring(CutWiring):
     def cross(self, name: str, h: Tensor) -> Tensor:
         if not self.feeds(name):
             return h
+        if name == self._first:
+            self._asked = None  # of a pass that an error has ended
         theta = self.theta(name)
         if self.rehearsing or not theta:
             return h.detach()
@@ -70,14 +88,43 @@ class SyntheticWiring(CutWiring):
             if self.modules[name].training:
                 # A new tensor: compiled code may read the old one again in backward.
                 setattr(self.modules[name], self.slots[key_of(name, STEPS)], steps + 1)
+        goes_on = self.ready(name, h) is not None
+        settles = self._settling if name != self._first else goes_on and not self.rule.alpha and steps is None
         with outside_checkpoints():
             s = self._predict(name, h, theta, applied)
+            if settles:
+                return self._answer(name, h, s, goes_on)
             if not h.requires_grad and not s.requires_grad:
                 return h.detach()
             out, unit = predicted(h, s, applied, self.rule.share)
         self._terms.append(unit)
         if not (self._checked or torch.compiler.is_compiling()):
             self._barriers.append(out.grad_fn)
+        return out
+
+    def _answer(self, name: str, h: Tensor, s: Tensor, goes_on: bool) -> Tensor:
+        # With s the error at h is known. It gives what the entrance of the blocks below receives, from which the predictor
+        # there learns. Only the predictor below the head has to wait for the true loss.
+        scale = self.scale(s)
+        with torch.no_grad():
+            d = scale * s / len(s)
+            error = (self.rule.share * d).to(h.dtype)
+        asked, self._asked = self._asked, None
+        true = self.settle(h, error, scale, asked and asked.entrance) if h.requires_grad else None
+        if asked is not None:
+            if true is None:
+                raise RuntimeError(NOT_SCORED)
+            self.settle(asked.s, 2 * (asked.d - true.to(asked.d.dtype)), self.scale(asked.d))
+        self.let_go()
+        h, self._settling = h.detach(), True
+        if not s.requires_grad:
+            return h
+        if goes_on and name != self._last:
+            self._asked = Asked(h.requires_grad_(), s, d)
+            return h.clone()
+        out, unit = predicted(h, s, None, self.rule.share)
+        self._terms.append(unit)
+        self._settling = False
         return out
 
     def again(self, name: str, h: Tensor) -> Tensor:

@@ -88,6 +88,38 @@ def train(folder: Path, rank: int, world: int, kinds: list[str], rules: list[str
     return every(kinds, rules, one)
 
 
+def settling(folder: Path, rank: int, world: int, kinds: list[str], rules: list[str]) -> Results:
+    """Train with gradients computed in the forward pass, and with graphs kept; how many reducing hooks ran."""
+
+    def one(kind: str, rule: str) -> Results:
+        options = {"accumulate_grad_batches": 4} if kind.endswith("accumulate") else {}
+        results: Results = {}
+        for how in ("settled", "kept"):
+            counter = Settling(kept=how == "kept")
+            trainer, net = fit(strategy(kind, rule, world), world=world, callbacks=[counter], **options)
+            results[how] = {**state(trainer, net), "gradients": net.gradients, "settled": counter.settled}
+        return results
+
+    return every(kinds, rules, one)
+
+
+class Settling(Callback):
+    """Says which of two ways a rule takes, and counts the blocks that have gone the one in the forward pass."""
+
+    def __init__(self, kept: bool) -> None:
+        self.kept, self.settled = kept, 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        wiring = trainer.strategy.attached._wiring
+        wiring.keeping, settle = self.kept, wiring.settle
+
+        def counting(*args: Any, **kwargs: Any) -> Any:
+            self.settled += 1
+            return settle(*args, **kwargs)
+
+        wiring.settle = counting
+
+
 def every(kinds: list[str], rules: list[str], one: Callable[[str, str], Results]) -> Results:
     """``{kind: {rule: one(kind, rule)}}``; what fails says so, and does not keep the others from being tested."""
     results: Results = {kind: {} for kind in kinds}
@@ -288,7 +320,7 @@ def monitored(folder: Path, rank: int, world: int, kinds: list[str], callbacks: 
 
 
 JOBS: dict[str, Callable[..., Results]] = {
-    f.__name__: f for f in (train, layered, resume, traffic, lazy, unused, fabric, long_run, monitored)
+    f.__name__: f for f in (train, settling, layered, resume, traffic, lazy, unused, fabric, long_run, monitored)
 }
 
 

@@ -12,6 +12,7 @@ ERRORS = ("tests/test_errors.py", "tests/test_blocks.py")
 TRANSPORT = ("tests/test_transport_rules.py",)
 DIRECT = ("tests/test_direct_rules.py",)
 SYNTHETIC = ("tests/test_synthetic_gradients.py",)
+MEMORY = ("tests/test_memory.py",)
 
 FAULTS = [
     # -- the autograd functions -------------------------------------------------------------------------------------------
@@ -112,6 +113,77 @@ FAULTS = [
         "2 * (d - true)",
         "2 * (d + true)",
         SYNTHETIC,
+    ),
+    # -- gradients in the forward pass ------------------------------------------------------------------------------------
+    Fault(
+        "the factor before the loss dropped where a gradient has waited",
+        "ops/settled.py",
+        "ratio = factor / scale",
+        "ratio = factor / factor",
+        MEMORY,
+    ),
+    Fault(
+        "the factor of the step before left in a gradient that has waited",
+        "ops/settled.py",
+        "ratio = factor / scale",
+        "ratio = factor",
+        MEMORY,
+    ),
+    Fault(
+        "a second derivative that silently misses the hidden layers",
+        "ops/settled.py",
+        "if torch.is_grad_enabled():",
+        "if False:",
+        MEMORY,
+    ),
+    Fault(
+        "a graph freed while someone may still differentiate it",
+        "wiring/settling.py",
+        "retain_graph=True",
+        "retain_graph=False",
+        MEMORY,
+    ),
+    Fault(
+        "the graph of every block held until the pass is over",
+        "wiring/settling.py",
+        "self._taps[-1] = self._taps[-1].new_zeros(()).expand(self._taps[-1].shape)",
+        "pass",
+        MEMORY,
+    ),
+    Fault(
+        "gradients of 32-bit losses computed under autocast",
+        "wiring/settling.py",
+        "with torch.autocast(output.device.type, enabled=False):",
+        "with torch.enable_grad():",
+        MEMORY,
+    ),
+    Fault(
+        "the hooks of a parameter run twice",
+        "wiring/settling.py",
+        "each.clear()",
+        "pass",
+        MEMORY,
+    ),
+    Fault(
+        "a loss that overflowed remembered as the factor",
+        "wiring/settling.py",
+        "torch.where(factor.isfinite() & (factor != 0), factor, last)",
+        "factor",
+        MEMORY,
+    ),
+    Fault(
+        "a monitor that finds no graph to differentiate",
+        "wiring/settling.py",
+        "or self.rehearsing or self.keeping or",
+        "or self.rehearsing or",
+        ("tests/callbacks/test_alignment.py",),
+    ),
+    Fault(
+        "a predictor that learns before its upper neighbour has answered",
+        "wiring/synthetic.py",
+        "2 * (asked.d - true.to(asked.d.dtype))",
+        "2 * asked.d",
+        MEMORY,
     ),
     # -- the wirings ------------------------------------------------------------------------------------------------------
     Fault(

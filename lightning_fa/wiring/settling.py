@@ -1,0 +1,147 @@
+"""Gradients in the forward pass: what needs nothing from above is computed right after the block, and its graph let go.
+
+The memory of a step is then that of one block, whatever the depth. What waits for ``backward()`` are the gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.autograd.graph import get_gradient_edge
+
+from lightning_fa.ops import settled
+from lightning_fa.rules.base import Rule
+from lightning_fa.sharding import has_shards
+from lightning_fa.wiring.base import recomputing
+from lightning_fa.wiring.blocks import Block
+from lightning_fa.wiring.cut import CutWiring, in_checkpoint
+from lightning_fa.wiring.graph import leaves_of
+from lightning_fa.wiring.rows import Layout
+
+
+class SettlingWiring(CutWiring):
+    """Abstract. For families whose blocks need nothing from above.
+
+    Graphs wait for ``backward()`` as those of other families do in the first forward pass, unless a rehearsal has drawn the
+    feedback and checked the cut; in compiled code; in an activation checkpoint; under FSDP; where an output has a new shape.
+    """
+
+    def __init__(self, rule: Rule, blocks: Sequence[Block], root: nn.Module) -> None:
+        super().__init__(rule, blocks)
+        self._root: nn.Module | None = root
+        self._sharded: bool | None = None
+        self._twice = False
+        self._scale: Tensor | None = None
+        self._inputs: list[tuple[Any, Tensor, int]] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_root": None}  # a copy of a part must not bring the whole
+
+    # -- for a family -------------------------------------------------------------------------------------------------------
+
+    def ready(self, name: str, h: Tensor) -> Layout | None:
+        """How h lines up with the output that the head will have; ``None`` where the block's graph must wait."""
+        layout = self.layouts.get(name) if self._settles() else None
+        if layout is None or not layout.fits(h) or self._drawn.get(name) != self.fit_key(h.shape, layout):
+            return None
+        return layout
+
+    def scale(self, like: Tensor) -> Tensor:
+        """The factor before the last loss that was differentiated, as a scalar of the dtype and device of ``like``."""
+        if self._scale is None:
+            self._scale = like.new_ones(())
+        return self._scale.to(like.device, like.dtype)
+
+    def settle(self, output: Tensor, error: Tensor, scale: Tensor, below: Tensor | None = None) -> Tensor | None:
+        """Compute the gradients of all that ``output`` depends on, given its ``error``; they wait for the loss.
+
+        Returns:
+            The gradient of ``below``, a leaf among them that does not wait.
+        """
+        # An input that was changed in place since is no place for this gradient: the walk passes through.
+        inputs = [(edge, x) for edge, x, version in self._inputs if x._version == version]
+        self._inputs = []
+        leaves = [leaf for leaf in leaves_of(output, [edge.node for edge, _ in inputs]) if leaf is not below]
+        places = [*leaves, *(x for _, x in inputs)]
+        wanted = [*leaves, *(edge for edge, _ in inputs), *([] if below is None else [below])]
+        found = _gradients(output, error, wanted)
+        if places:
+            self._terms.append(settled(places, found[: len(places)], scale))
+        return found[-1] if below is not None else None
+
+    def let_go(self) -> None:
+        """Keep the shape of the last block's output, and neither its values nor its graph."""
+        self._taps[-1] = self._taps[-1].new_zeros(()).expand(self._taps[-1].shape)
+
+    # -- the forward pass ---------------------------------------------------------------------------------------------------
+
+    def enter(
+        self, index: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        args, kwargs = super().enter(index, args, kwargs)
+        if index or recomputing():
+            return args, kwargs
+        self._inputs = []
+        if not self._settles():
+            return args, kwargs
+        return tuple(self._mark(value) for value in args), {key: self._mark(value) for key, value in kwargs.items()}
+
+    def leave(self, output: Any) -> Any:
+        self._inputs = []
+        return super().leave(output)
+
+    def join(self, loss: Tensor) -> Tensor:
+        joined = super().join(loss)
+        if joined is not loss and joined.requires_grad and not torch.compiler.is_compiling() and not self.keeping:
+            joined.register_hook(self._note)
+        return joined
+
+    # -- parts --------------------------------------------------------------------------------------------------------------
+
+    def _settles(self) -> bool:
+        if torch.compiler.is_compiling() or self.rehearsing or self.keeping or self._twice or not self._checked:
+            return False
+        return not self._shards() and not in_checkpoint()
+
+    def _shards(self) -> bool:
+        if not (dist.is_available() and dist.is_initialized()):
+            return False
+        if self._sharded is None:  # asked after the rehearsal, which comes before strategies shard
+            roots = [*self.modules.values()] if self._root is None else [self._root]
+            self._sharded, self._root = any(map(has_shards, roots)), None
+        return self._sharded
+
+    def _mark(self, value: Any) -> Any:
+        # What the network is fed may come from a graph of others: its gradient goes there in the one backward pass.
+        if not isinstance(value, Tensor) or value.grad_fn is None:
+            return value
+        entrance = value.clone()  # a node of its own, whatever the block does to it in place
+        self._inputs.append((get_gradient_edge(entrance), value, value._version))
+        return entrance
+
+    def _note(self, factor: Tensor) -> None:
+        if torch.is_grad_enabled():
+            self._twice = True
+            return
+        factor = factor.reshape(())
+        last = torch.ones_like(factor) if self._scale is None else self._scale.to(factor)
+        self._scale = torch.where(factor.isfinite() & (factor != 0), factor, last)
+
+
+def _gradients(output: Tensor, error: Tensor, wanted: Sequence[Any]) -> list[Tensor | None]:
+    # A leaf's own hooks run where its gradient arrives, in the one backward pass, and not here as well.
+    hooks = [leaf._backward_hooks for leaf in wanted if isinstance(leaf, Tensor) and leaf._backward_hooks]
+    held = [dict(each) for each in hooks]
+    for each in hooks:
+        each.clear()
+    try:
+        # As in backward, autocast is off. The graph is not freed but dropped: whoever holds h can still differentiate it.
+        with torch.autocast(output.device.type, enabled=False):
+            return list(torch.autograd.grad(output, wanted, error, retain_graph=True, allow_unused=True))
+    finally:
+        for each, saved in zip(hooks, held):
+            each.update(saved)
