@@ -82,7 +82,9 @@ def _list(arguments: Sequence[str]) -> int:
 
 def _table(arguments: Sequence[str]) -> int:
     options = argparse.ArgumentParser("python -m replications table", description=readme.__doc__)
-    options.add_argument("--check", action="store_true", help="change nothing; status 1 if the README is stale")
+    options.add_argument(
+        "--check", action="store_true", help="change nothing; status 1 if the README or a page is stale"
+    )
     options.add_argument("--readme", type=Path, default=readme.ROOT / "README.md", help="default: this project's")
     chosen = options.parse_args(arguments)
     from replications import practice  # imports a paper, and with it matplotlib
