@@ -1,6 +1,6 @@
 """Write the generated pages of docs/, or check them.
 
-    python -m docs.pages [--check]
+python -m docs.pages [--check]
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ def pages() -> dict[str, str]:
         "stable. In code: `lightning_fa.callbacks.NAMES`. What each callback does: [Callbacks](callbacks.md).",
     ]
     for prefix, callback in BY.items():
-        rows = [f"| `{name}` | {meaning.replace(BAR, chr(92) + BAR)} |" for name, meaning in NAMES.items() if name.split("/")[0] == prefix]
+        logged = {name: meaning for name, meaning in NAMES.items() if name.split("/")[0] == prefix}
+        rows = [f"| `{name}` | {meaning.replace(BAR, chr(92) + BAR)} |" for name, meaning in logged.items()]
         parts += [f"## {callback}", "\n".join(["| name | meaning |", "|---|---|", *rows])]
     missing = [name for name in NAMES if name.split("/")[0] not in BY]
     if missing:

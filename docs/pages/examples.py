@@ -37,7 +37,11 @@ def _scripts() -> str:
     for name in sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER)):
         source = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
         question = (ast.get_docstring(ast.parse(source)) or name).splitlines()[0]
-        parts += [f"## {question}", f"[`examples/{name}.py`](../examples/{name}.py)", f"```python\n{source.strip()}\n```"]
+        parts += [
+            f"## {question}",
+            f"[`examples/{name}.py`](../examples/{name}.py)",
+            f"```python\n{source.strip()}\n```",
+        ]
         settings = FOLDER / f"{name}.yaml"
         if settings.is_file():
             parts += [f"`examples/{settings.name}`:", f"```yaml\n{settings.read_text('utf-8').strip()}\n```"]

@@ -33,11 +33,13 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
     def followed(link: re.Match[str]) -> str:
         image, text, target = link.groups()
-        path, _, anchor = target.partition("#")
+        path = target.partition("#")[0]
         full = posixpath.normpath(posixpath.join("docs", folder, path))  # from the root of the repository
         if full.startswith("docs/"):
             return link[0]
-        inside = {"README.md": "index.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "write_a_rule.md"}.get(full, full)
+        inside = {"README.md": "index.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "write_a_rule.md"}.get(
+            full, full
+        )
         if files.get_file_from_path(inside) is None:
             return text
         return f"{image}[{text}]({posixpath.relpath(inside, folder or '.')})"
@@ -46,4 +48,6 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
 
 def on_page_content(content: str, **kwargs: Any) -> str:
-    return MATH.sub(lambda found: convert(html.unescape(found[3]), display="block" if found[2] == "[" else "inline"), content)
+    return MATH.sub(
+        lambda found: convert(html.unescape(found[3]), display="block" if found[2] == "[" else "inline"), content
+    )

@@ -24,7 +24,9 @@ def _arrow(points: str, colour: str = RED, dashed: bool = False) -> str:
     return f'<path d="{points}" fill="none" stroke="{colour}" stroke-width="2"{dash} marker-end="url(#{head})"/>'
 
 
-def _text(x: int, y: int, text: str, colour: str = GREY, size: int = 12, anchor: str = "middle", bold: bool = False) -> str:
+def _text(
+    x: int, y: int, text: str, colour: str = GREY, size: int = 12, anchor: str = "middle", bold: bool = False
+) -> str:
     weight = ' font-weight="600"' if bold else ""
     return f'<text x="{x}" y="{y}" fill="{colour}" font-size="{size}" text-anchor="{anchor}"{weight}>{text}</text>'
 
@@ -33,7 +35,9 @@ def transport() -> Iterator[str]:
     """From each block to the one below, through what stands for W."""
     for block in range(BLOCKS - 1, 0, -1):
         yield _arrow(f"M{RIGHT - 14} {_y(block) + HIGH // 2} V{_y(block - 1) - HIGH // 2 - 5}")
-        yield _text(RIGHT - 8, _y(block) + HIGH // 2 + 21, "B<tspan dy='-4' font-size='9'>T</tspan>", RED, anchor="start")
+        yield _text(
+            RIGHT - 8, _y(block) + HIGH // 2 + 21, "B<tspan dy='-4' font-size='9'>T</tspan>", RED, anchor="start"
+        )
 
 
 def direct() -> Iterator[str]:

@@ -45,9 +45,12 @@ def _page_of_pair() -> str:
         "## Code\n\n```python\nimport lightning_fa as fa\n\nattached = fa.attach_pair(forward_net, reverse_net, coupled="
         '"both")\n# both losses, both backward passes, then both optimizers\' steps\n```'
     )
-    return "\n\n".join(
-        [f"# `{name}`: {rule.__name__}", _head(rule), found[""], code, _settings(found), _where(name, rule, found)]
-    ) + "\n"
+    return (
+        "\n\n".join(
+            [f"# `{name}`: {rule.__name__}", _head(rule), found[""], code, _settings(found), _where(name, rule, found)]
+        )
+        + "\n"
+    )
 
 
 def _head(rule: type[fa.Rule]) -> str:
@@ -168,8 +171,8 @@ def _index() -> str:
     text = [
         "# The rules",
         "![Where the error travels under each family of rules](../assets/families.svg)",
-        "In Lightning targets and `attached.loss` are provided by the strategy and the mixin; only plain PyTorch code meets them. "
-        "Where feedback learns, make the optimizer after the rule is attached, as `configure_optimizers` does.",
+        "In Lightning targets and `attached.loss` are provided by the strategy and the mixin; only plain PyTorch code meets "
+        "them. Where feedback learns, make the optimizer after the rule is attached, as `configure_optimizers` does.",
         "\n".join([head, *rows]),
         "What each rule learns on one small network, and on which tasks it was measured: [README](../../README.md#rules) and "
         "[leaderboard](../leaderboard.md).",
