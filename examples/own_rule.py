@@ -36,7 +36,7 @@ class ClippedDirectFeedbackAlignment(fa.DirectRule):
         return (e * (self.clip / len(e) / norm).clamp(max=1)) @ feedback.T
 
 
-fa.RULES["dfa_clipped"] = ClippedDirectFeedbackAlignment  # from now on a name, for `attach` and the strategies
+fa.register("dfa_clipped", ClippedDirectFeedbackAlignment)  # from now on a name, for `attach` and every strategy
 
 
 class MLP(LightningModule):
@@ -61,11 +61,12 @@ def main(epochs: int = 10) -> float:
     digits = load_digits()
     x, y = torch.from_numpy(digits.data).float().div(16), torch.from_numpy(digits.target).long()
     train = DataLoader(TensorDataset(x[:1500], y[:1500]), batch_size=64, shuffle=True)
-    strategy = fa.FeedbackStrategy("dfa_clipped")
-    trainer = Trainer(strategy=strategy, max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False)
+    trainer = Trainer(
+        strategy="dfa_clipped", max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False
+    )
     module = MLP()
     trainer.fit(module, train)
-    print(strategy.attached)
+    print(trainer.strategy.attached)
     return trainer.test(module, DataLoader(TensorDataset(x[1500:], y[1500:]), 297), verbose=False)[0]["test/accuracy"]
 
 

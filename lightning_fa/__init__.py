@@ -17,5 +17,6 @@ from lightning_fa.strategies import DDPFeedbackStrategy as DDPFeedbackStrategy
 from lightning_fa.strategies import FeedbackStrategy as FeedbackStrategy
 from lightning_fa.strategies import FSDPFeedbackStrategy as FSDPFeedbackStrategy
 from lightning_fa.strategies import ModelParallelFeedbackStrategy as ModelParallelFeedbackStrategy
+from lightning_fa.strategies import register as register
 
 __version__ = "0.1.0"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
+from lightning_fa.optimizers import forgotten, message, watch
 from lightning_fa.rehearsal import look_at, rehearse
 from lightning_fa.rules import resolve
 from lightning_fa.rules.base import (
@@ -38,6 +40,7 @@ from lightning_fa.wiring import (
 )
 from lightning_fa.wiring.base import Row
 from lightning_fa.wiring.blocks import Blocks, matches
+from lightning_fa.wrappers import named_modules, named_parameters, unwrapped
 
 DDP_IGNORES = "_ddp_params_and_buffers_to_ignore"
 """By this attribute DDP is told what not to broadcast: fixed feedback is equal on all ranks by construction."""
@@ -47,7 +50,7 @@ class Attached:
     """A rule in a model. Made by :func:`attach`.
 
     Attributes:
-        model: The model that the rule governs.
+        model: The model that the rule governs, without what wraps it (``torch.compile``, DDP, FSDP, Fabric).
         rule: The rule.
     """
 
@@ -60,7 +63,9 @@ class Attached:
         self._shown: list[Row] = []
         self._ignored_before = vars(model).get(DDP_IGNORES)
         if not rule.learned:
-            ignored = [*(self._ignored_before or ()), *wiring.slot_names(model)]
+            names = wiring.slot_names(model)
+            compiled = [f"_orig_mod.{name}" for name in names]  # what DDP sees of `torch.compile(model)`
+            ignored = [*(self._ignored_before or ()), *names, *compiled]
             model.__dict__[DDP_IGNORES] = ignored
 
     @property
@@ -141,6 +146,16 @@ class Attached:
             "feedback": {n: whole(b.detach()).cpu().clone() for n, b in self._held().items()},
         }
 
+    def check_optimizers(self, optimizers: Iterable[Optimizer]) -> None:
+        """Check that ``optimizers``, which are all there are, hold the learned feedback of the layers that they train.
+
+        Raises:
+            RuntimeError: they do not; the message names it. Without this call an optimizer's first step raises it.
+        """
+        lost = forgotten(self._wiring, self._wiring.slot_names(self.model), optimizers) if self.rule.learned else []
+        if lost:
+            raise RuntimeError(message(lost))
+
     def check(self, state: Mapping[str, Any]) -> None:
         """Check that what :meth:`state_dict` gave was made under this very rule.
 
@@ -172,14 +187,14 @@ class Attached:
             shown = {id(p) for module in wiring.described for p in module._parameters.values()}
             others = [
                 f"{name}{list(p.shape)}"
-                for name, p in self.model.named_parameters()
+                for name, p in named_parameters(self.model)
                 if p.ndim >= 2 and id(p) not in shown and FEEDBACK not in name
             ]
             return [*rows, *(Row("-", "-", weight, "none: added or element-wise", "-") for weight in others)]
         if not isinstance(wiring, CutWiring) or isinstance(wiring, FrozenWiring):
             return rows
         inside = {id(p) for module in wiring.adopted for p in module.parameters()}
-        names = {id(p): n for n, p in self.model.named_parameters() if p.ndim >= 2 and FEEDBACK not in n}
+        names = {id(p): n for n, p in named_parameters(self.model) if p.ndim >= 2 and FEEDBACK not in n}
         around = {key: name for key, name in names.items() if key not in inside}
         if not wiring.owned:
             lost, error = (
@@ -219,6 +234,9 @@ def attach(
 ) -> Attached:
     """Let ``rule`` train ``model``, in place of backpropagation, from its next forward pass on.
 
+    Build the optimizer afterwards: learned feedback (of ``kp``, ``wm``, ``dkp``, ``sg``, ``sgprop``) is a parameter of the
+    model, which its optimizer trains like any other, with the same rate, decay and clipping.
+
     Args:
         model: Any module. Its parameters, buffers, ``state_dict`` and outputs stay bitwise as they are.
         rule: A rule or its registry name.
@@ -233,16 +251,17 @@ def attach(
     Raises:
         ValueError: a pattern matches nothing, a weight matrix would not be governed, or the type of a layer is unknown.
         RuntimeError: a rule is attached already; in the first forward pass, if blocks are called twice or out of order,
-            or a true gradient would cross from one block to another.
+            or a true gradient would cross from one block to another; in an optimizer's first step, if no optimizer holds
+            the learned feedback of a layer that it trains.
     """
-    rule = resolve(rule)
-    present = [name or type(model).__name__ for name, module in model.named_modules() if governed(module)]
+    rule, model = resolve(rule), unwrapped(model)
+    present = [name or type(model).__name__ for name, module in named_modules(model) if governed(module)]
     if present:
         raise RuntimeError(f"A rule is attached to {', '.join(present)} already. Call `attached.detach()` first.")
     patterns = [ungoverned] if isinstance(ungoverned, str) else list(ungoverned)
     chosen = choose_blocks(model, blocks, patterns)
     for pattern in patterns:
-        if not any(matches(name, [pattern]) for name, _ in model.named_modules()):
+        if not any(matches(name, [pattern]) for name, _ in named_modules(model)):
             raise ValueError(f"The pattern {pattern!r} in `ungoverned` matches no module.")
     if example is not None and not isinstance(rule, TransportRule):
         chosen = fit_to(look_at(model, example), chosen, blocks, patterns)
@@ -255,6 +274,8 @@ def attach(
     except Exception:
         attached.detach()
         raise
+    if rule.learned:
+        watch(wiring, model)
     return attached
 
 

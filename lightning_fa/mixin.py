@@ -6,6 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 
@@ -13,25 +14,32 @@ from lightning_fa.attach import Attached
 from lightning_fa.rules import Rule
 from lightning_fa.sharding import unsharded
 from lightning_fa.surgery import strip_feedback
-from lightning_fa.training_step import CHECKPOINT_KEY, Governed, Targets
+from lightning_fa.training_step import CHECKPOINT_KEY, Governed, Targets, begin, check_same_rule
 from lightning_fa.wiring.blocks import Blocks
 
-HOOKS = ("configure_model", "on_save_checkpoint", "on_load_checkpoint")
+HOOKS = ("configure_model", "on_fit_start", "on_save_checkpoint", "on_load_checkpoint")
 
 
 class FeedbackMixin:
     """Put it before ``LightningModule``: ``class Net(fa.FeedbackMixin, LightningModule): rule = "dfa"``.
 
-    The rule is attached in ``configure_model``, before any strategy wraps the module, and stays attached.
+    The rule is attached in ``configure_model``, before any strategy wraps the module, and stays attached. Checkpoints hold
+    the rule and its feedback, and ``Trainer.fit(ckpt_path=)`` continues under the same rule only. To start from the weights of
+    another training, load them (``Net.load_from_checkpoint(path)``) and call ``fit`` without ``ckpt_path``.
 
     Attributes:
-        rule: A rule or its registry name.
+        rule: A rule or its registry name. It has no default.
         feedback_blocks: See :func:`lightning_fa.attach`.
         feedback_targets: Where the targets are in a batch: an index, a key or a function of the batch.
         feedback_ungoverned: See :func:`lightning_fa.attach`.
+
+    Raises:
+        TypeError: at the definition of a class that has the mixin behind ``LightningModule``, which would hide its hooks.
+        MisconfigurationException: at the beginning of ``fit``: ``rule`` is not set, a checkpoint was made by another rule,
+            or an optimizer that is older than the rule does not hold its learned feedback.
     """
 
-    rule: str | Rule = "dfa"
+    rule: str | Rule
     feedback_blocks: Blocks = None
     feedback_targets: Targets = None
     feedback_ungoverned: str | Sequence[str] = ()
@@ -45,6 +53,13 @@ class FeedbackMixin:
         for hook in HOOKS:
             if hook in cls.__dict__:
                 setattr(cls, hook, _with_ours(hook, cls.__dict__[hook]))
+        for hook in HOOKS:
+            owner = next(base for base in cls.__mro__ if hook in base.__dict__)
+            if not issubclass(owner, FeedbackMixin):
+                raise TypeError(
+                    f"{cls.__name__} would train by backpropagation: `{hook}` of {owner.__name__} hides that of FeedbackMixin, "
+                    f"which stands behind it. Name FeedbackMixin first: `class {cls.__name__}(fa.FeedbackMixin, ...)`."
+                )
 
     @property
     def attached(self) -> Attached:
@@ -61,6 +76,11 @@ class FeedbackMixin:
         trainer = self._feedback_trainer
         if self._governed is not None or (trainer is not None and trainer.state.fn != TrainerFn.FITTING):
             return
+        if getattr(self, "rule", None) is None:
+            raise MisconfigurationException(
+                f"{type(self).__name__} names no rule. Set the attribute `rule` in the class or in `__init__`, as in "
+                '`rule = "dfa"`.'
+            )
         self._governed = Governed(
             self,  # type: ignore[arg-type]
             self.rule,
@@ -70,6 +90,10 @@ class FeedbackMixin:
         )
         self._restore()
 
+    def on_fit_start(self) -> None:
+        if self._governed is not None:
+            begin(self.attached, self._feedback_trainer)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self._governed is not None:
             strip_feedback(checkpoint["state_dict"])
@@ -78,6 +102,9 @@ class FeedbackMixin:
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.__dict__["_restored"] = checkpoint.get(CHECKPOINT_KEY)
+        trainer = self._feedback_trainer
+        if self._governed is not None and trainer is not None and trainer.state.fn == TrainerFn.FITTING:
+            check_same_rule(self.attached, checkpoint)
         self._restore()
 
     def _restore(self) -> None:

@@ -6,11 +6,13 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from lightning.pytorch import LightningModule
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from lightning_fa.attach import Attached, attach
-from lightning_fa.rules import Rule
+from lightning_fa.rules import Backpropagation, Rule
 from lightning_fa.wiring.blocks import Blocks
 
 Targets: TypeAlias = "str | int | Callable[[Any], Tensor] | None"
@@ -26,13 +28,20 @@ def find_targets(batch: Any, where: Targets = None) -> Tensor:
     """The targets of a batch: ``where`` says, or ``batch[1]`` of a sequence, or the first usual key of a mapping.
 
     Raises:
-        ValueError: there is no tensor there.
+        ValueError: there is no tensor there; the message says what is.
     """
     found: Any = None
     if callable(where):
         found = where(batch)
+        if not isinstance(found, Tensor):
+            raise ValueError(f"The function given as `targets=` returned {_kind(found)}, expected a tensor.")
     elif where is not None:
-        found = batch[where]
+        try:
+            found = batch[where]
+        except (KeyError, IndexError, TypeError) as error:
+            raise ValueError(f"There are no targets at {where!r} (`targets=`): the batch is {_kind(batch)}.") from error
+        if not isinstance(found, Tensor):
+            raise ValueError(f"Expected a tensor at {where!r} (`targets=`) of the batch, but got {_kind(found)}.")
     elif isinstance(batch, Mapping):
         found = next((batch[key] for key in USUAL_KEYS if key in batch), None)
     elif isinstance(batch, Sequence) and len(batch) > 1:
@@ -44,6 +53,40 @@ def find_targets(batch: Any, where: Targets = None) -> Tensor:
         f"{type(found).__name__} from a batch of type {type(batch).__name__}. Say where they are with `targets=`: an index, "
         "a key or a function of the batch."
     )
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"a {type(value).__name__} with the keys {list(value)}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"a {type(value).__name__} of {len(value)} items"
+    return f"a {type(value).__name__}"
+
+
+def begin(attached: Attached, trainer: Trainer) -> None:
+    """At the start of ``fit``: refuse optimizers that do not hold the learned feedback, and say once what is governed."""
+    try:
+        if trainer.optimizers:  # in manual optimisation they may be made later: their first step checks then
+            attached.check_optimizers(trainer.optimizers)
+    except RuntimeError as error:
+        raise MisconfigurationException(str(error)) from error
+    rank_zero_info(attached.summary())
+
+
+def check_same_rule(attached: Attached, checkpoint: Mapping[str, Any]) -> None:
+    """Refuse to continue a fit from a checkpoint of another rule; one without any rule is backpropagation's.
+
+    Raises:
+        ValueError: The message names both rules.
+    """
+    if CHECKPOINT_KEY in checkpoint:
+        attached.check(checkpoint[CHECKPOINT_KEY])
+    elif not isinstance(attached.rule, Backpropagation):
+        raise ValueError(
+            "The checkpoint was made by backpropagation: it holds no feedback rule. Here the rule is "
+            f"{type(attached.rule).__name__}. Continue without a rule (a stock strategy, or 'bp'); or start from its weights: "
+            "`Net.load_from_checkpoint(path)`, and `fit` without `ckpt_path`."
+        )
 
 
 class _Step:

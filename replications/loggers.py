@@ -51,12 +51,17 @@ def loggers(
     # not WandbLogger(offline=True), which leaves WANDB_MODE=dryrun in the environment and would start online runs offline
     run = _start(mode, about)
     file = Path(run.settings.sync_file)
+    whole = False
     try:
         run.define_metric("trainer/global_step")
         run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
         yield [to_csv, WandbLogger(experiment=run, save_dir=wandb_folder)]
+        whole = True
     finally:
-        run.finish()
+        if not whole:
+            run.tags = (*(run.tags or ()), CUT)
+            (file.parent / CUT).touch()
+        run.finish(exit_code=0 if whole else 1)
         _wait_for_tail(file)
         for variable in _wandb_variables():
             del os.environ[variable]
@@ -97,6 +102,14 @@ def _wait_for_tail(file: Path) -> None:
         time.sleep(0.02)
 
 
+def is_whole(run: Path) -> bool:
+    """Whether the W&B run in that folder went to its end: neither interrupted, nor killed, nor still going on."""
+    files = list(run.glob("run-*.wandb"))
+    return not (run / CUT).exists() and all(EXIT in file.read_bytes()[-TAIL:] for file in files)
+
+
+CUT = "interrupted"
+"""Tag of a W&B run that was cut, and name of the mark in its folder: another run of the same name has the whole training."""
 EXIT, TAIL = b"\x92\x01", 100
 """The protobuf tag of the last record of a file, and about how long that record is."""
 

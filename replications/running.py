@@ -4,7 +4,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from replications.errors import ReplicationError
+from replications.errors import Interrupted, ReplicationError
 from replications.overview import show_all
 from replications.session import Session
 from replications.table import show
@@ -30,6 +30,9 @@ def _run(session: Session) -> Exception | None:
     try:
         session.paper.run(session)
         session.judge()
+    except KeyboardInterrupt:
+        several = session.paper_number[1] > 1
+        raise Interrupted(session.out.parent if several else session.out) from None
     except Exception as error:
         if not isinstance(error, ReplicationError):
             traceback.print_exc()

@@ -59,6 +59,16 @@ def together(runs: Sequence[Run]) -> str:
     return f"{runs[0].experiment}/{runs[0].name}"
 
 
+def _trained(train: Callable[[Sequence[Run]], Sequence[Metrics]], runs: Sequence[Run]) -> Sequence[Metrics]:
+    try:
+        return train(runs)
+    except SystemExit as end:
+        # A Trainer that is interrupted exits with a status that means a failed claim here.
+        if isinstance(end.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+
+
 @dataclass
 class Session:
     """What a paper's run() works with."""
@@ -148,7 +158,7 @@ class Session:
                 self.progress.finish("finished earlier, not repeated")
                 return [record for record in earlier if record]
             begun = time.monotonic()
-            known = zip(runs, train(runs), earlier, strict=True)
+            known = zip(runs, _trained(train, runs), earlier, strict=True)
             seconds = time.monotonic() - begun
             records = [before or self._keep(run, metrics, seconds / len(runs)) for run, metrics, before in known]
             self.progress.finish(f"{seconds:.1f} s{' for all seeds' if len(runs) > 1 else ''}")

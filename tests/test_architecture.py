@@ -15,6 +15,7 @@ from tests.conftest import SLOW
 ROOT = Path(fa.__file__).parent
 ORDER = (
     *(
+        "wrappers",
         "surgery",
         "ops",
         "sharding",
@@ -26,6 +27,7 @@ ORDER = (
         "wiring",
         "table",
         "rehearsal",
+        "optimizers",
         "attach",
     ),
     *("pair", "prealignment", "suspension", "training_step", "mixin", "strategies", "metrics", "figures", "callbacks"),

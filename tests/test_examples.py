@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from lightning.pytorch.strategies import StrategyRegistry
 
 import lightning_fa as fa
 
@@ -26,7 +27,7 @@ pytestmark = [
 def example(monkeypatch, tmp_path):
     """The example of that name; what it writes goes to a folder of the test's, what it registers is taken back."""
     monkeypatch.chdir(tmp_path)
-    before = dict(fa.RULES)
+    before, strategies = dict(fa.RULES), dict(StrategyRegistry)
 
     def load(name):
         spec = importlib.util.spec_from_file_location(f"example_{name}", FOLDER / f"{name}.py")
@@ -38,6 +39,8 @@ def example(monkeypatch, tmp_path):
     yield load
     fa.RULES.clear()
     fa.RULES.update(before)
+    StrategyRegistry.clear()
+    StrategyRegistry.update(strategies)
 
 
 def test_a_module_of_ones_own_learns_and_its_checkpoint_loads_into_the_plain_module(example):

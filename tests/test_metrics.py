@@ -35,6 +35,13 @@ def test_small_float32_gradients_have_an_angle():
     assert metrics.angles(u, torch.tensor([[1e-30, 0.0]])).item() == pytest.approx(45, abs=1e-5)
 
 
+def test_a_gradient_whose_square_underflows_has_an_angle():
+    """Float64 squares 1e-200 to zero: without a rescaling a vanishing layer would have no direction at all."""
+    u, v = torch.tensor([[3.0, 4.0]]).double(), torch.tensor([[4.0, 3.0]]).double()
+    expected = math.degrees(math.acos(24 / 25))
+    assert metrics.angles(1e-200 * u, 1e-200 * v).item() == pytest.approx(expected, abs=1e-9)
+
+
 def test_cosines_agree_with_scipy(draw):
     u, v = draw(6, 3, 4), draw(6, 3, 4)
     expected = [1 - scipy.spatial.distance.cosine(a.flatten(), b.flatten()) for a, b in zip(u, v)]

@@ -48,7 +48,11 @@ CONTENT = {
     },
     "claims": [CLAIM, CLAIM | {"verdict": "failed", "value": None, "std": None, "interval": None}],
     "runs": [
-        RUN | {"seed": seed, "metrics": {"error_angle/1": 20.5, "initial_error_angle/1": 2.0, "late": None}}
+        RUN
+        | {
+            "seed": seed,
+            "metrics": {"error_angle/1": 20.5, "initial_error_angle/1": 2.0, "initial_error_angle/2": None},
+        }
         for seed in range(2)
     ]
     + [RUN | {"name": "lafs", "seed": 0, "settings": {"lr": 0.2, "hidden": [8]}, "metrics": {"error_angle/1": 10.25}}],

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import lightning_fa as fa
+from lightning_fa.callbacks import AlignmentMonitor, RuleConfig
 from tests.lightning_net import Net, OwnRule, fit, fit_and_save, under, weights
 from tests.oracles import ORACLES
 from tests.problems import assert_same, distance
@@ -63,19 +64,48 @@ def test_a_checkpoint_loads_into_the_plain_module(rule, mixin, tmp_path):
     assert saved["lightning_fa"]["config"]["rule"] == fa.RULES[rule].__name__
 
 
-@every_rule
-def test_a_checkpoint_of_a_plain_run_can_be_continued_under_a_rule(rule, tmp_path):
-    """Fine-tuning by feedback from pretrained weights: there is no feedback in the file, and none is required."""
+@both_ways
+@pytest.mark.parametrize("rule", [rule for rule in fa.RULES if rule != "bp"])
+def test_a_checkpoint_of_a_plain_run_is_not_continued_under_a_rule(rule, mixin, tmp_path):
+    """Half of the run would be backpropagation's, under the name of the rule."""
     path = fit_and_save(tmp_path, Net(), "auto")
-    module = Net()
-    strategy = fa.FeedbackStrategy(rule)
-    if fa.RULES[rule].learned:
-        pytest.skip("the optimizer of a plain run does not know the feedback that this rule learns")
-    after = fit(module, strategy, ckpt_path=path, max_epochs=2)
-    saved = torch.load(path, weights_only=True)["state_dict"]
-    lowest = "net.4.weight" if ORACLES[rule].no_hidden_gradient else "net.0.weight"
-    assert distance(after[lowest], saved[lowest]) > 1e-4
-    assert strategy.attached.config()["rule"] == fa.RULES[rule].__name__
+    module, strategy = under(rule, mixin)
+    with pytest.raises(ValueError, match=f"made by backpropagation.*{fa.RULES[rule].__name__}.*load_from_checkpoint"):
+        fit(module, strategy, ckpt_path=path, max_epochs=2)
+    assert module.losses == []
+
+
+@both_ways
+def test_a_checkpoint_of_a_plain_run_goes_on_under_the_control(mixin, tmp_path):
+    """It is the same training."""
+    path = fit_and_save(tmp_path / "plain", Net(), "auto")
+    module, strategy = under("bp", mixin)
+    whole = Net()
+    fit_and_save(tmp_path / "whole", whole, "auto", 2)
+    fit_and_save(tmp_path / "second", module, strategy, 2, ckpt_path=path)
+    assert_same(weights(module), weights(whole))
+
+
+@pytest.mark.parametrize("rule", ["dfa", "kp", "sg"])
+def test_the_weights_of_a_plain_run_can_be_trained_on_by_a_rule(rule, tmp_path):
+    """Fine-tuning by feedback from pretrained weights: the way that the error names."""
+    path = fit_and_save(tmp_path, Net(), "auto")
+    module = Net.load_from_checkpoint(path, weights_only=True)
+    before, after = weights(module), fit(module, rule)
+    assert distance(after["net.0.weight"], before["net.0.weight"]) > 1e-4
+    own = OwnRule(rule)
+    own.load_state_dict(torch.load(path, weights_only=True)["state_dict"])
+    assert_same(fit(own), after)
+
+
+@pytest.mark.parametrize("callback", [RuleConfig, AlignmentMonitor])
+def test_a_stock_strategy_does_not_go_on_from_a_rule_where_a_callback_of_ours_looks(callback, tmp_path):
+    """A stock strategy skips what it does not know: the second half would be backpropagation's."""
+    path = fit_and_save(tmp_path / "dfa", Net(), "dfa")
+    with pytest.raises(ValueError, match=r"rule DirectFeedbackAlignment.*Backpropagation would go on"):
+        fit(Net(), "auto", ckpt_path=path, max_epochs=2, callbacks=[callback()])
+    path = fit_and_save(tmp_path / "bp", Net(), "bp")
+    fit(Net(), "auto", ckpt_path=path, max_epochs=2, callbacks=[RuleConfig()])
 
 
 class Overriding(OwnRule):

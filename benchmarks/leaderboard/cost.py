@@ -11,19 +11,19 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import lightning_fa as fa
-from benchmarks.leaderboard.protocol import Plain, begin, classes_of, step
-from benchmarks.leaderboard.task import Split, Splits, Task, loss, targets
+from benchmarks.leaderboard.protocol import Plain, begin, step
+from benchmarks.leaderboard.task import Split, Splits, Task, loss
 
 ROUNDS = 20
 
 
 def measure(task: Task, rule: str, rate: float, splits: Splits) -> dict[str, float]:
     """Ratios to backpropagation. The two take turns, so that a busy machine slows both alike; the time is a median."""
-    batch, classes = next(task.batches(splits.train, 0, 0)), classes_of(task, splits)
+    batch = next(task.batches(splits.train, 0, 0))
     pair = {name: begin(task, name, 0, splits) for name in dict.fromkeys((rule, "bp"))}
-    steps = {name: _stepper(task, name, *made, rate, batch, classes) for name, made in pair.items()}
+    steps = {name: _stepper(task, name, *made, rate, batch) for name, made in pair.items()}
     counted = {name: float(_operations(run)) for name, run in steps.items()}
-    saved = {name: float(saved_bytes(task, name, *made, batch, classes)) for name, made in pair.items()}
+    saved = {name: float(saved_bytes(task, name, *made, batch)) for name, made in pair.items()}
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(ROUNDS):
         for name, run in steps.items():
@@ -39,13 +39,13 @@ def measure(task: Task, rule: str, rate: float, splits: Splits) -> dict[str, flo
 
 
 def _stepper(
-    task: Task, rule: str, net: nn.Module, attached: fa.Attached | Plain, rate: float, batch: Split, classes: int
+    task: Task, rule: str, net: nn.Module, attached: fa.Attached | Plain, rate: float, batch: Split
 ) -> Callable[[], None]:
     optimizer = task.optimize(net, rate)
 
     def run() -> None:
         optimizer.zero_grad()
-        step(task, rule, net, attached, batch, classes)
+        step(task, rule, net, attached, batch)
         optimizer.step()
 
     return run
@@ -57,14 +57,12 @@ def _operations(run: Callable[[], None]) -> int:
     return counter.get_total_flops()
 
 
-def saved_bytes(
-    task: Task, rule: str, net: nn.Module, attached: fa.Attached | Plain, batch: Split, classes: int
-) -> int:
+def saved_bytes(task: Task, rule: str, net: nn.Module, attached: fa.Attached | Plain, batch: Split) -> int:
     """Bytes that the graph of the loss keeps for backward beside parameters and feedback, each storage once.
 
     The graph is walked: ``saved_tensors_hooks`` do not see what the library saves under hooks of its own.
     """
-    attached.targets = targets(task, batch.y, classes)
+    attached.targets = batch.y
     value = attached.loss(loss(task, rule, net(batch.x), batch.y))
     kept = {p.untyped_storage().data_ptr() for p in (*net.parameters(), *net.buffers())}
     found = {}

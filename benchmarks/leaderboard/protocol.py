@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import lightning_fa as fa
-from benchmarks.leaderboard.task import Split, Splits, Task, loss, score, targets
+from benchmarks.leaderboard.task import Split, Splits, Task, loss, score
 
 TUNING_SEED = 1000
 """Of the runs that choose the learning rate: no reported run has it."""
@@ -71,16 +71,12 @@ def begin(task: Task, rule: str, seed: int, splits: Splits) -> tuple[nn.Module, 
     return net, attached
 
 
-def step(task: Task, rule: str, net: nn.Module, attached: fa.Attached | Plain, batch: Split, classes: int) -> float:
+def step(task: Task, rule: str, net: nn.Module, attached: fa.Attached | Plain, batch: Split) -> float:
     """Forward and backward; returns the loss."""
-    attached.targets = targets(task, batch.y, classes)
+    attached.targets = batch.y
     value = attached.loss(loss(task, rule, net(batch.x), batch.y))
     value.backward()
     return value.item()
-
-
-def classes_of(task: Task, splits: Splits) -> int:
-    return int(splits.train.y.max()) + 1 if task.kind == "classes" else 0
 
 
 def train(task: Task, rule: str, rate: float, seed: int, splits: Splits, epochs: int, *, test: bool) -> Run:
@@ -91,14 +87,14 @@ def train(task: Task, rule: str, rate: float, seed: int, splits: Splits, epochs:
     """
     with torch.random.fork_rng():
         net, attached = begin(task, rule, seed, splits)
-        optimizer, classes = task.optimize(net, rate), classes_of(task, splits)
+        optimizer = task.optimize(net, rate)
         torch.manual_seed(seed)  # of dropout: what the rule has drawn must not shift it
         best, first = Run(net, attached, math.nan, None), True
         for epoch in range(epochs):
             for batch in task.batches(splits.train, seed, epoch):
                 optimizer.zero_grad()
                 try:
-                    value = step(task, rule, net, attached, batch, classes)
+                    value = step(task, rule, net, attached, batch)
                 except REFUSALS as error:
                     if first:
                         raise RefusedError(str(error)) from error

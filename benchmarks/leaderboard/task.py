@@ -95,13 +95,6 @@ class Task:
         return split.x if self.batch is None else split.x[:2]
 
 
-def targets(task: Task, y: Tensor, classes: int) -> Tensor:
-    """What a rule may see of y: classes, or one-hot rows that are zero where a class is not to be seen."""
-    if task.kind == "values" or not (y == IGNORED).any():
-        return y
-    return (y[..., None] == torch.arange(classes)).float()
-
-
 def loss(task: Task, rule: str, output: Tensor, y: Tensor) -> Tensor:
     """Mean squared error or cross-entropy; for Kickback, whose signal that makes zero, a logistic loss per class."""
     if task.kind == "values":

@@ -7,14 +7,20 @@ import textwrap
 
 ROLE = re.compile(r":(?:class|func|meth|attr|mod|data|obj):`~?([^`]+)`")
 MATH = re.compile(r":math:`([^`]+)`")
+CODE = re.compile(r"^( *)\.\. code-block:: (\w+)\n\n((?:\1    [^\n]*\n?|\n)+)", re.MULTILINE)
 BLOCK = re.compile(r"^( *)\.\. math::([^\n]*(?:\n+\1 +[^\n]+)*)", re.MULTILINE)
 
 
 def markdown(text: str) -> str:
     """Roles and directives replaced; everything else as it is."""
     text = BLOCK.sub(lambda found: _display(found[1], found[2]), text)
+    text = CODE.sub(lambda found: f"{found[1]}```{found[2]}\n{_outdented(found[3])}\n{found[1]}```\n\n", text)
     text = MATH.sub(lambda found: f"${found[1].strip()}$", text)
     return ROLE.sub(lambda found: f"`{found[1].rpartition('.')[2]}`", text).replace("``", "`")
+
+
+def _outdented(code: str) -> str:
+    return re.sub(r"^    ", "", code.rstrip(), flags=re.MULTILINE)
 
 
 def _display(indent: str, body: str) -> str:

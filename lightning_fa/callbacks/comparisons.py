@@ -11,9 +11,11 @@ from lightning_fa.attach import Attached
 from lightning_fa.callbacks.passes import Pass, matrices
 from lightning_fa.callbacks.sums import Sums
 from lightning_fa.metrics import chance, output_error, readout_error
+from lightning_fa.ops.wide import double
 from lightning_fa.rules.base import TransportRule
 from lightning_fa.wiring.blocks import Block
 from lightning_fa.wiring.rows import lay_out, match_targets
+from lightning_fa.wrappers import named_modules
 
 
 def compare_signals(sums: Sums, block: str, prefix: str, ours: Pass, theirs: Pass | None) -> None:
@@ -25,7 +27,7 @@ def compare_signals(sums: Sums, block: str, prefix: str, ours: Pass, theirs: Pas
 def weight_layers(module: nn.Module, blocks: Iterable[Block]) -> list[tuple[str, nn.Module]]:
     """The modules inside ``blocks`` that hold a weight matrix, by name."""
     inside = {layer for block in blocks for layer in block.module.modules()}
-    return [(name, layer) for name, layer in module.named_modules() if layer in inside and matrices(layer)]
+    return [(name, layer) for name, layer in named_modules(module) if layer in inside and matrices(layer)]
 
 
 def compare_updates(
@@ -61,7 +63,7 @@ def carriers(attached: Attached) -> Iterator[tuple[str, Tensor, Tensor]]:
     """``(layer, what carries the error in place of W, W)`` of a transport rule, in the shape of W."""
     assert isinstance(attached.rule, TransportRule)
     wiring = attached._wiring
-    names = {module: name for name, module in attached.model.named_modules()}
+    names = {module: name for name, module in named_modules(attached.model)}
     rehearsing, wiring.rehearsing = wiring.rehearsing, True  # what is drawn anew in every step must not be drawn here
     try:
         with torch.no_grad():
@@ -80,9 +82,9 @@ def read_out(sums: Sums, name: str, B: Tensor, h: Tensor, output: Tensor, target
     layout = next((each for each in layouts if B.shape == (each.width, each.outputs)), None)
     if layout is None:
         return
-    rows, logits = layout.features(h).double(), layout.rows(output)
-    y = match_targets(targets, len(rows))
+    rows, logits = double(layout.features(h)), layout.rows(output)
+    y = match_targets(targets, len(rows)).to(rows.device)
     sums.directions(name, "error_", readout_error(rows, B, y), output_error(logits, y))
     if y.ndim == 1 and not y.is_floating_point():
-        right = 100 * ((rows @ B.double()).argmax(dim=1) == y).double().mean().item()
+        right = 100 * double((rows @ double(B)).argmax(dim=1) == y).mean().item()
         sums.fixed(name, "readout_accuracy", rows, lambda _: right)

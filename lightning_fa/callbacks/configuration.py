@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lightning_fa.callbacks.passes import find_attached
+from lightning_fa.callbacks.passes import check_continues, find_attached
 
 PACKAGES = ("lightning-fa", "torch", "lightning", "torchmetrics")
 
@@ -15,12 +15,17 @@ PACKAGES = ("lightning-fa", "torch", "lightning", "torchmetrics")
 class RuleConfig(Callback):
     """Logs, as hyper-parameters: the rule, its settings and feedback seed (``feedback``), blocks, versions, and ``extra``.
 
+    It also refuses that plain backpropagation goes on from the checkpoint of a rule.
+
     Args:
         extra: More to log, as a commit.
     """
 
     def __init__(self, extra: dict[str, Any] | None = None) -> None:
         self.extra = dict(extra or {})
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        check_continues(trainer, pl_module, checkpoint)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         attached = find_attached(trainer, pl_module)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lightning_fa.callbacks.passes import blocks_of, find_attached, recorded
 from lightning_fa.callbacks.undisturbed import undisturbed
+from lightning_fa.wrappers import named_modules
 
 Layers = Sequence[str] | None
 """Names of modules, whose outputs are meant; ``None`` for the blocks, as each enters the next one."""
@@ -46,7 +47,7 @@ def _observed(trainer: Trainer, module: LightningModule, layers: Layers, x: Tens
         with recorded(blocks_of(module, find_attached(trainer, module))) as outputs:
             module(x)
         return {name or "model": h for name, h in outputs.items()}
-    modules = dict(module.named_modules())
+    modules = dict(named_modules(module))
     unknown = [name for name in layers if name not in modules]
     if unknown:
         raise ValueError(f"Expected names of modules in `layers`, but got {unknown}. The model has {sorted(modules)}.")

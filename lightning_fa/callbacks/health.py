@@ -20,6 +20,7 @@ from lightning_fa.callbacks.schedule import Steps, check_steps, is_due
 from lightning_fa.callbacks.sending import send_numbers
 from lightning_fa.callbacks.weights import _weights
 from lightning_fa.metrics import dead_units
+from lightning_fa.ops.wide import double
 
 log = logging.getLogger("lightning_fa.callbacks")
 
@@ -70,7 +71,7 @@ class GradientHealth(Callback):
         send_numbers(trainer, numbers)
 
     def _check(self, name: str, gradient: Tensor | None, trainer: Trainer, module: LightningModule) -> dict[str, float]:
-        norm = 0.0 if gradient is None else gradient.detach().double().norm().item()
+        norm = 0.0 if gradient is None else double(gradient.detach()).norm().item()
         dead = 100.0 if gradient is None else dead_units(gradient)
         earlier = self._norms.setdefault(name, [])
         usual = median(earlier) if earlier else math.inf

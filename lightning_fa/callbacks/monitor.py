@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 
 from lightning_fa.callbacks.identity import key_of
+from lightning_fa.callbacks.passes import check_continues
 from lightning_fa.callbacks.schedule import Steps, check_steps, is_due
 
 
@@ -29,6 +30,9 @@ def check_measurable(callback: Callback, trainer: Trainer) -> None:
 
 class Monitor(Callback, ABC):
     """Abstract. Measures at the chosen optimiser steps and once more at the end of training.
+
+    Callbacks that come after it in the Trainer's list, as ModelCheckpoint and EarlyStopping, may monitor any number under its
+    name: ``EarlyStopping("align/net.0/angle")``. They find the last measurement.
 
     Refused before training, by :func:`check_measurable`: strategies that shard weights. A compiled module is measured in
     eager mode, and trains compiled.
@@ -57,6 +61,9 @@ class Monitor(Callback, ABC):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":
             check_measurable(self, trainer)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        check_continues(trainer, pl_module, checkpoint)
 
     @abstractmethod
     def measure(self, trainer: Trainer, module: LightningModule, batch: Any, batch_index: int) -> None:

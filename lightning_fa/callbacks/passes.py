@@ -9,15 +9,19 @@ from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor, nn
 
 from lightning_fa.attach import Attached
 from lightning_fa.mixin import FeedbackMixin
+from lightning_fa.rules import Backpropagation
 from lightning_fa.rules.base import TransportRule
 from lightning_fa.surgery import FEEDBACK, adopt, release
+from lightning_fa.training_step import CHECKPOINT_KEY
 from lightning_fa.wiring.blocks import Block, carrier_of, choose_blocks
 from lightning_fa.wiring.layers import behaviour_of, matrices_of
+from lightning_fa.wrappers import named_modules, named_parameters
 
 Loss = Callable[[LightningModule, Any], Tensor]
 """The loss of a batch: the user's own function, where ``training_step`` cannot be called twice."""
@@ -43,11 +47,29 @@ def find_attached(trainer: Trainer, module: LightningModule) -> Attached | None:
     return getattr(trainer.strategy, "attached", None)
 
 
+def check_continues(trainer: Trainer, module: LightningModule, checkpoint: Mapping[str, Any]) -> None:
+    """Refuse that plain backpropagation goes on from the checkpoint of a rule: a stock strategy does not look.
+
+    Raises:
+        ValueError: it would.
+    """
+    saved = checkpoint.get(CHECKPOINT_KEY)
+    made_by = None if saved is None else saved["config"]["rule"]
+    fitting = trainer.state.fn == TrainerFn.FITTING
+    if fitting and made_by not in (None, Backpropagation.__name__) and find_attached(trainer, module) is None:
+        raise ValueError(
+            f"The checkpoint was made under the rule {made_by}, and here no rule is attached: Backpropagation would go on from "
+            "it. Use the same rule to continue, or start from its weights: `Net.load_from_checkpoint(path)`, and `fit` without "
+            "`ckpt_path`."
+        )
+
+
 def blocks_of(module: nn.Module, attached: Attached | None) -> list[Block]:
     """The blocks of the rule, or, without a rule, those that one would have."""
     if attached is None:
         return choose_blocks(module, None)
-    return [Block(name, module.get_submodule(name)) for name in attached.config()["blocks"]]
+    modules = dict(named_modules(module))
+    return [Block(name, modules[name]) for name in attached.config()["blocks"]]
 
 
 @contextmanager
@@ -136,7 +158,7 @@ def run(
         value = value.get("loss") if isinstance(value, Mapping) else value
     if value is None:
         return None
-    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    parameters = {name: p for name, p in named_parameters(module) if p.requires_grad}
     reached = {name: h for name, h in outputs.items() if h.requires_grad}  # frozen blocks receive nothing
     wanted = [*reached.values(), *parameters.values()]
     scaler = getattr(trainer.precision_plugin, "scaler", None)

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from torch import Tensor
@@ -32,9 +33,17 @@ def _survives(send: Callable[..., None]) -> Callable[..., None]:
     return sent
 
 
+def send_numbers(trainer: Trainer, numbers: Mapping[str, float]) -> None:
+    """Scalars, to every logger at once, whatever ``log_every_n_steps`` is: they are measured seldom enough.
+
+    The last of each is in ``trainer.callback_metrics``, by which ModelCheckpoint and EarlyStopping monitor.
+    """
+    trainer.callback_metrics.update({name: torch.tensor(float(value)) for name, value in numbers.items()})
+    _log(trainer, numbers)
+
+
 @_survives
-def send_numbers(logger: Logger, step: int, numbers: Mapping[str, float]) -> None:
-    """Scalars, to every logger at once, whatever ``log_every_n_steps`` is: they are measured seldom enough."""
+def _log(logger: Logger, step: int, numbers: Mapping[str, float]) -> None:
     logger.log_metrics(dict(numbers), step=step)
 
 

@@ -9,6 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from lightning_fa.metrics.stateful import moments, summary
+from lightning_fa.ops.wide import double, has_float64
 
 
 class Sums:
@@ -38,12 +39,12 @@ class Sums:
     def reduced(self, trainer: Trainer, module: LightningModule) -> dict[str, float]:
         if not self.moments:
             return {}
-        dtype = torch.float32 if module.device.type == "mps" else torch.float64
+        dtype = torch.float64 if has_float64(module.device) else torch.float32
         stacked = torch.stack([each.to(module.device, dtype) for each in self.moments.values()])
         total = trainer.strategy.reduce(stacked, reduce_op="sum")
         assert isinstance(total, Tensor)
         numbers: dict[str, float] = {}
-        for key, sums in zip(self.moments, total.double().cpu()):
+        for key, sums in zip(self.moments, double(total).cpu()):
             results = summary(sums)
             if key.endswith("="):
                 numbers[key[:-1]] = results["angle"].item()

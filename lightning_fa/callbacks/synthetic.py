@@ -18,6 +18,7 @@ from lightning_fa.callbacks.sending import send_numbers
 from lightning_fa.callbacks.sums import Sums
 from lightning_fa.callbacks.undisturbed import undisturbed
 from lightning_fa.metrics import antisymmetric_share, implied_loss, relative_error
+from lightning_fa.ops.wide import double
 from lightning_fa.suspension import suspended
 from lightning_fa.training_step import Targets, find_targets
 from lightning_fa.wiring import SyntheticWiring
@@ -117,5 +118,6 @@ def _imply(
 
 def _losses(output: Tensor, y: Tensor) -> Tensor:
     if y.ndim == 1 and not y.is_floating_point():
-        return cross_entropy(output.double(), y, reduction="none")
-    return (output - y).double().square().sum(dim=1) / 2
+        output = double(output)
+        return cross_entropy(output, y.to(output.device), reduction="none")
+    return double(output - y).square().sum(dim=1) / 2

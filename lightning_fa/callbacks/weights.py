@@ -12,6 +12,7 @@ from lightning_fa.callbacks.monitor import Monitor
 from lightning_fa.callbacks.passes import find_attached, matrices
 from lightning_fa.callbacks.schedule import Steps
 from lightning_fa.callbacks.sending import send_figure, send_histogram, send_numbers, send_table
+from lightning_fa.ops.wide import double
 from lightning_fa.wiring.blocks import Block
 
 
@@ -41,13 +42,13 @@ class WeightNorms(Monitor):
     def measure(self, trainer: Trainer, module: LightningModule, batch: Any, batch_index: int) -> None:
         self.latest = {}
         for name, weight in _weights(module).items():
-            w = weight.detach().double().cpu()
+            w = double(weight.detach()).cpu()
             self.latest[f"weights/{name}/norm"] = w.norm().item()
             if name in self._start:
-                self.latest[f"weights/{name}/change"] = (w - self._start[name].double()).norm().item()
+                self.latest[f"weights/{name}/change"] = (w - double(self._start[name])).norm().item()
         attached = find_attached(trainer, module)
         for name, feedback in attached.feedback.items() if attached else ():
-            self.latest[f"weights/{name or 'model'}/feedback_norm"] = feedback.detach().double().norm().item()
+            self.latest[f"weights/{name or 'model'}/feedback_norm"] = double(feedback.detach()).norm().item()
         send_numbers(trainer, self.latest)
         if self.histograms:
             for name, weight in _weights(module).items():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lightning_fa.ops.wide import double
+
 
 def angles(u: Tensor, v: Tensor) -> Tensor:
     """The angle in degrees between each row of ``u`` and the same row of ``v``; nan where either is zero.
@@ -43,7 +45,7 @@ def chance(size: int) -> float:
 def _unit_rows(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     if u.shape != v.shape or not u.ndim:
         raise ValueError(f"Expected two tensors of one shape with rows, but got {tuple(u.shape)} and {tuple(v.shape)}.")
-    u, v = u.detach().reshape(len(u), -1).double(), v.detach().reshape(len(v), -1).double()
+    u, v = (double(t.detach()).reshape(len(t), -1) for t in (u, v))
     # By the largest entry first: the square of a small gradient is zero.
     u, v = (t / torch.linalg.vector_norm(t, float("inf"), dim=1, keepdim=True) for t in (u, v))
     return u.div_(u.norm(dim=1, keepdim=True)), v.div_(v.norm(dim=1, keepdim=True))

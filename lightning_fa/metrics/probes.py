@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from lightning_fa.ops.wide import double
+
 
 class Readout(NamedTuple):
     """A fitted map ``h W + b``."""
@@ -17,7 +19,7 @@ class Readout(NamedTuple):
 
     def __call__(self, h: Tensor) -> Tensor:
         """``(rows, outputs)`` of ``h``, ``(rows, ...)``."""
-        return h.detach().reshape(len(h), -1).double() @ self.weight + self.bias
+        return double(h.detach()).reshape(len(h), -1) @ self.weight + self.bias
 
 
 def ridge(h: Tensor, values: Tensor, penalty: float = 0.0) -> Readout:
@@ -28,7 +30,7 @@ def ridge(h: Tensor, values: Tensor, penalty: float = 0.0) -> Readout:
         values: ``(rows, ...)``; for a classifier the one-hot labels.
         penalty: p. With 0 the solution of least norm.
     """
-    x, y = (t.detach().reshape(len(t), -1).double() for t in (h, values))
+    x, y = (double(t.detach()).reshape(len(t), -1) for t in (h, values))
     x_mean, y_mean = x.mean(dim=0), y.mean(dim=0)
     x, y = x - x_mean, y - y_mean
     wide = len(x) < x.shape[1]  # the smaller of the two systems that have the same solution
@@ -56,8 +58,8 @@ def logistic(h: Tensor, labels: Tensor, classes: int, penalty: float = 1e-4, ste
         penalty: p, on the weights of the standardised features.
         steps: Largest number of iterations; fewer where the gradient vanishes before.
     """
-    x = h.detach().clone().reshape(len(h), -1).double()  # a clone of a tensor of inference mode is an ordinary one
-    labels = labels.clone()
+    x = double(h.detach().clone()).reshape(len(h), -1)  # a clone of a tensor of inference mode is an ordinary one
+    labels = labels.clone().to(x.device)
     mean, std = x.mean(dim=0), x.std(dim=0, correction=0)
     std = torch.where(std > 0, std, 1.0)
     x = (x - mean) / std

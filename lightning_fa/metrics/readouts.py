@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from lightning_fa.ops.wide import double
+
 
 def output_error(logits: Tensor, targets: Tensor) -> Tensor:
     r"""e, the gradient of each row's loss with respect to its logits, in float64.
@@ -28,9 +30,10 @@ def output_error(logits: Tensor, targets: Tensor) -> Tensor:
         targets: ``(rows,)`` classes, with softmax and cross-entropy; or ``(rows, outputs)`` values, with half the squared
             error, e = logits - y.
     """
-    logits = logits.double()
+    logits = double(logits)
+    targets = targets.to(logits.device)
     if targets.is_floating_point() or targets.ndim > 1:
-        return logits - targets.reshape(logits.shape).double()
+        return logits - double(targets.reshape(logits.shape))
     label = one_hot(targets, logits.shape[-1]).bool()
     others = torch.softmax(logits, dim=-1).masked_fill(label, 0)
     return torch.where(label, -others.sum(dim=-1, keepdim=True), others)
@@ -44,9 +47,9 @@ def readout_error(h: Tensor, feedback: Tensor, targets: Tensor) -> Tensor:
         feedback: B, ``(width, outputs)``.
         targets: As in :func:`output_error`.
     """
-    return output_error(h.double() @ feedback.double(), targets)
+    return output_error(double(h) @ double(feedback), targets)
 
 
 def accuracy(logits: Tensor, targets: Tensor) -> float:
     """Percent of rows whose largest logit is their class's."""
-    return 100 * (logits.argmax(dim=-1) == targets).double().mean().item()
+    return 100 * double(logits.argmax(dim=-1) == targets.to(logits.device)).mean().item()

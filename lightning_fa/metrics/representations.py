@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lightning_fa.ops.wide import double
+
 
 def similarity(h: Tensor) -> Tensor:
     """The representational similarity matrix (RSM): Pearson's correlation of every two rows of ``h``.
@@ -15,7 +17,7 @@ def similarity(h: Tensor) -> Tensor:
     Returns:
         ``(rows, rows)``; a row that is constant over its units has similarity 0 to all others, and 1 to itself.
     """
-    rows = h.detach().reshape(len(h), -1).double()
+    rows = double(h.detach()).reshape(len(h), -1)
     rows = rows - rows.mean(dim=1, keepdim=True)
     rows = rows / rows.norm(dim=1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
     matrix = (rows @ rows.T).clamp(-1, 1)
@@ -42,13 +44,15 @@ def representation_similarity(first: Tensor, second: Tensor) -> Tensor:
             f"Expected two square matrices over the same three samples or more, but got {tuple(first.shape)} and "
             f"{tuple(second.shape)}."
         )
+    first, second = double(first), double(second)
     above = torch.triu_indices(len(first), len(first), offset=1, device=first.device)
-    pairs = torch.stack([m.double()[above[0], above[1]] for m in (first, second)])
+    pairs = torch.stack([m[above[0], above[1]] for m in (first, second)])
     return torch.corrcoef(pairs)[0, 1]
 
 
 def class_contrast(matrix: Tensor, labels: Tensor) -> Tensor:
     """Mean of an RSM over pairs of one class, minus its mean over pairs of two: how block-like it is."""
+    labels = labels.to(matrix.device)
     same = labels[:, None] == labels[None, :]
     other = ~same
     within = same.fill_diagonal_(False)
@@ -62,7 +66,7 @@ def linear_cka(first: Tensor, second: Tensor) -> Tensor:
         first: ``(rows, ...)``, one row per sample.
         second: The same samples in another layer or run; any width.
     """
-    x, y = (t.detach().reshape(len(t), -1).double() for t in (first, second))
+    x, y = (double(t.detach()).reshape(len(t), -1) for t in (first, second))
     x, y = x - x.mean(dim=0), y - y.mean(dim=0)
     # The smaller of the two forms: Gram matrices over samples, whatever the widths are.
     K, L = x @ x.T, y @ y.T

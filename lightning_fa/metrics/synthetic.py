@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from lightning_fa.ops.wide import double
+
 
 def relative_error(synthetic: Tensor, gradient: Tensor) -> Tensor:
     """``|SG - g|^2 / |g|^2`` over all entries: 0 is exact, 1 is as good as sending nothing."""
-    s, g = synthetic.detach().double(), gradient.detach().double()
+    s, g = double(synthetic.detach()), double(gradient.detach())
     return (s - g).square().sum() / g.square().sum()
 
 
@@ -26,12 +28,12 @@ def implied_loss(h: Tensor, quadratic: Tensor, linear: Tensor) -> Tensor:
     Returns:
         ``(rows,)``.
     """
-    h, A, c = (t.detach().double() for t in (h, quadratic, linear))
+    h, A, c = (double(t.detach()) for t in (h, quadratic, linear))
     symmetric = (A + A.T) / 2
     return ((h @ symmetric / 2 + c) * h).sum(dim=-1)
 
 
 def antisymmetric_share(quadratic: Tensor) -> Tensor:
     """``|A - A^T|^2 / (4 |A|^2)``, 0 to 1: the part of A that is no gradient of a loss."""
-    A = quadratic.detach().double()
+    A = double(quadratic.detach())
     return (A - A.T).square().sum() / (4 * A.square().sum())

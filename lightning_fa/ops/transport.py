@@ -23,7 +23,9 @@ from lightning_fa.ops.route import NOT_JOINED
 class _Linear(Function):
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, feedback: Tensor) -> Tensor:
-        return F.linear(x, weight, bias)
+        out = F.linear(x, weight, bias)
+        # A view that a function returns must not be changed in place, as an activation after it may do.
+        return out if x.ndim == 2 else torch.ops.aten._unsafe_view(out, list(out.shape))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

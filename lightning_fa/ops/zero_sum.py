@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lightning_fa.ops.wide import has_float64
+
 ZERO_SUM = (
     "Every row of the error e = dL/d(output) sums to zero, as under softmax with cross-entropy, where it is p - y. Kickback "
     "hands all hidden units that sum, so that none of them would ever learn. Use it with a loss whose outputs are "
@@ -15,10 +17,13 @@ ZERO_SUM = (
 # The schema is spelled out: the oldest supported torch cannot infer it from annotations that are strings.
 @torch.library.custom_op("lightning_fa::refuse_zero_sum", mutates_args=(), schema="(Tensor e) -> Tensor")
 def _refuse_zero_sum(e: Tensor) -> Tensor:
-    exact, absolute = e.double(), e.double().abs().sum(1)
+    seen = e if has_float64(e.device) else e.cpu()
+    exact, absolute = seen.double(), seen.double().abs().sum(1)
     # The error may have been rounded to the output's own precision before it came here.
     held = next(
-        t for t in (torch.bfloat16, torch.float16, torch.float32, torch.float64) if torch.equal(e.to(t).to(e.dtype), e)
+        t
+        for t in (torch.bfloat16, torch.float16, torch.float32, torch.float64)
+        if torch.equal(seen.to(t).to(e.dtype), seen)
     )
     if absolute.any() and (exact.sum(1).abs() <= 4 * torch.finfo(held).eps * absolute).all():
         raise RuntimeError(ZERO_SUM)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 from torch import Tensor
 
@@ -22,7 +22,8 @@ class Backpropagation(TransportRule):
     References: Rumelhart, Hinton & Williams 1986.
     """
 
-    symbol = "W"
+    symbol: ClassVar[str] = "W"
+    control: ClassVar[bool] = True
 
     def carrier(self, weight: Tensor, feedback: Tensor | None) -> Tensor:
         return weight.detach()

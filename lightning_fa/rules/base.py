@@ -56,6 +56,8 @@ class TransportRule(Rule):
 
     symbol: ClassVar[str] = "B"
     """What stands for W in the table that ``print(attached)`` shows."""
+    control: ClassVar[bool] = False
+    """Whether W itself carries the error, so that a layer of an unknown type keeps its own forward and backward pass."""
     matrixwise: ClassVar[bool] = False
     """Whether ``carrier`` needs a convolution's weight as a matrix (rows, columns), or (groups, rows, columns)."""
     taught: ClassVar[bool] = False

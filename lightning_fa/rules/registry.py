@@ -1,5 +1,7 @@
 """The registry: a rule that stands here has a short name, every strategy, a place in ``lightning_fa``, and the contract."""
 
+import inspect
+import re
 from dataclasses import is_dataclass
 
 from lightning_fa.rules.backpropagation import Backpropagation as Backpropagation
@@ -64,6 +66,26 @@ RULES: dict[str, type[Rule]] = {
 
 PAIR_RULES: dict[str, type[Rule]] = {"bidirectional": BidirectionalFeedbackAlignment}
 """Rules of a model that holds two networks."""
+
+
+def add(name: str, kind: type[Rule]) -> None:
+    """Add a rule to the registry; see :func:`lightning_fa.register`, which also names the strategies."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ValueError(f"Expected a name of lower case letters, digits and underscores, but got {name!r}.")
+    if not (isinstance(kind, type) and issubclass(kind, Rule)):
+        raise TypeError(f"Expected a class of one of the families of rules (fa.DirectRule, ...), but got {kind!r}.")
+    if inspect.isabstract(kind):
+        missing = ", ".join(sorted(kind.__abstractmethods__))
+        raise TypeError(f"{kind.__name__} does not say {missing}: its family leaves that to the rule.")
+    before = (RULES | PAIR_RULES).get(name)
+    if before is not None and (before.__module__, before.__qualname__) != (kind.__module__, kind.__qualname__):
+        raise ValueError(f"The name {name!r} is taken by {before.__name__}. Choose another.")
+    try:
+        rule = kind()
+    except TypeError as error:
+        raise TypeError(f"Expected {kind.__name__} to have defaults for all of its settings, but: {error}") from error
+    resolve(rule)
+    RULES[name] = kind
 
 
 def resolve(rule: str | Rule) -> Rule:

@@ -5,16 +5,12 @@ Each is a true subclass of a stock strategy, since Lightning asks with ``isinsta
 reduction and checkpoints remain Lightning's.
 """
 
-from lightning.pytorch.strategies import StrategyRegistry
-
 from lightning_fa.strategies.base import FeedbackStrategyMixin
 from lightning_fa.strategies.ddp import DDPFeedbackStrategy
 from lightning_fa.strategies.fsdp import FSDPFeedbackStrategy
 from lightning_fa.strategies.model_parallel import ModelParallelFeedbackStrategy
+from lightning_fa.strategies.registration import register
 from lightning_fa.strategies.single_device import FeedbackStrategy
-
-for _strategy in (FeedbackStrategy, DDPFeedbackStrategy, FSDPFeedbackStrategy, ModelParallelFeedbackStrategy):
-    _strategy.register_strategies(StrategyRegistry)
 
 __all__ = [
     "DDPFeedbackStrategy",
@@ -22,4 +18,5 @@ __all__ = [
     "FeedbackStrategy",
     "FeedbackStrategyMixin",
     "ModelParallelFeedbackStrategy",
+    "register",
 ]

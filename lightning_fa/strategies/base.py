@@ -15,15 +15,20 @@ from lightning_fa.attach import Attached
 from lightning_fa.mixin import FeedbackMixin
 from lightning_fa.rules import PAIR_RULES, RULES, Rule, resolve
 from lightning_fa.sharding import unsharded
-from lightning_fa.training_step import CHECKPOINT_KEY, Governed, Targets
+from lightning_fa.training_step import CHECKPOINT_KEY, Governed, Targets, begin, check_same_rule
 from lightning_fa.wiring.blocks import Blocks, weights_of
 
 
 class FeedbackStrategyMixin:
     """Attaches a rule to the LightningModule for the time of ``Trainer.fit``.
 
+    Checkpoints hold the rule and its feedback, and ``fit(ckpt_path=)`` continues under the same rule only: a checkpoint of
+    backpropagation goes on under ``bp`` alone. To start from the weights of another training, load them
+    (``Net.load_from_checkpoint(path)``) and call ``fit`` without ``ckpt_path``. A stock strategy cannot know our entry, and goes
+    on from such a checkpoint by backpropagation; the monitors and ``RuleConfig`` refuse that where one is among the callbacks.
+
     Args:
-        rule: A rule or its registry name.
+        rule: A rule or its registry name. Default: direct feedback alignment.
         blocks: See :func:`lightning_fa.attach`.
         targets: Where the rule finds the targets in a batch: an index, a key or a function. Default: ``batch[1]`` or
             the usual keys.
@@ -34,8 +39,8 @@ class FeedbackStrategyMixin:
     lightning_module: LightningModule | None
     model: nn.Module | None
 
-    suffix: ClassVar[str] = ""
-    """What follows a rule's short name in the registry."""
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"": {}}
+    """What follows a rule's short name in the registry, and the arguments that it stands for."""
     releases: ClassVar[bool] = True
     """Whether the module is plain again after `fit`; not where the stock strategy leaves it in shards."""
 
@@ -66,8 +71,16 @@ class FeedbackStrategyMixin:
         """
         governed = self._governed or self._finished
         if governed is None:
-            raise RuntimeError("The rule is attached when `Trainer.fit` sets the strategy up, which has not happened.")
+            raise RuntimeError(
+                "The rule is attached when `Trainer.fit` sets the strategy up, which has not happened in this process. "
+                "Processes that `fit` spawns or forks ('_ddp_spawn', '_ddp_fork', '_ddp_notebook') keep it to themselves: "
+                "their checkpoints hold the feedback."
+            )
         return governed.attached
+
+    def __repr__(self) -> str:
+        # A Trainer of `pytorch_lightning`, which is another package, refuses the object and shows this.
+        return f"<{type(self).__name__} with {self.rule!r}; import Trainer from lightning.pytorch, not from pytorch_lightning>"
 
     def _attach(self) -> Attached:
         module = self.lightning_module
@@ -98,6 +111,8 @@ class FeedbackStrategyMixin:
         if self._fitting:
             self._attach()
         super().setup(trainer)  # type: ignore[misc]
+        if self._fitting:
+            begin(self.attached, trainer)
 
     def teardown(self) -> None:
         try:
@@ -121,6 +136,7 @@ class FeedbackStrategyMixin:
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], *args: Any, **kwargs: Any) -> None:
         if self._fitting:
             attached = self._attach()
+            check_same_rule(attached, checkpoint)
             if self._restored is not None:
                 with unsharded(self.model):
                     attached.load_state_dict(self._restored)
@@ -133,12 +149,15 @@ class FeedbackStrategyMixin:
 
     @classmethod
     def register_strategies(cls, strategy_registry: Any) -> None:
-        """Register ``cls`` under the name of every rule with :attr:`suffix`."""
-        for name, kind in (RULES | PAIR_RULES).items():
+        """Register ``cls`` under the name of every rule, with all :attr:`variants`."""
+        for name in RULES | PAIR_RULES:
+            cls.register_rule(name, strategy_registry)
+
+    @classmethod
+    def register_rule(cls, name: str, strategy_registry: Any) -> None:
+        """Register ``cls`` for the rule of that name."""
+        kind = (RULES | PAIR_RULES)[name].__name__
+        for suffix, settings in cls.variants.items():
             strategy_registry.register(
-                name + cls.suffix,
-                cls,
-                description=f"{cls.__name__} with {kind.__name__}",
-                override=True,
-                rule=name,
+                name + suffix, cls, description=f"{cls.__name__} with {kind}", override=True, rule=name, **settings
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning.fabric.utilities.load import _METADATA_FILENAME
@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from lightning_fa.strategies.base import FeedbackStrategyMixin
 from lightning_fa.surgery import strip_feedback
-from lightning_fa.training_step import CHECKPOINT_KEY
+from lightning_fa.training_step import check_same_rule
 
 
 class FSDPFeedbackStrategy(FeedbackStrategyMixin, FSDPStrategy):
@@ -23,7 +23,7 @@ class FSDPFeedbackStrategy(FeedbackStrategyMixin, FSDPStrategy):
     Unlike the stock strategy it also runs on CPU (gloo), to try a set-up without a GPU.
     """
 
-    suffix = "_fsdp"
+    variants: ClassVar = {"_fsdp": {}}
     releases = False
 
     def _setup_model(self, model: nn.Module) -> nn.Module:
@@ -70,9 +70,8 @@ class FSDPFeedbackStrategy(FeedbackStrategyMixin, FSDPStrategy):
         return state
 
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
-        saved = peek(self.broadcast(checkpoint_path), weights_only).get(CHECKPOINT_KEY)
-        if self._fitting and saved is not None:
-            self._attach().check(saved)
+        if self._fitting:
+            check_same_rule(self._attach(), peek(self.broadcast(checkpoint_path), weights_only))
         return super().load_checkpoint(checkpoint_path, weights_only)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from lightning.pytorch.strategies import ModelParallelStrategy
 
 from lightning_fa.strategies.base import FeedbackStrategyMixin
 from lightning_fa.strategies.fsdp import peek
-from lightning_fa.training_step import CHECKPOINT_KEY
+from lightning_fa.training_step import check_same_rule
 
 
 class ModelParallelFeedbackStrategy(FeedbackStrategyMixin, ModelParallelStrategy):
@@ -19,14 +19,14 @@ class ModelParallelFeedbackStrategy(FeedbackStrategyMixin, ModelParallelStrategy
     sharded then, and is refused. The module stays sharded after ``fit``, and the rule stays in it.
     """
 
-    suffix = "_fsdp2"
+    variants: ClassVar = {"_fsdp2": {}}
     releases = False
 
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
         path = Path(self.broadcast(checkpoint_path))
         checkpoint = peek(path, weights_only)
-        if self._fitting and CHECKPOINT_KEY in checkpoint:
-            self._attach().check(checkpoint[CHECKPOINT_KEY])
+        if self._fitting:
+            check_same_rule(self._attach(), checkpoint)
         module = self.lightning_module
         assert module is not None
         strict = module.strict_loading

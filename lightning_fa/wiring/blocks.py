@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, TypeAlias
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from lightning_fa.wrappers import named_modules, unwrapped
+
 Blocks: TypeAlias = "str | Sequence[str | nn.Module] | None"
 """``None`` for automatic, or name patterns (``"layer*.*"``) and modules."""
 
@@ -88,6 +90,7 @@ def _automatic(root: nn.Module) -> list[Block]:
 def units_in(parent: Block) -> Iterator[Block]:
     """The parts of a module that hold a weight matrix, in the order of registration; lists and stacks give theirs."""
     for name, child in parent.module.named_children():
+        child = unwrapped(child)
         block = Block(f"{parent.name}.{name}".lstrip("."), child)
         if not has_matrix(child):
             continue
@@ -138,10 +141,11 @@ def channels_of(module: nn.Module, h: Tensor) -> int | None:
 
 def _named(root: nn.Module, blocks: str | Sequence[str | nn.Module]) -> list[Block]:
     wanted = [blocks] if isinstance(blocks, str) else list(blocks)
-    names = {module: name for name, module in root.named_modules()}
+    names = {module: name for name, module in named_modules(root)}
     chosen: dict[nn.Module, str] = {}
     for item in wanted:
         if isinstance(item, nn.Module):
+            item = unwrapped(item)
             if item not in names:
                 raise ValueError(f"The block {type(item).__name__} given in `blocks` is not a module of the model.")
             chosen.setdefault(item, names[item])
@@ -161,7 +165,7 @@ def _check_covered(root: nn.Module, blocks: list[Block], ungoverned: Sequence[st
     inside = {m for block in blocks for m in block.module.modules()}
     missed = [
         f"{name}.{weight}".lstrip(".")
-        for name, module in root.named_modules()
+        for name, module in named_modules(root)
         if module not in inside
         and not isinstance(module, EMBEDDINGS)
         and not matches(name, ungoverned)

@@ -24,6 +24,7 @@ from lightning_fa.wiring.blocks import Block, carrier_of, weights_of
 from lightning_fa.wiring.graph import check_cut
 from lightning_fa.wiring.holding import HoldingWiring, key_of, shapes_of
 from lightning_fa.wiring.rows import Layout
+from lightning_fa.wrappers import named_modules
 
 
 class Bounded(Behaviour):
@@ -164,7 +165,7 @@ class CutWiring(HoldingWiring):
             below = block.name in self.below
             weights = [
                 f"{n}.{w}".lstrip(".")
-                for n, m in block.module.named_modules()
+                for n, m in named_modules(block.module)
                 for w in weights_of(m)
                 if not w.startswith(FEEDBACK)
             ]

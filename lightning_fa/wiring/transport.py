@@ -13,7 +13,8 @@ from lightning_fa.rules.base import TransportRule
 from lightning_fa.surgery import FEEDBACK, adopt
 from lightning_fa.wiring.base import Row, Wiring, recomputing
 from lightning_fa.wiring.blocks import Block, matches, weights_of
-from lightning_fa.wiring.layers import INPUT_ONLY, LAYERS, behaviour_of, matrices_of
+from lightning_fa.wiring.layers import INPUT_ONLY, LAYERS, behaviour_of, is_stock, matrices_of
+from lightning_fa.wrappers import named_modules
 
 
 @dataclass
@@ -75,10 +76,12 @@ class TransportWiring(Wiring):
         modules = {
             f"{block.name}.{name}".strip("."): module
             for block in blocks
-            for name, module in block.module.named_modules()
+            for name, module in named_modules(block.module)
         }
         modules = {name: module for name, module in modules.items() if not matches(name, ungoverned)}
         layers = {name: module for name, module in modules.items() if matrices_of(module)}
+        if rule.control:
+            layers = {name: layer for name, layer in layers.items() if is_stock(layer) and not _odd(layer)}
         self._check_known(layers)
         with self.undone_on_error():
             self._tied: dict[nn.Parameter, str] = {}
@@ -126,12 +129,22 @@ class TransportWiring(Wiring):
                 "`ungoverned` to leave them to backpropagation. (A ParametrizationList, weight_g and weight_v are "
                 "parametrised weights: remove the parametrisation first.)"
             )
-        odd = [f"{name}.{w}" for name, layer in layers.items() for w in matrices_of(layer) if not w.startswith(KNOWN)]
-        odd += [f"{n}.{w}" for n, m in layers.items() for w in matrices_of(m) if w.endswith(("weight_g", "weight_v"))]
+        odd = [f"{name}.{w}".lstrip(".") for name, layer in layers.items() for w in _odd(layer)]
         if odd:
             raise ValueError(
                 f"{rule} cannot govern {', '.join(odd)}: parametrised or additional weights of a known layer. Remove the "
                 "parametrisation, or name the layers in `ungoverned` to leave them to backpropagation."
+            )
+        own = [
+            f"{name} ({type(layer).__module__}.{type(layer).__name__})"
+            for name, layer in layers.items()
+            if not is_stock(layer)
+        ]
+        if own:
+            raise ValueError(
+                f"{rule} cannot govern {', '.join(own).lstrip()}: they are subclasses with a forward of their own, or their "
+                "`forward` was replaced, and the rule would put PyTorch's in its place. Move what they do beside the product "
+                "with the weight into a module of its own, or name the layers in `ungoverned` to leave them to backpropagation."
             )
 
     def _provide(self, layer_name: str, layer: nn.Module, weight_name: str) -> None:
@@ -180,7 +193,14 @@ class TransportWiring(Wiring):
 
 KNOWN = ("weight", "in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
 
+PARAMETRISED = ("weight_g", "weight_v", "_orig")
+"""How the parameters end from which weight normalisation, pruning and spectral normalisation compute a weight."""
+
 _STEP = torch.tensor([0, 0, 1])
+
+
+def _odd(layer: nn.Module) -> list[str]:
+    return [w for w in matrices_of(layer) if not w.startswith(KNOWN) or w.endswith(PARAMETRISED)]
 
 
 def _slot(weight: str, kind: str = "") -> str:

@@ -57,7 +57,7 @@ def descend(
         optimizer.zero_grad()
         attached.loss(value).backward()
         optimizer.step()
-        if step >= steps - steps // 5:
+        if step >= steps - max(1, steps // 5):
             late.append(value.item())
         if step % max(1, steps // LOGGED) == 0:
             send(step, {name: value.item()})

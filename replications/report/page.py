@@ -44,6 +44,7 @@ def _paper(result: Found) -> str:
     content = result.content
     parts = [
         f"<p>{escape(content['dataset'])}, preset <code>{escape(content['preset'])}</code>, {_seeds(result)}.</p>",
+        _unfinished(content),
         _stand_in(content["dataset"]),
         _section("Claims", _claims(content["claims"])),
         _section("Figures", "".join(_figure(path) for path in result.figures) or "<p>There are no figures.</p>"),
@@ -70,6 +71,15 @@ def _tally(result: Found) -> str:
 def _seeds(result: Found) -> str:
     seeds = len({run["seed"] for run in result.content["runs"]})
     return f"{seeds} seed{'s' if seeds != 1 else ''}, {len(result.content['runs'])} runs"
+
+
+def _unfinished(content: Mapping[str, Any]) -> str:
+    if content["claims"]:
+        return ""
+    return (
+        f'<p class="note">Unfinished: it was cut after {len(content["runs"])} runs, before any claim was judged. The same '
+        "command with <code>--out</code> goes on.</p>"
+    )
 
 
 def _stand_in(dataset: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from replications.errors import ReplicationError
+from replications.loggers import is_whole
 
 AGAIN = "Nothing local is lost: run the same command again when it works."
 SECONDS = 120.0
@@ -29,8 +30,11 @@ def check() -> None:
 
 
 def sync(runs: Sequence[Path], entity: str, project: str, seconds: float = SECONDS) -> None:
-    """Upload offline runs, one by one; `wandb sync` marks those that arrived, and its exit status says nothing."""
-    for run in runs:
+    """Upload offline runs, one by one; `wandb sync` marks those that arrived, and its exit status says nothing.
+
+    What was cut stays here: charts would show it beside the run that made good for it.
+    """
+    for run in filter(is_whole, runs):
         command = [sys.executable, "-m", "wandb", "sync", "--entity", entity, "--project", project, str(run)]
         try:
             done = subprocess.run(

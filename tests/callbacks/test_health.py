@@ -55,3 +55,13 @@ def test_trouble_in_a_single_step_is_no_trouble(tmp_path):
             return super().training_step(batch, batch_idx) * (0 if batch_idx == 2 else 1)
 
     fit(tmp_path, [GradientHealth(1)], rule="bp", module=Once(), logger=False)
+
+
+def test_trouble_at_every_other_check_is_not_in_a_row(tmp_path):
+    """A scaler that overflows now and then must not add up to an alarm."""
+
+    class Now(Net):
+        def training_step(self, batch, batch_idx):
+            return super().training_step(batch, batch_idx) * (batch_idx % 2)
+
+    fit(tmp_path, [GradientHealth(1)], rule="bp", module=Now(), logger=False)

@@ -28,5 +28,9 @@ def test_representations_are_compared_between_layers_and_runs(tmp_path):
     assert monitors[0].compare(monitors[1])["net.6"] < 0.999
     saved = torch.load(tmp_path / "m" / "rsm-00000012.pt", weights_only=True)
     assert torch.equal(saved["net.0"], monitors[1].matrices["net.0"])
+    first = torch.load(tmp_path / "m" / "rsm-00000000.pt", weights_only=True)["net.0"]
+    moved = np.corrcoef(first.numpy()[above], saved["net.0"].numpy()[above])[0, 1]
+    assert monitors[1].latest["rsm/net.0/to_first"] == pytest.approx(moved, abs=1e-5)
+    assert moved < 1 - 1e-4
     with pytest.raises(ValueError, match="same samples"):
         monitors[0].compare(RepresentationMonitor(data(seed=4)[1], size=30))

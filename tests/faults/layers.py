@@ -8,6 +8,20 @@ RECURRENT = "wiring/layers/recurrent.py"
 
 FAULTS = [
     Fault(
+        "a forward of one's own replaced by PyTorch's",
+        "wiring/layers/__init__.py",
+        'if known is None or "forward" in vars(module):',
+        "return True\n    if False:",
+        ("tests/test_own_forwards.py",),
+    ),
+    Fault(
+        "a view returned that must not be changed in place",
+        "ops/transport.py",
+        "return out if x.ndim == 2 else torch.ops.aten._unsafe_view(out, list(out.shape))",
+        "return out",
+        ("tests/test_own_forwards.py",),
+    ),
+    Fault(
         "feedback of attention not sliced with its weight",
         ATTENTION,
         "zip(self.weight.chunk(chunks), self.feedback.chunk(chunks))",

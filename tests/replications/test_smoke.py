@@ -68,7 +68,7 @@ def test_one_experiment_alone_is_run_and_judged_alone(tmp_path):
     main(["gilmer2017/discussion", "--preset", "smoke", "--dataset", "digits", "--wandb", "off", "--out", str(out)])
     results = json.loads((out / "results.json").read_text())
     assert [run["name"] for run in results["runs"]] == ["bp", "bp-1-layer"]
-    assert {claim["id"] for claim in results["claims"]} == {"one-hidden-layer", "backprop"}
+    assert {claim["id"] for claim in results["claims"]} == {"one-hidden-layer", "backprop", "backprop-below-fresh"}
     assert not (out / "figures").exists()
     with (out / "logs" / "discussion" / "bp-seed0" / "metrics.csv").open() as file:
         assert "test/accuracy" in next(csv.reader(file))

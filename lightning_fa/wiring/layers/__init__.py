@@ -28,6 +28,20 @@ def behaviour_of(module: nn.Module) -> type[Behaviour] | None:
     return next((LAYERS[base] for base in type(module).__mro__ if base in LAYERS), None)
 
 
+def is_stock(module: nn.Module) -> bool:
+    """Whether the module runs PyTorch's own forward for its known type, which is what the behaviour repeats.
+
+    A subclass with a forward of its own does not, nor does an instance whose ``forward`` was replaced, nor a layer whose
+    weight is computed from other parameters in every forward pass (pruning).
+    """
+    known = next((cls for cls in type(module).__mro__ if cls in LAYERS), None)
+    if known is None or "forward" in vars(module):
+        return False
+    names = ("forward", "_conv_forward")
+    same = all(getattr(type(module), name, None) is getattr(known, name, None) for name in names)
+    return same and not any(name.endswith("_orig") for name in module._parameters)
+
+
 def matrices_of(module: nn.Module) -> list[str]:
     """Names of the parameters that carry an error in backpropagation, or that may do so in a type not known.
 
@@ -43,4 +57,4 @@ def matrices_of(module: nn.Module) -> list[str]:
     return [n for n, s in shapes.items() if s.numel() != max(s) and not (len(s) > 2 and s[0] == 1)]
 
 
-__all__ = ["ELEMENTWISE", "INPUT_ONLY", "LAYERS", "behaviour_of", "matrices_of"]
+__all__ = ["ELEMENTWISE", "INPUT_ONLY", "LAYERS", "behaviour_of", "is_stock", "matrices_of"]

@@ -1,0 +1,55 @@
+"""Short names: of the rules that are here, and of a user's own."""
+
+from __future__ import annotations
+
+from lightning.pytorch.strategies import StrategyRegistry
+
+from lightning_fa.rules import Rule, add
+from lightning_fa.strategies.ddp import DDPFeedbackStrategy
+from lightning_fa.strategies.fsdp import FSDPFeedbackStrategy
+from lightning_fa.strategies.model_parallel import ModelParallelFeedbackStrategy
+from lightning_fa.strategies.single_device import FeedbackStrategy
+
+STRATEGIES = (FeedbackStrategy, DDPFeedbackStrategy, FSDPFeedbackStrategy, ModelParallelFeedbackStrategy)
+
+for _strategy in STRATEGIES:
+    _strategy.register_strategies(StrategyRegistry)
+
+
+def register(name: str, kind: type[Rule]) -> None:
+    """Give a rule of one's own a short name, wherever one is accepted: ``attach``, the mixin, and all strategies.
+
+    .. code-block:: python
+
+        @dataclass(frozen=True, kw_only=True)
+        class Ones(fa.DirectRule):
+            def initial(self, name, width, outputs):
+                return torch.ones(width, outputs)
+
+            def deliver(self, e, feedback):
+                return e @ feedback.T
+
+        fa.register("ones", Ones)
+        Trainer(strategy="ones")  # "ones_ddp", "ones_ddp_spawn", "ones_fsdp", "ones_fsdp2", ...
+
+    A class of the same module and name replaces the one before, as when a notebook's cell runs again.
+
+    Args:
+        name: Lower case letters, digits and underscores.
+        kind: A dataclass of one of the families (:class:`~lightning_fa.DirectRule`, ...), with defaults for all settings.
+
+    Raises:
+        ValueError: ``name`` is no such name, or is taken by a rule or by a strategy of Lightning's.
+        TypeError: ``kind`` is no such class.
+    """
+    ours = {name + suffix for strategy in STRATEGIES for suffix in strategy.variants}
+    taken = [full for full in sorted(ours) if full in StrategyRegistry and not _is_for(full, name)]
+    if taken:
+        raise ValueError(f"The name {name!r} is taken: there is a strategy {taken[0]!r} already. Choose another.")
+    add(name, kind)
+    for strategy in STRATEGIES:
+        strategy.register_rule(name, StrategyRegistry)
+
+
+def _is_for(strategy: str, rule: str) -> bool:
+    return bool(StrategyRegistry[strategy]["init_params"].get("rule") == rule)
