@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,7 +42,12 @@ def main(arguments: Sequence[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The options, the same for all papers."""
-    options = argparse.ArgumentParser("python -m replications", description=__doc__, epilog=EPILOG)
+    options = argparse.ArgumentParser(
+        "python -m replications",
+        description=__doc__,
+        epilog=_epilog(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     options.add_argument(
         "targets",
         metavar="PAPER[/EXPERIMENT,...]",
@@ -62,6 +68,13 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
+def _epilog() -> str:
+    """Statuses, then how long each paper takes by its own account."""
+    times = [f"{name}: {registry.cost(name)}" for name in registry.names()]
+    paragraphs = [EPILOG, "How long it takes:", *times]
+    return "\n\n".join(textwrap.fill(paragraph, 100) for paragraph in paragraphs)
+
+
 def _replicate(options: argparse.Namespace) -> int:
     # imported late: listing papers and refusing a wrong request should not wait for matplotlib and the data
     from replications.prepare import prepare_all
@@ -77,6 +90,7 @@ def _list(arguments: Sequence[str]) -> int:
         print(f"{name}: {paper.title}")
         for experiment, description in paper.experiments.items():
             print(f"  {name}/{experiment}: {description}")
+        print(f"  How long: {registry.cost(name)}")
     return 0
 
 
