@@ -7,8 +7,6 @@
 Needs `pip install "jsonargparse[signatures]"`, as LightningCLI does.
 """
 
-from collections.abc import Sequence
-
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningCLI
@@ -44,11 +42,11 @@ class MLP(LightningModule):
             *(nn.Linear(64, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh()), nn.Linear(width, 10)
         )
 
-    def training_step(self, batch, _):
+    def training_step(self, batch, batch_idx):
         x, y = batch
         return nn.functional.cross_entropy(self.net(x), y)
 
-    def validation_step(self, batch, _):
+    def validation_step(self, batch, batch_idx):
         x, y = batch
         self.log("val/accuracy", (self.net(x).argmax(1) == y).float().mean())
 
@@ -56,8 +54,8 @@ class MLP(LightningModule):
         return torch.optim.AdamW(self.parameters(), lr=self.lr)
 
 
-def main(arguments: Sequence[str] | None = None) -> LightningCLI:
-    return LightningCLI(MLP, Digits, args=arguments, save_config_kwargs={"overwrite": True})
+def main() -> LightningCLI:
+    return LightningCLI(MLP, Digits, save_config_kwargs={"overwrite": True})
 
 
 if __name__ == "__main__":

@@ -27,11 +27,11 @@ class MLP(LightningModule):
             *(nn.Linear(64, 128), nn.Tanh(), nn.Linear(128, 128), nn.Tanh(), nn.Linear(128, 10)),
         )
 
-    def training_step(self, batch, _):
+    def training_step(self, batch, batch_idx):
         x, y = batch
         return nn.functional.cross_entropy(self.net(x), y)
 
-    def test_step(self, batch, _):
+    def test_step(self, batch, batch_idx):
         x, y = batch
         self.log("test/accuracy", (self.net(x).argmax(1) == y).float().mean())
 

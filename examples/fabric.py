@@ -2,7 +2,7 @@
 
     python examples/fabric.py
 
-Attach before `fabric.setup`: feedback is drawn from (seed, name of the layer), and Fabric's wrapper is part of the name.
+Attach before the optimizer is made, since learned feedback is among the parameters, and before `fabric.setup`.
 """
 
 import torch

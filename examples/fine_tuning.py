@@ -25,11 +25,11 @@ class Classifier(LightningModule):
     def forward(self, x):
         return self.top(self.features(x))
 
-    def training_step(self, batch, _):
+    def training_step(self, batch, batch_idx):
         x, y = batch
         return nn.functional.cross_entropy(self(x), y)
 
-    def test_step(self, batch, _):
+    def test_step(self, batch, batch_idx):
         x, y = batch
         self.log("test/accuracy", (self(x).argmax(1) == y).float().mean())
 

@@ -31,13 +31,13 @@ class Net(LightningModule):
     def forward(self, x):
         return self.net(x)
 
-    def training_step(self, batch, _):
+    def training_step(self, batch, batch_idx):
         x, y = batch
         loss = nn.functional.cross_entropy(self(x), y)
         self.log("train/loss", loss)
         return loss
 
-    def validation_step(self, batch, _):
+    def validation_step(self, batch, batch_idx):
         x, y = batch
         self.accuracy(self(x), y)
         self.log("val/accuracy", self.accuracy)

@@ -44,11 +44,11 @@ class MLP(LightningModule):
         super().__init__()
         self.net = nn.Sequential(*(nn.Linear(64, 128), nn.Tanh(), nn.Linear(128, 64), nn.Tanh(), nn.Linear(64, 10)))
 
-    def training_step(self, batch, _):
+    def training_step(self, batch, batch_idx):
         x, y = batch
         return nn.functional.cross_entropy(self.net(x), y)
 
-    def test_step(self, batch, _):
+    def test_step(self, batch, batch_idx):
         x, y = batch
         self.log("test/accuracy", (self.net(x).argmax(1) == y).float().mean())
 
@@ -61,11 +61,12 @@ def main(epochs: int = 10) -> float:
     digits = load_digits()
     x, y = torch.from_numpy(digits.data).float().div(16), torch.from_numpy(digits.target).long()
     train = DataLoader(TensorDataset(x[:1500], y[:1500]), batch_size=64, shuffle=True)
-    strategy = fa.FeedbackStrategy("dfa_clipped")
-    trainer = Trainer(strategy=strategy, max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False)
+    trainer = Trainer(
+        strategy="dfa_clipped", max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False
+    )
     module = MLP()
     trainer.fit(module, train)
-    print(strategy.attached)
+    print(trainer.strategy.attached)
     return trainer.test(module, DataLoader(TensorDataset(x[1500:], y[1500:]), 297), verbose=False)[0]["test/accuracy"]
 
 

@@ -30,11 +30,11 @@ class RowReader(LightningModule):
         """`rows`: (samples, 8 positions, 8 pixels)."""
         return self.head(self.encoder(self.embed(rows) + self.position).mean(1))
 
-    def training_step(self, batch, _):
+    def training_step(self, batch, batch_idx):
         x, y = batch
         return nn.functional.cross_entropy(self(x), y)
 
-    def test_step(self, batch, _):
+    def test_step(self, batch, batch_idx):
         x, y = batch
         self.log("test/accuracy", (self(x).argmax(1) == y).float().mean())
 

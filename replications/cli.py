@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,7 +42,12 @@ def main(arguments: Sequence[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The options, the same for all papers."""
-    options = argparse.ArgumentParser("python -m replications", description=__doc__, epilog=EPILOG)
+    options = argparse.ArgumentParser(
+        "python -m replications",
+        description=__doc__,
+        epilog=_epilog(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     options.add_argument(
         "targets",
         metavar="PAPER[/EXPERIMENT,...]",
@@ -62,6 +68,13 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
+def _epilog() -> str:
+    """Statuses, then how long each paper takes by its own account."""
+    times = [f"{name}: {registry.cost(name)}" for name in registry.names()]
+    paragraphs = [EPILOG, "How long it takes:", *times]
+    return "\n\n".join(textwrap.fill(paragraph, 100) for paragraph in paragraphs)
+
+
 def _replicate(options: argparse.Namespace) -> int:
     # imported late: listing papers and refusing a wrong request should not wait for matplotlib and the data
     from replications.prepare import prepare_all
@@ -77,12 +90,15 @@ def _list(arguments: Sequence[str]) -> int:
         print(f"{name}: {paper.title}")
         for experiment, description in paper.experiments.items():
             print(f"  {name}/{experiment}: {description}")
+        print(f"  How long: {registry.cost(name)}")
     return 0
 
 
 def _table(arguments: Sequence[str]) -> int:
     options = argparse.ArgumentParser("python -m replications table", description=readme.__doc__)
-    options.add_argument("--check", action="store_true", help="change nothing; status 1 if the README is stale")
+    options.add_argument(
+        "--check", action="store_true", help="change nothing; status 1 if the README or a page is stale"
+    )
     options.add_argument("--readme", type=Path, default=readme.ROOT / "README.md", help="default: this project's")
     chosen = options.parse_args(arguments)
     from replications import practice  # imports a paper, and with it matplotlib

@@ -1,30 +1,50 @@
-"""The section of the README that is generated from replications/results/*/*/results.json."""
+"""What is generated from replications/results/*/*/results.json: a row per paper in the README, and docs/papers/<paper>.md."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from replications.committed import LONGEST_FIRST
+from replications import registry
+from replications.committed import LONGEST_FIRST, RESULTS
 from replications.errors import ReplicationError
-from replications.table import cells, tally
+from replications.prose import sections
+from replications.table import COLOURS, cells, tally
 
 BEGIN, END = "<!-- replications:begin -->", "<!-- replications:end -->"
 ROOT = Path(__file__).parent.parent
+PAGES = Path("docs", "papers")
+"""Beside the README."""
 Result = dict[str, Any]
 HEAD = "| claim | paper says | accepted | we got: mean [95 % interval] | preset | verdict |\n|---|---|---|---|---|---|"
 
 
 def render(results: Iterable[Result]) -> str:
-    """The generated section, without its markers: papers by name, their presets from full to smoke."""
-    ordered = sorted(results, key=lambda result: (result["paper"], LONGEST_FIRST.index(result["preset"])))
-    papers = groupby(ordered, key=lambda result: result["paper"])
-    return "\n\n".join(_section(paper, list(of)) for paper, of in papers) or "No results yet."
+    """The README's table, without its markers: a row per paper, with the verdicts that its page lists."""
+    columns = ["paper", "longest runs", *COLOURS, "verdicts of one seed"]
+    head = f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}"
+    rows = [_summary(paper, of) for paper, of in _by_paper(results)]
+    return "\n".join([head, *rows]) if rows else "No results yet."
+
+
+def render_pages(results: Iterable[Result]) -> dict[str, str]:
+    """The page of every paper: verdicts, then what its docstring says, then its figures."""
+    return {paper: _page(paper, of) for paper, of in _by_paper(results)}
 
 
 def update(readme: Path, results: Iterable[Result], *, check: bool) -> bool:
-    """Whether the results in `readme` were up to date; they are rewritten unless `check`."""
-    return rewrite(readme, BEGIN, END, render(results), check=check)
+    """Whether `readme` and the pages of the papers beside it were up to date; they are rewritten unless `check`."""
+    results = list(results)
+    current = rewrite(readme, BEGIN, END, render(results), check=check)
+    for paper, text in render_pages(results).items():
+        page = readme.parent / PAGES / f"{paper}.md"
+        if not page.is_file() or page.read_text(encoding="utf-8") != text:
+            current = False
+            if not check:
+                page.parent.mkdir(parents=True, exist_ok=True)
+                page.write_text(text, encoding="utf-8")
+    return current
 
 
 def rewrite(readme: Path, begin: str, end: str, body: str, *, check: bool) -> bool:
@@ -44,6 +64,44 @@ def rewrite(readme: Path, begin: str, end: str, body: str, *, check: bool) -> bo
     return fresh == text
 
 
+def _by_paper(results: Iterable[Result]) -> list[tuple[str, list[Result]]]:
+    """Papers by name, the results of each from full to smoke."""
+    ordered = sorted(results, key=lambda result: (result["paper"], LONGEST_FIRST.index(result["preset"])))
+    return [(paper, list(of)) for paper, of in groupby(ordered, key=lambda result: result["paper"])]
+
+
+def _summary(paper: str, results: Sequence[Result]) -> str:
+    claims = [claim for _, fresh in _not_repeated(results) for claim in fresh]
+    count = Counter(claim["verdict"] for claim in claims)
+    single = sum(claim["n"] == 1 and claim["verdict"] in ("reproduced", "failed") for claim in claims)
+    longest = f"`{results[0]['preset']}` on {results[0]['dataset']}"
+    numbers = [str(number) for number in (*(count[verdict] for verdict in COLOURS), single)]
+    return f"| {' | '.join([f'[{paper}]({(PAGES / paper).as_posix()}.md)', longest, *numbers])} |"
+
+
+def _page(paper: str, results: Sequence[Result]) -> str:
+    title, about = paper, ""
+    if paper in registry.names():
+        title, about = registry.load(paper).title, sections(registry.docstring(paper))
+    parts = [f"# {title}", f"Run it again: `python -m replications {paper}`.", "## Verdicts", _section(paper, results)]
+    parts += [about, _figures(paper, results)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _figures(paper: str, results: Sequence[Result]) -> str:
+    """Of each name the figure of the longest preset that has one."""
+    found: dict[str, Path] = {}
+    for result in results:
+        for path in sorted((RESULTS / paper / result["preset"] / "figures").glob("*.png")):
+            found.setdefault(path.name, path)
+    shown = [f"![{path.stem}, preset {path.parent.parent.name}]({_from_page(path)})" for path in found.values()]
+    return "\n\n".join(["## Figures", *shown]) if shown else ""
+
+
+def _from_page(path: Path) -> str:
+    return f"../../{path.relative_to(ROOT).as_posix()}"
+
+
 def _section(paper: str, results: Sequence[Result]) -> str:
     """One paper; `results` from the longest preset to the shortest."""
     shown = [(result, list(claims)) for result, claims in _not_repeated(results)]
@@ -51,12 +109,12 @@ def _section(paper: str, results: Sequence[Result]) -> str:
     if results[0]["preset"] != "full":
         facts.append(f"- `full` was not run: `python -m replications {paper} --preset full`")
     rows = [(claim, _row(claim, result["preset"])) for result, claims in shown for claim in claims]
-    parts = [f"### {paper}", "\n".join(facts)]
+    parts = ["\n".join(facts)]
     failed = [row for claim, row in rows if claim["verdict"] in ("failed", "undecided")]
     if failed:
         parts.append("\n".join([HEAD, *failed]))
     everything = "\n".join([HEAD, *(row for _, row in rows)])
-    parts.append(f"<details><summary>all claims of {paper}</summary>\n\n{everything}\n\n</details>")
+    parts.append(f'<details markdown="1"><summary>all claims of {paper}</summary>\n\n{everything}\n\n</details>')
     return "\n\n".join(parts)
 
 

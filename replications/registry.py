@@ -1,11 +1,14 @@
 """Papers are the modules of this package that are called like papers: gilmer2017, lillicrap2014, ..."""
 
+import ast
 import difflib
 import importlib
+import importlib.util
 import pkgutil
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +17,8 @@ from replications.claims import Claim
 from replications.errors import ReplicationError
 
 ALL = "all"
+CLOSE = 0.75
+"""Likeness from which on a name may have been meant: one letter of gilmer2017, and not fig4 by fig99."""
 _PAPER = re.compile(r"[a-z]+\d{4}[a-z]?")
 
 
@@ -45,8 +50,17 @@ def load(name: str) -> Paper:
 
 
 def docstring(name: str) -> str:
-    """The docstring of the paper's package."""
-    return importlib.import_module(f"replications.{name}").__doc__ or ""
+    """The docstring of the paper's package, read without importing it, which takes seconds."""
+    spec = importlib.util.find_spec(f"replications.{name}")
+    if spec is None or spec.origin is None:
+        return ""
+    return ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+
+
+def cost(name: str) -> str:
+    """What the paper's docstring says under "Cost", in one line."""
+    _, _, rest = docstring(name).partition("\nCost\n")
+    return " ".join(re.split(r"\n(?=\S)", rest)[0].split())
 
 
 def from_module(name: str, module: ModuleType) -> Paper:
@@ -67,6 +81,11 @@ def expand(targets: Sequence[str]) -> list[str]:
 def select(target: str) -> tuple[Paper, tuple[str, ...]]:
     """The paper and the experiments that "paper", "paper/experiment" or "paper/experiment,experiment" names."""
     name, slash, listed = target.partition("/")
+    if "," in name:
+        raise ReplicationError(
+            f"Expected one paper in {target!r}. Separate papers by spaces ({name.replace(',', ' ')}); commas are for the "
+            "experiments of one paper."
+        )
     paper = load(name)
     if not slash:
         return paper, tuple(paper.experiments)
@@ -78,6 +97,7 @@ def select(target: str) -> tuple[Paper, tuple[str, ...]]:
 
 def _expect_known(what: str, name: str, known: list[str]) -> None:
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=CLOSE)
         hint = f" Did you mean {near[0]}?" if near else ""
-        raise ReplicationError(f"Expected a {what} out of {', '.join(known)} but got {name!r}.{hint}")
+        article = "an" if what[0] in "aeiou" else "a"
+        raise ReplicationError(f"Expected {article} {what} out of {', '.join(known)} but got {name!r}.{hint}")

@@ -8,6 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from replications.presets import PRESETS
+
+A_LOOK = "A LOOK WHETHER IT WORKS, in which only what holds at any length is judged"
 COLOURS = {
     "reproduced": "green",
     "undecided": "yellow",
@@ -61,6 +64,8 @@ def heading(results: Mapping[str, Any]) -> str:
     text = f"{results['paper']} on {results['dataset']}, preset {results['preset']}"
     if "(stand-in)" in results["dataset"]:
         text += f": {STAND_IN}"
+    if results["preset"] == PRESETS[0]:
+        text += f": {A_LOOK}"
     return text
 
 

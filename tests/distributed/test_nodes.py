@@ -16,10 +16,11 @@ pytestmark = pytest.mark.distributed
 
 
 def commands(port: int, script: str) -> list[list[str]]:
-    """What the README says to run on each machine, with addresses and numbers that exist here."""
+    """What docs/multi_node.md says to run on each machine, with addresses and numbers that exist here."""
     ours = {"--nproc_per_node": "2", "--master_addr": "127.0.0.1", "--master_port": str(port)}
     found = []
-    for line in re.findall(r"^torchrun (.*)$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE):
+    page = (ROOT / "docs" / "multi_node.md").read_text(encoding="utf-8").partition("**Two machines on one**")[0]
+    for line in re.findall(r"^torchrun (.*)$", page, re.MULTILINE):
         *options, name = shlex.split(line, comments=True)
         assert name == "train.py"
         pairs = dict(option.split("=") for option in options)
@@ -30,7 +31,7 @@ def commands(port: int, script: str) -> list[list[str]]:
 
 
 def test_two_nodes_equal_one_process(tmp_path):
-    """torchrun sets the ranks, Lightning reads them: nothing of ours may stand between, and the README's commands do it."""
+    """torchrun sets the ranks, Lightning reads them: nothing of ours may stand between, and the commands of the page do it."""
     port, rules = free_port(), [rule for rule in ("dfa", "lafs", "kp", "sg") if rule in fa.RULES]
     script = tmp_path / "train.py"
     script.write_text(

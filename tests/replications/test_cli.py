@@ -1,8 +1,10 @@
 """Oracle: every wrong request is refused before any training, with what was expected, what was given, what to do."""
 
+from contextlib import suppress
+
 import pytest
 
-from replications import fit
+from replications import fit, registry
 from replications.cli import main
 
 
@@ -98,3 +100,34 @@ def test_list_shows_every_paper_and_experiment(capsys):
     assert "Gilmer et al. 2017" in printed
     for experiment in ("fig1", "b-scale", "discussion"):
         assert f"gilmer2017/{experiment}: " in printed
+
+
+def test_the_article_fits_the_word(capsys):
+    assert main(["lillicrap2014/fig99"]) == 2
+    assert "Expected an experiment of lillicrap2014 out of" in capsys.readouterr().err
+
+
+def test_no_name_is_suggested_that_is_far_from_what_was_typed(capsys):
+    """A reader who follows "Did you mean fig4?" runs something else than was asked for."""
+    assert main(["lillicrap2014/fig99"]) == 2
+    assert "Did you mean" not in capsys.readouterr().err
+    assert main(["lillicrap2014/fig2c"]) == 2
+    assert "Did you mean fig2" in capsys.readouterr().err
+
+
+def test_papers_with_a_comma_between_them_are_told_to_be_separated_by_spaces(capsys):
+    assert main(["gilmer2017,lillicrap2014"]) == 2
+    message = capsys.readouterr().err
+    assert "Separate papers by spaces (gilmer2017 lillicrap2014)" in message
+    assert "Did you mean" not in message
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["--help"]])
+def test_list_and_help_say_how_long_every_paper_takes(arguments, capsys):
+    """Whoever starts 14 hours of one core unawares does not start a second replication."""
+    with suppress(SystemExit):  # of --help
+        assert main(arguments) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    for name in registry.names():
+        assert len(registry.cost(name)) > 40
+        assert registry.cost(name) in said, name

@@ -1,4 +1,4 @@
-"""Oracle: the README says what the result files say."""
+"""Oracle: the README and the papers' pages say what the result files say."""
 
 import json
 from pathlib import Path
@@ -38,6 +38,12 @@ def named(paper, preset, *claims):
     return {**RESULT, "paper": paper, "preset": preset, "claims": list(claims or RESULT["claims"])}
 
 
+def page_of(*results):
+    """The page of the paper that `results` are of."""
+    (text,) = readme.render_pages(results).values()
+    return text
+
+
 @pytest.fixture
 def page(tmp_path):
     path = tmp_path / "README.md"
@@ -52,17 +58,40 @@ def test_the_section_between_the_markers_is_rewritten_and_the_rest_is_kept(page)
     text = page.read_text()
     assert text.startswith(f"# Title\n\n{readme.BEGIN}\n")
     assert text.endswith(f"{readme.END}\n\nThe end.\n")
-    assert "| error | 2.4 % | 2 to 2.7 | 2.51 [2.26, 2.76] (n=3) | quick | failed |" in text
+    assert "| [toy2000](docs/papers/toy2000.md) | `quick` on mnist | 0 | 0 | 1 | 0 | 0 | 0 |" in text
     assert "old" not in text
-    assert "0 reproduced, 1 failed, 0 reported" in text
     assert readme.update(page, [RESULT], check=True)
+
+
+def test_the_papers_page_lists_what_the_readme_counts(page):
+    """A count without its rows could not be checked by a reader."""
+    readme.update(page, [RESULT], check=False)
+    text = (page.parent / readme.PAGES / "toy2000.md").read_text()
+    assert text.startswith("# toy2000\n")
+    assert "| error | 2.4 % | 2 to 2.7 | 2.51 [2.26, 2.76] (n=3) | quick | failed |" in text
+    assert "0 reproduced, 1 failed, 0 reported" in text
+    assert not readme.update(page, [{**RESULT, "dataset": "digits"}], check=True)
+
+
+def test_a_row_of_the_readme_counts_every_claim_once_and_says_how_many_verdicts_are_of_one_seed():
+    """Two presets that judge one claim must not count as two reproductions, nor one seed as many."""
+    single = {**RESULT["claims"][0], "id": "b", "n": 1, "interval": None, "verdict": "reproduced"}
+    results = [named("toy2000", "full"), named("toy2000", "quick", RESULT["claims"][0], single)]
+    assert "| `full` on mnist | 1 | 0 | 1 | 0 | 0 | 1 |" in readme.render(results)
+
+
+def test_a_paper_that_can_be_run_says_on_its_page_how_it_was_done():
+    text = readme.render_pages([named("gilmer2017", "quick")])["gilmer2017"]
+    assert text.startswith("# Gilmer et al. 2017, Explaining")
+    assert "\n## Differences\n" in text
+    assert "B^i e^y" in text
 
 
 def test_a_failed_claim_stays_visible_and_the_others_fold_away(page):
     """Whoever skims the page must not take the failures for missing."""
     kept = {**RESULT["claims"][0], "id": "b", "statement": "kept", "verdict": "reproduced"}
     readme.update(page, [{**RESULT, "claims": [*RESULT["claims"], kept]}], check=False)
-    visible, _, folded = page.read_text().partition("<details>")
+    visible, _, folded = (page.parent / readme.PAGES / "toy2000.md").read_text().partition("<details")
     assert "| error |" in visible
     assert "| kept |" not in visible
     assert "| kept |" in folded
@@ -72,25 +101,27 @@ def test_what_was_not_run_is_named_once(page):
     """A paper of which half was run must not pass for a paper that was reproduced."""
     environment = {**RESULT["environment"], "rest": "python -m replications toy2000/fig2"}
     readme.update(page, [{**RESULT, "environment": environment}], check=False)
-    assert page.read_text().count("Not run yet: `python -m replications toy2000/fig2`") == 1
+    text = (page.parent / readme.PAGES / "toy2000.md").read_text()
+    assert text.count("Not run yet: `python -m replications toy2000/fig2`") == 1
 
 
 def test_what_a_smaller_preset_has_not_run_is_named_only_where_no_larger_one_is():
     """Table 2 that `full` has run would be asked for again in `reduced`."""
     short = {"environment": {**RESULT["environment"], "rest": "python -m replications toy2000/table2"}}
-    assert "Not run yet" in readme.render([named("toy2000", "reduced") | short])
-    assert "Not run yet" not in readme.render([named("toy2000", "reduced") | short, named("toy2000", "full")])
+    assert "Not run yet" in page_of(named("toy2000", "reduced") | short)
+    assert "Not run yet" not in page_of(named("toy2000", "reduced") | short, named("toy2000", "full"))
 
 
 def test_papers_are_sorted_by_name_and_presets_from_full_to_quick():
     results = [named(paper, preset) for paper in ("toy2001", "toy2000") for preset in ("smoke", "full", "quick")]
-    lines = [line for line in readme.render(results).splitlines() if line.startswith(("### ", "- `"))]
+    text = "".join(readme.render_pages(results).values())
+    lines = [line for line in text.splitlines() if line.startswith(("# ", "- `"))]
     assert [line.split("`")[1] if "`" in line else line for line in lines] == [
-        "### toy2000",
+        "# toy2000",
         "full",
         "quick",
         "smoke",
-        "### toy2001",
+        "# toy2001",
         "full",
         "quick",
         "smoke",
@@ -100,7 +131,7 @@ def test_papers_are_sorted_by_name_and_presets_from_full_to_quick():
 def test_a_claim_that_a_larger_preset_has_a_word_on_is_not_shown_again():
     """The verdict on short runs beside that on long ones would let a reader choose."""
     again, new = RESULT["claims"][0] | {"value": 9.0}, RESULT["claims"][0] | {"id": "b", "statement": "new"}
-    text = readme.render([named("toy2000", "quick", again, new), named("toy2000", "full")])
+    text = page_of(named("toy2000", "quick", again, new), named("toy2000", "full"))
     assert "9.00" not in text
     assert "| new | 2.4 % | 2 to 2.7 | 2.51 [2.26, 2.76] (n=3) | quick | failed |" in text
     assert "- `full` on mnist: 0 reproduced, 1 failed, 0 reported (4 min; Some CPU, 1 thread)" in text
@@ -110,7 +141,7 @@ def test_a_claim_that_a_larger_preset_has_a_word_on_is_not_shown_again():
 def test_other_data_have_no_word_on_a_claim():
     """Results on digits, however long the runs, must not hide those on MNIST."""
     on_digits = named("toy2000", "full") | {"dataset": "digits"}
-    assert "| 2.51 [2.26, 2.76] (n=3) | quick | failed |" in readme.render([on_digits, named("toy2000", "quick")])
+    assert "| 2.51 [2.26, 2.76] (n=3) | quick | failed |" in page_of(on_digits, named("toy2000", "quick"))
 
 
 def test_a_check_changes_nothing_and_finds_a_stale_number(page):
@@ -124,8 +155,8 @@ def test_a_check_changes_nothing_and_finds_a_stale_number(page):
 
 def test_a_paper_without_full_results_names_the_command_for_them():
     command = "`full` was not run: `python -m replications toy2000 --preset full`"
-    assert command in readme.render([RESULT])
-    assert command not in readme.render([RESULT, named("toy2000", "full")])
+    assert command in page_of(RESULT)
+    assert command not in page_of(RESULT, named("toy2000", "full"))
 
 
 def test_a_page_without_markers_is_an_error_that_names_them(tmp_path):
@@ -147,12 +178,10 @@ def test_an_undecided_claim_stays_visible_and_what_was_not_run_gives_way_to_what
     """A claim without runs in the longest preset must not hide the verdict of a shorter one."""
     claim = RESULT["claims"][0]
     missing = claim | {"n": 0, "value": None, "std": None, "interval": None, "verdict": "not run yet"}
-    text = readme.render(
-        [named("toy2000", "full", missing), named("toy2000", "quick", claim | {"verdict": "undecided"})]
-    )
+    text = page_of(named("toy2000", "full", missing), named("toy2000", "quick", claim | {"verdict": "undecided"}))
     assert "not run yet" not in text
-    assert "| 2.51 [2.26, 2.76] (n=3) | quick | undecided |" in text.partition("<details>")[0]
-    assert "not run yet |" in readme.render([named("toy2000", "full", missing)])
+    assert "| 2.51 [2.26, 2.76] (n=3) | quick | undecided |" in text.partition("<details")[0]
+    assert "not run yet |" in page_of(named("toy2000", "full", missing))
 
 
 def test_the_verdicts_of_committed_results_follow_from_their_runs():

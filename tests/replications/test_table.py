@@ -24,3 +24,11 @@ def test_on_a_terminal_the_table_is_ruled_and_brackets_survive():
     show(result, Console(file=screen, force_terminal=True, width=200))
     for text in ("[not judged: stand-in]", "STAND-IN DATA", "2.51 [2.26, 2.76] (n=3)", "reported"):
         assert text in screen.getvalue()
+
+
+def test_a_smoke_run_is_not_taken_for_evidence(capsys):
+    """Runs of 30 steps once said "10 reproduced" and nothing else."""
+    show(RESULT | {"preset": "smoke"}, Console(file=StringIO()))
+    assert "A LOOK WHETHER IT WORKS" in capsys.readouterr().out
+    show(RESULT, Console(file=StringIO()))
+    assert "A LOOK" not in capsys.readouterr().out

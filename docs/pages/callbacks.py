@@ -1,0 +1,32 @@
+"""docs/callback_names.md: every name that a callback logs."""
+
+from __future__ import annotations
+
+from lightning_fa.callbacks import NAMES
+
+BAR = "|"  # ends a cell of a table
+BY = {
+    "align": "AlignmentMonitor",
+    "probe": "LinearProbes",
+    "rsm": "RepresentationMonitor",
+    "weights": "WeightNorms",
+    "health": "GradientHealth",
+    "sg": "SyntheticGradientMonitor",
+}
+
+
+def pages() -> dict[str, str]:
+    """Path below docs/ -> text."""
+    parts = [
+        "# Every name that is logged",
+        "`<block>` is a block of the rule and `<layer>` any chosen module, both by their names in the model. The names are "
+        "stable. In code: `lightning_fa.callbacks.NAMES`. What each callback does: [Callbacks](callbacks.md).",
+    ]
+    for prefix, callback in BY.items():
+        logged = {name: meaning for name, meaning in NAMES.items() if name.split("/")[0] == prefix}
+        rows = [f"| `{name}` | {meaning.replace(BAR, chr(92) + BAR)} |" for name, meaning in logged.items()]
+        parts += [f"## {callback}", "\n".join(["| name | meaning |", "|---|---|", *rows])]
+    missing = [name for name in NAMES if name.split("/")[0] not in BY]
+    if missing:
+        raise ValueError(f"Expected a callback in docs/pages/callbacks.py for {missing}.")
+    return {"callback_names.md": "\n\n".join(parts) + "\n"}

@@ -1,0 +1,124 @@
+"""What is true of a rule, asked of the code: it is attached to small networks, which make one step."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+import lightning_fa as fa
+from replications.registry import names as papers
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+class Reader(nn.Module):
+    """A GRU whose last state is classified."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru, self.hidden, self.head = nn.GRU(6, 8, batch_first=True), nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.tanh(self.hidden(self.gru(x)[0][:, -1])))
+
+
+class Pooled(nn.Module):
+    """Two encoder layers whose mean over positions is classified."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+        self.encoder, self.head = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.encoder(x).mean(1))
+
+
+def dense() -> tuple[nn.Module, Tensor]:
+    return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 3)), torch.randn(4, 6)
+
+
+def convolutional() -> tuple[nn.Module, Tensor]:
+    layers = nn.Conv2d(1, 2, 3, padding=1), nn.Tanh(), nn.Conv2d(2, 2, 3, padding=1), nn.Tanh(), nn.Flatten()
+    return nn.Sequential(*layers, nn.Linear(2 * 36, 3)), torch.randn(4, 1, 6, 6)
+
+
+NETWORKS = {
+    "Linear": dense,
+    "Conv2d": convolutional,
+    "GRU": lambda: (Reader(), torch.randn(4, 5, 6)),
+    "TransformerEncoder": lambda: (Pooled(), torch.randn(4, 5, 8)),
+}
+
+
+class Needs(NamedTuple):
+    """What a rule asks of its user."""
+
+    targets: bool
+    loss: bool
+    learned: bool
+    example: bool
+    layers: dict[str, bool]
+
+
+@cache
+def needs(name: str) -> Needs:
+    """Asked with the rule's defaults."""
+    net, x = dense()
+    attached = fa.attach(net, name, example=x)
+    layers = {layer: _trains(name, make, example=True) for layer, make in NETWORKS.items()}
+    example = layers["Conv2d"] and not _trains(name, convolutional, example=False)
+    return Needs(attached.needs_targets, attached.needs_loss, attached.rule.learned, example, layers)
+
+
+def _trains(name: str, make: Any, example: bool) -> bool:
+    """Whether one step goes through."""
+    net, x = make()
+    y = torch.tensor([0, 1, 2, 0])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            attached = fa.attach(net, name, example=x if example else None)
+            attached.targets = y
+            output = net(x)
+            one_hot = nn.functional.one_hot(y).float()
+            logistic = nn.functional.binary_cross_entropy_with_logits  # softmax leaves Kickback no signal
+            loss = logistic(output, one_hot) if name == "kickback" else nn.functional.cross_entropy(output, y)
+            attached.loss(loss).backward()
+    except (ValueError, RuntimeError, TypeError, NotImplementedError):
+        return False
+    return True
+
+
+def accuracy(name: str) -> tuple[str, str] | None:
+    """On MNIST after two epochs, and the angles to backpropagation by layer; see benchmarks/learning.py."""
+    found = json.loads((RESULTS / "learning.json").read_text())["rules"].get(name)
+    if not found:
+        return None
+    layers = [[a for a in layer if a is not None] for layer in zip(*found["angles"])]
+    turned = ", ".join(f"{statistics.mean(a):.0f}°" if a else "no gradient" for a in layers)
+    return f"{statistics.mean(found['test']):.1f} ± {statistics.stdev(found['test']):.1f} %", turned
+
+
+def cost(name: str) -> list[tuple[str, float, float]]:
+    """Per measured network: time and operations of a step as ratios to backpropagation; see benchmarks/speed.py."""
+    nets = json.loads((RESULTS / "speed.json").read_text())["nets"]
+    return [(net, rows[name]["time"], rows[name]["flops"]) for net, rows in nets.items() if name in rows]
+
+
+def replicated(name: str) -> list[str]:
+    """Papers whose code here names the rule: by its short name in quotes, or by its class."""
+    known = fa.RULES | fa.PAIR_RULES
+    wanted = (f'"{name}"', known[name].__name__)
+    sources = {paper: (ROOT / "replications" / paper).rglob("*.py") for paper in papers()}
+    return [
+        paper for paper, files in sources.items() if any(w in file.read_text("utf-8") for file in files for w in wanted)
+    ]

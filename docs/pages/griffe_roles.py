@@ -1,0 +1,17 @@
+"""For the API pages: docstrings come to mkdocstrings as Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import griffe
+
+from docs.pages.prose import markdown
+
+
+class Roles(griffe.Extension):
+    """Math and cross-references of every docstring."""
+
+    def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
+        if obj.docstring is not None:
+            obj.docstring.value = markdown(obj.docstring.value)
