@@ -84,7 +84,7 @@ def generated() -> str:
             if not issubclass(rule, family):
                 continue
             known = attributes(name)
-            lines += [f"**`{name}`** (`{rule.__name__}`){known}", "", "```math", formula(rule), "```", ""]
+            lines += [f"**`{name}`** (`{rule.__name__}`){known}", "", "$$", formula(rule), "$$", ""]
             lines += [source(rule), ""] if source(rule) else []
     lines += ["### What `fa.check` prints", ""]
     for name in ("dfa", "fa", "bp"):

@@ -1,4 +1,4 @@
-"""The deepest MLP that fits a memory limit, under backpropagation, activation checkpointing and LAFS.
+"""How deep can an MLP be in a given memory, under backpropagation, activation checkpointing and LAFS?
 
     python examples/deepest_mlp.py [--megabytes 64]
 

@@ -8,6 +8,7 @@ import torch
 SLOW = (
     "test_compile.py",
     "test_deepest_mlp.py",
+    "test_examples.py",
     "test_real_nets_direct.py",
     "test_real_nets_transport.py",
     "test_report.py",

@@ -370,7 +370,7 @@ COMMANDS = {
         "there is none at /nowhere",
     ),
     "a data set of another field": (["gilmer2017", "--dataset", "imagenet"], "out of mnist, digits"),
-    "two papers in one word": (["gilmer2017,lillicrap2014"], "Expected a paper out of"),
+    "two papers in one word": (["gilmer2017,lillicrap2014"], "Separate papers by spaces"),
     "an option that is misspelt": (["gilmer2017", "--prest", "smoke"], "unrecognized arguments"),
     "no paper": ([], "required"),
     "a machine that does not exist": (

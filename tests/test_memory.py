@@ -437,6 +437,7 @@ def test_a_part_is_copied_without_the_whole(rule, duplicate):
     attached.detach()
 
 
+@pytest.mark.slow
 @every_rule
 def test_compiled_code_keeps_its_graphs_and_its_gradients(rule):
     """After eager steps, whose state compiled code must not read as its own."""

@@ -37,6 +37,7 @@ def test_every_rule_is_right_on_networks_that_nobody_wrote(kind):
     run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("oracle", "rule"),
     [
@@ -55,6 +56,7 @@ def test_the_search_finds_a_carrier_that_is_off_by_a_part_in_a_million(oracle, r
         _search(oracle, "rows")
 
 
+@pytest.mark.slow
 def test_the_search_finds_a_direct_error_that_is_off_by_a_part_in_a_million(monkeypatch):
     """As above, for the direct rules."""
     import lightning_fa as fa

@@ -19,6 +19,7 @@ ORDER = (
     "cli",
     "fabric",
     "own_rule",
+    "deepest_mlp",
 )
 
 
