@@ -114,6 +114,12 @@ def cost(name: str) -> list[tuple[str, float, float]]:
     return [(net, rows[name]["time"], rows[name]["flops"]) for net, rows in nets.items() if name in rows]
 
 
+def memory(name: str) -> float | None:
+    """Bytes saved for backward at 50 layers as a share of backpropagation's; see benchmarks/memory.py."""
+    saved = json.loads((RESULTS / "memory.json").read_text())["bytes"]
+    return saved[name]["50"]["saved"] / saved["bp"]["50"]["saved"] if name in saved and name != "bp" else None
+
+
 def replicated(name: str) -> list[str]:
     """Papers whose code here names the rule: by its short name in quotes, or by its class."""
     known = fa.RULES | fa.PAIR_RULES

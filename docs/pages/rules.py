@@ -8,6 +8,7 @@ import sys
 import lightning_fa as fa
 from docs.pages import facts
 from docs.pages.prose import listed, parts
+from docs.pages.when import WHEN
 
 FAMILIES: dict[type[fa.Rule], tuple[str, str]] = {
     fa.TransportRule: ("transport", "the error travels layer by layer, through another matrix than the transpose of W"),
@@ -34,7 +35,7 @@ def pages() -> dict[str, str]:
 
 def _page(name: str, rule: type[fa.Rule]) -> str:
     found = parts(inspect.getdoc(rule) or "")
-    rest = [_needs(name), _measured(name), _code(name, rule), _settings(found), _where(name, rule, found)]
+    rest = [_when(name), _needs(name), _measured(name), _code(name, rule), _settings(found), _where(name, rule, found)]
     return "\n\n".join([f"# `{name}`: {rule.__name__}", _head(rule), found[""], *rest]) + "\n"
 
 
@@ -47,7 +48,7 @@ def _page_of_pair() -> str:
     )
     return (
         "\n\n".join(
-            [f"# `{name}`: {rule.__name__}", _head(rule), found[""], code, _settings(found), _where(name, rule, found)]
+            [f"# `{name}`: {rule.__name__}", _head(rule), found[""], _when(name), code, _settings(found), _where(name, rule, found)]
         )
         + "\n"
     )
@@ -56,6 +57,11 @@ def _page_of_pair() -> str:
 def _head(rule: type[fa.Rule]) -> str:
     kind, meaning = family(rule)
     return f"Family **{kind}**: {meaning}."
+
+
+def _when(name: str) -> str:
+    works, fails = WHEN[name]
+    return f"## When\n\n- **It works.** {works}\n- **It does not.** {fails}"
 
 
 def _needs(name: str) -> str:
@@ -98,6 +104,12 @@ def _measured(name: str) -> str:
         lines.append(
             f"- A step of {net} takes {time:.2f} of the time and {flops:.2f} of the operations of backpropagation's (batch "
             "128, two CPU cores; `benchmarks/speed.py`)."
+        )
+    saved = facts.memory(name)
+    if saved:
+        lines.append(
+            f"- Between the forward and the backward pass, 50 layers hold {saved:.2f} of the tensors that they hold under "
+            "backpropagation (batch 1024; `benchmarks/memory.py`)."
         )
     lines.append("- Other tasks, time and memory, each rule beside backpropagation: [leaderboard](../leaderboard.md).")
     return "\n".join(lines)
