@@ -4,7 +4,7 @@
     python -m benchmarks.supported --page [--check]              rewrite (or check) the page from it
 
 Each network is made with random weights, attached with ``example=``, and differentiated once. *Works* means: the loss is bitwise
-that of the plain network, every gradient is finite, and no weight that backpropagation trains is without a gradient (under
+that of the plain network (of a recurrent one: to rounding), every gradient is finite, and no weight that backpropagation trains is without a gradient (under
 ``sg`` the first gradients are zero). A refusal is an error of the library before any gradient.
 """
 
@@ -33,6 +33,8 @@ from replications.readme import rewrite
 RESULTS = Path(__file__).parent / "results" / "supported.json"
 PAGE = Path(__file__).parents[1] / "docs" / "supported.md"
 BEGIN, END = "<!-- supported:begin -->", "<!-- supported:end -->"
+ROUNDING = 1e-6
+"""Of a mean over float32 numbers whose unit in the last place is 1.2e-7."""
 RULES = ("bp", "fa", "dfa", "lafs", "sg")
 
 
@@ -63,7 +65,10 @@ def attempt(model: nn.Module, x: Any, rule: str) -> dict[str, Any]:
     except Exception as error:
         own = "lightning_fa" in traceback.extract_tb(error.__traceback__)[-1].filename
         return {"outcome": "refused" if own else "fails", "why": f"{type(error).__name__}: {error}"}
-    if not torch.equal(loss, expected):
+    same = torch.equal(loss, expected)
+    # A transport rule runs a recurrent layer step by step: the fused kernel cannot be asked what to do with an error.
+    stepped = any(isinstance(m, nn.RNNBase) for m in model.modules())
+    if not same and not (stepped and torch.allclose(loss, expected, rtol=ROUNDING, atol=0)):
         return {"outcome": "wrong", "why": f"The loss is off by {(loss - expected).abs().item():.1e}."}
     trained = {name for name, p in plain.named_parameters() if p.grad is not None and p.grad.any()}
     found = {name: p.grad for name, p in model.named_parameters() if name in trained}
@@ -72,7 +77,7 @@ def attempt(model: nn.Module, x: Any, rule: str) -> dict[str, Any]:
         return {"outcome": "wrong", "why": f"No gradient for {', '.join(lost)}."}
     if not all(g.isfinite().all() for g in found.values() if g is not None):
         return {"outcome": "wrong", "why": "A gradient is not finite."}
-    return {"outcome": "works", **attached.governance()._asdict()}
+    return {"outcome": "works", "bitwise": same, **attached.governance()._asdict()}
 
 
 def measure(make: Any) -> dict[str, Any]:
@@ -116,7 +121,7 @@ def cell(found: dict[str, Any]) -> str:
     if found["outcome"] != "works":
         return f"**{found['outcome']}**" if found["outcome"] != "refused" else "refused"
     counts = f"{found['governed']}" + (f" + {found['inside']}" if found["inside"] else "")
-    return counts + (f" ({found['others']} idle)" if found["others"] else "")
+    return counts + (f" ({found['others']} idle)" if found["others"] else "") + ("" if found["bitwise"] else " ≈")
 
 
 def page(check: bool) -> bool:

@@ -21,7 +21,7 @@ Finding
     degrees but the angle through a fresh B of the same size, which depends on the size of the logits, and is about 31
     degrees for B within +-1/sqrt(800). It is measured at every measured step of every run, and drawn into figure 1
     (left). Before about step 100 the true B has no smaller an angle than a fresh one. The results of preset quick, in
-    which angles above 60 degrees had come of rounding, gave way to those of full; full has 3 of its 5 seeds so far.
+    which angles above 60 degrees had come of rounding, gave way to those of full.
     With B within +-0.2 DFA classifies as well, but its first layer is not aligned at all: its angle is 3 degrees above that
     of a fresh B, and its readout at 56 %. With B within +-1 LAFS stays at chance. So what the paper says holds of the size
     of B that we took from elsewhere, and not of any.
