@@ -4,7 +4,8 @@
     python -m benchmarks.supported --page [--check]              rewrite (or check) the page from it
 
 Each network is made with random weights, attached with ``example=``, and differentiated once. *Works* means: the loss is bitwise
-that of the plain network (of a recurrent one: to rounding), every gradient is finite, and no weight that backpropagation trains is without a gradient (under
+that of the plain network (of a recurrent one: to rounding), every gradient is finite, and no weight that backpropagation
+trains is without a gradient (under
 ``sg`` the first gradients are zero). A refusal is an error of the library before any gradient.
 """
 

@@ -48,7 +48,10 @@ def _page_of_pair() -> str:
     )
     return (
         "\n\n".join(
-            [f"# `{name}`: {rule.__name__}", _head(rule), found[""], _when(name), code, _settings(found), _where(name, rule, found)]
+            [
+                *(f"# `{name}`: {rule.__name__}", _head(rule), found[""], _when(name)),
+                *(code, _settings(found), _where(name, rule, found)),
+            ]
         )
         + "\n"
     )
