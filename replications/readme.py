@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from replications import registry
+from replications.captions import captions
 from replications.committed import LONGEST_FIRST, RESULTS
 from replications.errors import ReplicationError
 from replications.prose import sections
@@ -94,8 +95,13 @@ def _figures(paper: str, results: Sequence[Result]) -> str:
     for result in results:
         for path in sorted((RESULTS / paper / result["preset"] / "figures").glob("*.png")):
             found.setdefault(path.name, path)
-    shown = [f"![{path.stem}, preset {path.parent.parent.name}]({_from_page(path)})" for path in found.values()]
-    return "\n\n".join(["## Figures", *shown]) if shown else ""
+    return "\n\n".join(["## Figures", *(_figure(paper, path) for path in found.values())]) if found else ""
+
+
+def _figure(paper: str, path: Path) -> str:
+    name, preset = path.stem, path.parent.parent.name
+    caption = captions(paper).get(name, "")
+    return f"![{name}, preset {preset}]({_from_page(path)})\n\n**{name}**, preset `{preset}`. {caption}".rstrip()
 
 
 def _from_page(path: Path) -> str:

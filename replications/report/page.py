@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from replications.captions import captions
 from replications.report.finding import Found
 from replications.table import accepted, got
 
@@ -47,7 +48,9 @@ def _paper(result: Found) -> str:
         _unfinished(content),
         _stand_in(content["dataset"]),
         _section("Claims", _claims(content["claims"])),
-        _section("Figures", "".join(_figure(path) for path in result.figures) or "<p>There are no figures.</p>"),
+        _section(
+            "Figures", "".join(_figure(result.name, path) for path in result.figures) or "<p>There are no figures.</p>"
+        ),
         _section("Differences from the paper", _prose(result.section("Differences"))),
         _section("Set-up", _prose(result.section("Set-up"))),
         _section("Settings", _settings(content["runs"])),
@@ -113,12 +116,12 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -
     return f'<div class="scroll"><table class="{kind}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _figure(path: Path) -> str:
+def _figure(paper: str, path: Path) -> str:
     data = path.read_bytes()
     kind = "svg+xml" if path.suffix == ".svg" else "png"
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    name = escape(path.stem)
-    return f'<figure><img alt="{name}" src="{source}"><figcaption>{name}</figcaption></figure>'
+    name, caption = escape(path.stem), escape(captions(paper).get(path.stem, ""))
+    return f'<figure><img alt="{name}" src="{source}"><figcaption><b>{name}</b>. {caption}</figcaption></figure>'
 
 
 def _prose(text: str) -> str:
