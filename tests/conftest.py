@@ -7,6 +7,7 @@ import torch
 
 SLOW = (
     "test_compile.py",
+    "test_contributing.py",
     "test_deepest_mlp.py",
     "test_examples.py",
     "test_real_nets_direct.py",

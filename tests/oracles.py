@@ -1,6 +1,6 @@
 """Every rule once more, written from its equations in float64 numpy: loops, no autograd, nothing of ``lightning_fa``.
 
-Notation of spec 0.1, rows being samples: ``h[0] = x``, ``a[l] = h[l-1] W[l]^T + b[l]``, ``h[l] = tanh(a[l])``, the last layer
+Rows are samples: ``h[0] = x``, ``a[l] = h[l-1] W[l]^T + b[l]``, ``h[l] = tanh(a[l])``, the last layer
 is linear, ``e = (softmax(a[k]) - y) / n``. Lists run over layers 1..k from index 0, ``h`` from the input.
 
 A new rule adds one function ``deltas(s)`` that returns delta of every layer, and one row in ``ORACLES``, which also says what
@@ -277,6 +277,8 @@ class Oracle(NamedTuple):
     """Sends the error through the hidden layers, from below: all of them must have a gradient."""
     refuses: Mapping[str, str] = {}
     """Problem -> the error on it."""
+    jumps: bool = False
+    """Not continuous in e: an error that is zero but for rounding may be delivered in another way."""
     inverts: bool = False
     """Inverts W, so that rounding is multiplied by its condition number."""
 
@@ -293,7 +295,7 @@ ORACLES = {
     "fa_sparse": Oracle(feedback_alignment, changes_forward=True),
     "dfa": Oracle(direct_feedback_alignment),
     "lafs": Oracle(linear_aligned_feedback, targets=True, joins=True, linear=False),
-    "dfa_sign": Oracle(sign_direct_feedback_alignment, joins=True, linear=False),
+    "dfa_sign": Oracle(sign_direct_feedback_alignment, joins=True, linear=False, jumps=True),
     "dfa_sparse": Oracle(sparse_direct_feedback_alignment),
     "dfa_lowrank": Oracle(low_rank_direct_feedback_alignment),
     "dkp": Oracle(direct_feedback_alignment, direct_kolen_pollack_lessons, sized_by_output=True),

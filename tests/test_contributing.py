@@ -1,43 +1,112 @@
-"""The rule that CONTRIBUTING.md shows is a rule."""
+"""The recipe of CONTRIBUTING.md, done word for word to a copy of the project."""
 
+import os
 import re
+import shutil
+import subprocess
 import sys
-import types
 from pathlib import Path
 
 import pytest
-import torch
-import torch.nn.functional as F
-from torch import nn
 
-import lightning_fa as fa
-
-TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+PARTS = ("lightning_fa", "replications", "benchmarks", "docs", "tests", "examples")
+FILES = ("README.md", "CITATION.cff", "CONTRIBUTING.md", "CHANGELOG.md", "pyproject.toml", "mkdocs.yml")
 
 
-@pytest.fixture
-def ternary(monkeypatch):
-    """The class, from a module made of the code block."""
-    module = types.ModuleType("ternary")
-    monkeypatch.setitem(sys.modules, "ternary", module)
-    exec(re.search(r"```python\n(.*?)```", TEXT, re.DOTALL).group(1), module.__dict__)
-    return module.TernaryDirectFeedbackAlignment
+def block(title):
+    """What stands under a file's name."""
+    return re.search(rf'```python title="{re.escape(title)}"\n(.*?)```', TEXT, re.DOTALL).group(1)
 
 
-def test_the_shown_rule_delivers_what_its_formula_says(ternary):
-    """A guide whose example is wrong teaches the error."""
-    net = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3)).double()
-    x, y = torch.linspace(-1, 1, 20, dtype=torch.float64).view(5, 4), torch.tensor([0, 1, 2, 0, 1])
-    attached = fa.attach(net, ternary(seed=3, threshold=0.5))
-    logits = net(x)
-    (1000 * attached.loss(F.cross_entropy(logits, y))).backward()
-    e = (torch.softmax(logits, 1) - F.one_hot(y)).detach() / 5
-    t = torch.sign(e) * (e.abs() > 0.5 * e.abs().amax(1, keepdim=True))
-    h = torch.tanh(x @ net[0].weight.T + net[0].bias).detach()
-    delta = 1000 * (t @ attached.feedback["0"].T) * (1 - h**2)
-    torch.testing.assert_close(net[0].weight.grad, delta.T @ x)
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """The project with the rule of the recipe in it."""
+    root = tmp_path_factory.mktemp("recipe")
+    for part in PARTS:
+        shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__", "*.svg", "logs"))
+    for file in FILES:
+        shutil.copy(ROOT / file, root)
+    new = "lightning_fa/rules/ternary_direct_feedback_alignment.py"
+    (root / new).write_text(block(new))
+    for file, above, below in (
+        ("lightning_fa/rules/registry.py", "\n\nRULES: ", "\n}\n\nPAIR_RULES"),
+        ("tests/oracles.py", "\n\nclass Oracle(", "\n}\n\nCONTROLS"),
+    ):
+        *lines, row = block(file).rstrip("\n").split("\n")
+        text = (root / file).read_text()
+        assert text.count(above) == text.count(below) == 1
+        text = text.replace(above, "\n" + "\n".join(lines) + "\n" + above).replace(below, "\n" + row + below)
+        (root / file).write_text(text)
+    nav = (root / "mkdocs.yml").read_text()
+    (root / "mkdocs.yml").write_text(nav.replace("rules/dfa_sign.md,", "rules/dfa_sign.md, rules/dfa_ternary.md,"))
+    for command in re.search(r"```bash\n(python -m docs.pages.*?)```", TEXT, re.DOTALL).group(1).split("&&"):
+        run(root, *command.split()[1:])
+    return root
+
+
+def run(root, *arguments):
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def contract(root, *options):
+    try:
+        return run(root, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "-m", "not distributed", *options)
+    except subprocess.CalledProcessError as error:
+        pytest.fail(error.stdout[-3000:])
+
+
+def test_the_example_passes_the_whole_contract(copy):
+    """A recipe that nobody has followed has steps missing, and an example that breaks the contract teaches it so."""
+    printed = contract(copy, "-k", "dfa_ternary")
+    assert int(re.search(r"(\d+) passed", printed).group(1)) > 80
+
+
+def test_what_is_generated_for_all_rules_is_complete_with_it(copy):
+    """A table that lacks the new rule fails for its author, who was told of no table."""
+    files = (
+        "tests/test_docs.py",
+        "tests/test_is_it_the_rule.py",
+        "tests/test_architecture.py",
+        "tests/test_oracles.py",
+    )
+    contract(copy, *files, "tests/test_precision.py::test_the_table_of_errors_is_that_of_all_rules", "-k", "not block")
+
+
+def test_an_example_that_breaks_the_contract_is_noticed(copy):
+    """Without the division by n a mean over samples in the loss loses its meaning, as it did in an older example."""
+    file = copy / "lightning_fa/rules/ternary_direct_feedback_alignment.py"
+    text = file.read_text()
+    assert text.count(" / len(e)") == 1
+    file.write_text(text.replace(" / len(e)", ""))
+    try:
+        with pytest.raises(subprocess.CalledProcessError):
+            run(
+                copy,
+                "-m",
+                "pytest",
+                "-q",
+                "-n",
+                "0",
+                "-x",
+                "-p",
+                "no:cacheprovider",
+                "-k",
+                "dfa_ternary",
+                "tests/test_contract.py",
+            )
+    finally:
+        file.write_text(text)
 
 
 def test_the_guide_stays_short():
-    """House rule: less than 100 lines with the example."""
-    assert len(TEXT.splitlines()) < 110
+    """House rule: less than 150 lines with the example."""
+    assert len(TEXT.splitlines()) < 150

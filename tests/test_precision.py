@@ -11,6 +11,7 @@ from lightning.pytorch.plugins import MixedPrecision
 
 import lightning_fa as fa
 from benchmarks import precision
+from tests.cases import rules_that
 from tests.lightning_net import Net, batches, fit, loader, trainer, weights
 from tests.oracles import ORACLES, Step
 
@@ -20,9 +21,9 @@ FACTOR = {"32-true": 64, "bf16-mixed": 16, "16-mixed": 16, "bf16-true": 32}
 """How many roundings of its own precision a gradient may be off."""
 EPS = {"32-true": 2**-24, "bf16-mixed": 2**-9, "16-mixed": 2**-11, "bf16-true": 2**-9}
 
-JUMPS = {"dfa_sign"}
-"""Not continuous in e: an error that is zero but for rounding may have either sign, and in half precision some have the
-other one. With respect to the e that is there, these are as good as any rule."""
+JUMPS = rules_that(jumps=True)
+"""In half precision some errors that are zero but for rounding have the other sign. With respect to the e that is there,
+these rules are as good as any."""
 
 
 @functools.cache

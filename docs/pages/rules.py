@@ -63,7 +63,7 @@ def _head(rule: type[fa.Rule]) -> str:
 
 
 def _when(name: str) -> str:
-    works, fails = WHEN[name]
+    works, fails = WHEN.get(name, ("not said yet.", "not said yet."))
     return f"## When\n\n- **It works.** {works}\n- **It does not.** {fails}"
 
 
