@@ -268,3 +268,30 @@ def test_tied_weights_have_one_feedback():
             assert len(list(net.parameters())) == 4  # W, B, two biases
             net(torch.randn(3, 4)).sum().backward()
             assert distance(attached.feedback["0"].grad, net[0].weight.grad) < 1e-6
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
+def test_every_layer_of_a_stack_begins_in_its_own_state(kind):
+    """States of zeros, as in most tests, do not show which layer reads which of them."""
+    layer = kind(3, 4, num_layers=2, bidirectional=True).double()
+    x, states = torch.randn(5, 2, 3, dtype=F64), [torch.randn(4, 2, 4, dtype=F64) for _ in range(2)]
+    hx = tuple(states) if kind is nn.LSTM else states[0]
+    expected, _ = layer(x, hx)
+    fa.attach(Only(layer), "fa")
+    assert distance(layer(x, hx)[0], expected) < 1e-14
+
+
+def test_without_feedback_at_its_projection_an_lstm_learns_nothing_below_it():
+    """The one way from h down to the gates is through W_hr: with B = 0 there, only what needs no way down may learn."""
+    layer = nn.LSTM(3, 6, proj_size=4).double()
+    net = Only(layer)
+    attached = fa.attach(net, "fa")
+    out, _ = layer(torch.randn(5, 2, 3, dtype=F64))
+    out.square().sum().backward()
+    assert all(p.grad.abs().max() > 0 for p in layer.parameters())
+    layer.zero_grad()
+    attached.feedback["layer.weight_hr_l0"].zero_()
+    out, _ = layer(torch.randn(5, 2, 3, dtype=F64))
+    out.square().sum().backward()
+    assert layer.weight_hr_l0.grad.abs().max() > 0
+    assert all(p.grad.abs().max() == 0 for name, p in layer.named_parameters() if "hr" not in name)

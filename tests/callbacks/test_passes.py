@@ -1,10 +1,15 @@
 """What a monitor records must be what the rule cuts."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import torch
+from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 import lightning_fa as fa
-from lightning_fa.callbacks.passes import blocks_of, recorded
+from lightning_fa.callbacks.passes import blocks_of, recorded, run
+from lightning_fa.wiring.blocks import Block
 
 
 class Masked(nn.Module):
@@ -26,6 +31,30 @@ class Net(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = torch.tanh(self.low(x))
         return self.head(self.mid(torch.ones(len(x), 6) > 0, h))
+
+
+class Scorer(LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Linear(4, 3).double()
+
+    def training_step(self, batch, batch_idx):
+        return self.net(batch).square().sum()
+
+
+def test_what_is_recorded_is_free_of_the_factor_of_mixed_precision():
+    """Angles do not show a factor, but whoever reads the signal of a block would take it for a thousand times the error."""
+    module, x = Scorer(), torch.randn(2, 4, dtype=torch.float64)
+    trainer = SimpleNamespace(
+        precision_plugin=SimpleNamespace(
+            scaler=torch.amp.GradScaler("cpu", init_scale=1024.0), train_step_context=nullcontext
+        ),
+        strategy=None,
+    )
+    seen = run(trainer, module, [Block("net", module.net)], x, 0)
+    h = module.net(x)
+    torch.testing.assert_close(seen.signals["net"], 2 * h.detach())
+    torch.testing.assert_close(seen.updates["net.weight"], 2 * h.detach().T @ x)
 
 
 def test_a_block_that_is_called_with_its_mask_first_is_recorded_by_what_has_a_gradient():

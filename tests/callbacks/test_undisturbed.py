@@ -6,11 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torchmetrics import CatMetric, MeanMetric
 
 import lightning_fa as fa
+from lightning_fa.callbacks import AlignmentMonitor
 from lightning_fa.callbacks.undisturbed import undisturbed
 from lightning_fa.suspension import suspended
-from tests.callbacks.net import RULES, Net
+from tests.callbacks.net import RULES, Net, fit
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")
 
@@ -29,6 +31,39 @@ def test_undisturbed_restores_after_an_error_too():
     assert (module.calls, module.seen, hasattr(module, "new"), module.net.training) == (0, [], False, True)
     assert all(torch.equal(t, before[name]) for name, t in module.state_dict().items())
     assert "log" not in module.__dict__
+
+
+@pytest.mark.parametrize("kind", [MeanMetric, CatMetric])
+def test_a_metric_that_a_pass_updates_comes_back(kind):
+    """An accuracy that counts the measured batch twice is no accuracy; metrics add to their states in place."""
+    module = nn.Module()
+    module.metric = kind()
+    module.metric.update(torch.tensor([1.0, 2.0]))
+    with undisturbed(module):
+        module.metric.update(torch.tensor([100.0]))
+    module.metric.update(torch.tensor([6.0]))
+    assert torch.as_tensor(module.metric.compute()).mean().item() == 3
+
+
+def test_what_an_extra_pass_logs_is_not_in_the_log(tmp_path):
+    """A monitored run would report the sums of twice as many batches."""
+
+    class Counting(Net):
+        def training_step(self, batch, batch_idx):
+            self.log("count", 1.0, on_step=False, on_epoch=True, reduce_fx="sum")
+            return super().training_step(batch, batch_idx)
+
+    torch.manual_seed(0)
+    _, trainer = fit(tmp_path, [AlignmentMonitor(1)], module=Counting(), steps=6)
+    assert trainer.callback_metrics["count"] == 6
+
+
+@pytest.mark.parametrize("rule", ["brsf", "wm"])
+def test_a_monitor_draws_nothing_that_the_rule_would_draw(rule, tmp_path):
+    """Every measurement would move the stream of a rule that draws in every step: the run looked at is another run."""
+    watched, _ = fit(tmp_path / "a", [AlignmentMonitor(1)], rule=rule, steps=4)
+    alone, _ = fit(tmp_path / "b", rule=rule, steps=4)
+    assert all(torch.equal(w, alone.state_dict()[name]) for name, w in watched.state_dict().items())
 
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if rule not in ("shallow", "fa_sparse")])

@@ -83,7 +83,7 @@ FAULTS = [
         "callbacks/passes.py",
         "g.detach() / scale",
         "g.detach()",
-        _tests("alignment", "monitor"),
+        _tests("passes"),
     ),
     Fault(
         "features of the training mode",
@@ -146,7 +146,7 @@ FAULTS = [
         "callbacks/weights.py",
         "if self.change and not self._start:",
         "if self.change:",
-        _tests("weights", "monitor"),
+        _tests("weights"),
     ),
     Fault(
         "a warning at the first bad check",
