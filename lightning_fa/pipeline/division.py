@@ -1,0 +1,121 @@
+"""A network divided into stages, one of which this process runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from lightning_fa.pipeline.channel import Channel
+from lightning_fa.pipeline.ownership import Ownership
+from lightning_fa.pipeline.parts import BlockElsewhere, Elsewhere, Here, Part
+from lightning_fa.pipeline.rehearsal import departs, observe
+from lightning_fa.pipeline.stages import Stages, divide
+from lightning_fa.pipeline.streams import BlockStream, common_state, name_of, set_common_state
+from lightning_fa.pipeline.weights import Weights, share
+from lightning_fa.wiring.blocks import Block
+from lightning_fa.wiring.cut import CutWiring
+
+
+class Division:
+    """Made before training, when every rank still has the whole network. Rank 0 runs the last stage, where the loss is.
+
+    Args:
+        root: The network.
+        blocks: In the order of their calls.
+        wiring: The rule in it, if it trains.
+        named: See :func:`~lightning_fa.pipeline.stages.divide`.
+        run: A forward pass of the network on an example, without a trace.
+        device: Of this process.
+        control: A gloo group of all ranks.
+
+    Raises:
+        ValueError: the network cannot be divided so.
+    """
+
+    def __init__(
+        self,
+        root: nn.Module,
+        blocks: Sequence[Block],
+        wiring: CutWiring | None,
+        named: Stages,
+        run: Callable[[], Any],
+        device: torch.device,
+        control: dist.ProcessGroup | None,
+    ) -> None:
+        world, rank = dist.get_world_size(), dist.get_rank()
+        self.root, self.blocks, self.wiring, self.run = root, list(blocks), wiring, run
+        self.device, self.control, self.stage = device, control, world - 1 - rank
+        share(root, control)
+        self.synchronise()
+        self.seen = observe(root, blocks, run)
+        costs = [max(flops, 1.0) for flops in self.seen.flops]
+        self.stages = divide([block.name for block in blocks], costs, world, named)
+        governed = {} if wiring is None else wiring.owned
+        self.weights = Weights(root, Ownership(root, blocks, self.stages, governed, self.seen), self.stage, control)
+        self.channel = Channel(rank + 1 if self.stage else None, rank - 1 if rank else None, control)
+        self._parts: list[Part] = []
+
+    def install(self) -> None:
+        """Free what other stages hold, and let modules that they run be passed by."""
+        self.weights.drop(self.device)
+        seed = name_of(common_state())
+        streams = [BlockStream(seed, block.name, self.device) for block in self.blocks]
+        names = {module: name for name, module in self.root.named_modules()}
+        for module, positions in self.seen.between.items():
+            stages = {self.stages[i] for i in positions}
+            if stages == {self.stage}:
+                self._parts.append(Here(module, streams[min(positions)]))
+            elif self.stage not in stages:
+                self._parts.append(Elsewhere(module, names[module], max(positions) == len(self.blocks) - 1))
+        for i, block in enumerate(self.blocks):
+            first = i > 0 and self.stages[i - 1] != self.stages[i]
+            if self.stages[i] == self.stage:
+                here = Here(block.module, streams[i], self.channel if first else None, self.seen.keys[i])
+                self._parts.append(here)
+            else:
+                sends = first and self.stages[i - 1] == self.stage
+                last = i == len(self.blocks) - 1
+                channel = self.channel if sends else None
+                self._parts.append(
+                    BlockElsewhere(block.module, i, self.wiring, self.seen.keys[i], block.name, last, channel)
+                )
+
+    def prove(self) -> None:
+        """Run the example through all stages, and compare what this one computes with what the whole network did.
+
+        Raises:
+            ValueError: it differs, since a stage reads more of the stages below than its first block's input.
+        """
+        seen = observe(self.root, self.blocks, self.run)
+        for i, block in enumerate(self.blocks):
+            if self.stages[i] == self.stage and departs(seen.outputs[i], self.seen.outputs[i]):
+                self._refuse(f"block {block.name!r} of stage {self.stage} does")
+        if self.stage == max(self.stages) and departs(seen.result, self.seen.result):
+            self._refuse("the network does")
+        self.channel.flush()
+        self.channel.sent = 0
+        self.seen.outputs, self.seen.result = [], []
+
+    def _refuse(self, what: str) -> None:
+        raise ValueError(
+            f"Divided into stages, {what} not compute what it did in the whole network: between the blocks, or beside a block's "
+            "first input, it reads what another stage has computed. Name stages or blocks so that only one tensor enters each "
+            "stage."
+        )
+
+    def synchronise(self) -> None:
+        """Let all ranks draw the random numbers that rank 0 would draw next."""
+        state = [common_state()]
+        dist.broadcast_object_list(state, 0, group=self.control)
+        set_common_state(state[0])
+
+    def remove(self) -> None:
+        """Give modules their own forward back; weights stay as they are."""
+        for part in reversed(self._parts):
+            part.remove()
+        self._parts = []
+        self.weights.thaw()
