@@ -94,7 +94,8 @@ class BlockElsewhere(Elsewhere):
         self.index, self.wiring, self.key, self.last, self.channel = index, wiring, key, last, channel
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        h = {**dict(enumerate(args)), **kwargs}[self.key]
+        inputs: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
+        h = inputs[self.key]
         if self.channel is not None:
             self.channel.send(h)  # before the block below learns, which takes as long again
         out = self.stand_in(args, kwargs)

@@ -40,7 +40,7 @@ class _Flops(TorchDispatchMode):
     """Counts for the block at which the rehearsal is."""
 
     def __init__(self, seen: Rehearsal) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.seen = seen
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

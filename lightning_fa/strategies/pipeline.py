@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 import torch.distributed as dist
-from lightning.fabric.plugins.collectives.torch_collective import default_pg_timeout
 from lightning.fabric.utilities.apply_func import move_data_to_device
 from lightning.fabric.utilities.distributed import (
     _distributed_is_initialized,
@@ -23,7 +22,7 @@ from lightning.fabric.utilities.seed import pl_worker_init_function, reset_seed
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher, _SubprocessScriptLauncher
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -85,7 +84,7 @@ class PipelineFeedbackStrategy(FeedbackStrategyMixin, ParallelStrategy):
         *,
         stages: Stages = None,
         process_group_backend: str | None = None,
-        timeout: timedelta | None = default_pg_timeout,
+        timeout: timedelta = timedelta(minutes=30),
         start_method: Literal["popen", "spawn", "fork", "forkserver"] = "popen",
         **kwargs: Any,
     ) -> None:
@@ -122,7 +121,8 @@ class PipelineFeedbackStrategy(FeedbackStrategyMixin, ParallelStrategy):
         if self.cluster_environment is not None:
             self.cluster_environment.set_global_rank(self.node_rank * self.num_processes + self.local_rank)
             self.cluster_environment.set_world_size(self.num_nodes * self.num_processes)
-        rank_zero_only.rank = fabric_rank_zero_only.rank = self.global_rank
+        for decorator in (rank_zero_only, fabric_rank_zero_only):
+            decorator.__dict__["rank"] = self.global_rank
 
     def setup_environment(self) -> None:
         environment = self.cluster_environment
@@ -134,8 +134,10 @@ class PipelineFeedbackStrategy(FeedbackStrategyMixin, ParallelStrategy):
             backend = self._backend or _get_default_process_group_backend_for_device(self.root_device)
             _init_dist_connection(environment, backend, timeout=self._timeout)
         if self._control is None:
-            gloo = dist.get_backend() == "gloo"
-            self._control = dist.group.WORLD if gloo else dist.new_group(backend="gloo", timeout=self._timeout)
+            group: Any = dist.group.WORLD
+            if dist.get_backend() != "gloo":
+                group = dist.new_group(backend="gloo", timeout=self._timeout)
+            self._control = group
         super().setup_environment()
 
     def barrier(self, *args: Any, **kwargs: Any) -> None:
