@@ -85,27 +85,47 @@ class Division:
                 )
 
     def prove(self) -> None:
-        """Run the example through all stages, and compare what this one computes with what the whole network did.
+        """Run the example through all stages, and compare what each computes with what the whole network did.
 
         Raises:
-            ValueError: it differs, since a stage reads more of the stages below than its first block's input.
+            ValueError: on all ranks, where a stage cannot pass others by, or reads more of those below than one tensor.
         """
-        seen = observe(self.root, self.blocks, self.run)
-        for i, block in enumerate(self.blocks):
-            if self.stages[i] == self.stage and departs(seen.outputs[i], self.seen.outputs[i]):
-                self._refuse(f"block {block.name!r} of stage {self.stage} does")
-        if self.stage == max(self.stages) and departs(seen.result, self.seen.result):
-            self._refuse("the network does")
+        self.channel.open = False
+        self._agree(self._pass_by())
+        self.channel.open = True
+        self._agree(self._compare())
         self.channel.flush()
         self.channel.sent = 0
         self.seen.outputs, self.seen.result = [], []
 
-    def _refuse(self, what: str) -> None:
-        raise ValueError(
-            f"Divided into stages, {what} not compute what it did in the whole network: between the blocks, or beside a block's "
-            "first input, it reads what another stage has computed. Name stages or blocks so that only one tensor enters each "
-            "stage."
+    def _pass_by(self) -> str | None:
+        try:
+            observe(self.root, self.blocks, self.run)
+        except Exception as error:
+            return f"Stage {self.stage} cannot run without the others. {error}"
+        return None
+
+    def _compare(self) -> str | None:
+        seen = observe(self.root, self.blocks, self.run)
+        wrong = [
+            block.name
+            for i, block in enumerate(self.blocks)
+            if self.stages[i] == self.stage and departs(seen.outputs[i], self.seen.outputs[i])
+        ]
+        if not wrong and (self.stage != max(self.stages) or not departs(seen.result, self.seen.result)):
+            return None
+        return (
+            f"Divided into stages, stage {self.stage} does not compute what the whole network did "
+            f"({', '.join(wrong) or 'its output'} differs): beside the one tensor that enters its first block it reads what "
+            "another stage has computed. Choose stages or blocks between which one tensor passes, with `stages=` or `blocks=`."
         )
+
+    def _agree(self, problem: str | None) -> None:
+        found: list[str | None] = [None] * dist.get_world_size()
+        dist.all_gather_object(found, problem, group=self.control)
+        first = next((each for each in found if each is not None), None)
+        if first is not None:
+            raise ValueError(first)
 
     def synchronise(self) -> None:
         """Let all ranks draw the random numbers that rank 0 would draw next."""

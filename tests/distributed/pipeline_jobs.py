@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, StochasticWeightAveraging
 from torch import nn
 from torch.utils.data import DataLoader, DistributedSampler
 
@@ -84,7 +83,7 @@ class Held(Callback):
             return sum(unique.values())
 
         state = trainer.optimizers[0].state
-        moments = [v for values in state.values() for v in values.values() if torch.is_tensor(v) and v.ndim]
+        moments = [v for values in state.values() for key, v in values.items() if key != "step"]
         self.numel = {
             "parameters": numel(module.net.parameters()),
             "moments": numel(moments),
@@ -109,5 +108,192 @@ def pipelined(folder: Path, rank: int, world: int, names: list[str]) -> Results:
     return results
 
 
-JOBS: dict[str, Callable[..., Results]] = {f.__name__: f for f in (pipelined,)}
-__all__ = ["AlignmentMonitor", "BATCH", "CLASSES", "DataLoader", "DistributedSampler", "EarlyStopping", "ModelCheckpoint", "data", "dist", "nn", "os", "time", "trainer"]
+def random_layers(folder: Path, rank: int, world: int) -> Results:
+    """Dropout between the blocks; also the masks' own streams, by the losses that rank 0 sees."""
+    net = Learner(dropout=0.3)
+    run = fit(fa.PipelineFeedbackStrategy(), world, net)
+    return told(run, net)
+
+
+def decide(strategy: Any, world: int, folder: Path) -> Results:
+    """A fit that is stopped by a metric and keeps the best checkpoint, then all that can be done with it."""
+    stop = EarlyStopping("val_loss", min_delta=0.02, patience=0)
+    save = ModelCheckpoint(folder, "{epoch}-{val_loss:.6f}", monitor="val_loss")
+    net = Learner(optimizer="sgd")
+    run = fit(strategy, world, net, max_epochs=30, callbacks=[stop, save], enable_checkpointing=True)
+    loader = DataLoader(data(), BATCH)
+    best = {"path": Path(save.best_model_path).name, "score": float(save.best_model_score)}
+    tested = run.test(net, loader, ckpt_path="best", verbose=False)[0]
+    validated = run.validate(net, loader, verbose=False)[0]
+    predicted = torch.cat(run.predict(net, loader))
+    return {"epochs": run.current_epoch, **best, "test": tested, "validate": validated, "predict": predicted}
+
+
+def decided(folder: Path, rank: int, world: int) -> Results:
+    return decide(fa.PipelineFeedbackStrategy(), world, folder)
+
+
+def continued(
+    folder: Path, rank: int, world: int, rule: str, start: str | None, save: str | None, epochs: int
+) -> Results:
+    """Train on, from a checkpoint if there is one, to another."""
+    net = Learner()
+    strategy = fa.PipelineFeedbackStrategy(RULES[rule]) if world > 1 else fa.FeedbackStrategy(RULES[rule])
+    run = fit(strategy, world, net, shuffle=False, max_epochs=epochs, ckpt_path=start)
+    if save is not None:  # what is whole again is saved as by any strategy; SaveInside saves it in parts
+        run.save_checkpoint(save)
+    return told(run, net)
+
+
+class SaveInside(Callback):
+    """Saves at the end of an epoch, while the network is in parts; as anyone does who expects to be killed."""
+
+    def __init__(self, path: Path, pause: float = 0.0) -> None:
+        self.path, self.pause = path, pause
+
+    def on_train_epoch_end(self, trainer: Any, *_: Any) -> None:
+        trainer.save_checkpoint(self.path.with_suffix(".part"))
+        if trainer.is_global_zero:
+            os.replace(self.path.with_suffix(".part"), self.path)
+            with self.path.with_suffix(".epochs").open("a") as file:
+                file.write(f"{trainer.current_epoch + 1}\n")
+        trainer.strategy.barrier()
+        time.sleep(self.pause)
+
+
+def epochs(
+    folder: Path, rank: int, world: int, rule: str, until: int, pause: float = 0.0, stages: Any = None
+) -> Results:
+    """Train until an epoch, from the last checkpoint if there is one, and save after each."""
+    path, net = folder / "last.ckpt", Learner()
+    strategy = fa.PipelineFeedbackStrategy(RULES[rule], stages=stages)
+    save = SaveInside(path, pause)
+    start = path if path.exists() else None
+    return told(fit(strategy, world, net, shuffle=False, max_epochs=until, callbacks=[save], ckpt_path=start), net)
+
+
+class Tied(nn.Module):
+    """The first and the last block have one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.middle, self.last = nn.Linear(36, 36), nn.Linear(36, 36), nn.Linear(36, 36)
+        self.last.weight = self.first.weight
+        self.head = nn.Linear(36, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.last(torch.tanh(self.middle(torch.tanh(self.first(x))))))
+
+
+class Beside(Tied):
+    """What the first block computes passes the second by, without a gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(36, 36)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.first(x)
+        return self.head(torch.tanh(self.last(torch.tanh(self.middle(torch.tanh(h)))) + h.detach()))
+
+
+class Asks(nn.Linear):
+    """Does as the values are."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x[x.sum(1) < 1e9])
+
+
+class AsksInside(Beside):
+    def __init__(self) -> None:
+        super().__init__()
+        self.middle = Asks(36, 36)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.tanh(self.last(torch.tanh(self.middle(torch.tanh(self.first(x)))))))
+
+
+def learner(net: nn.Module | None = None, **attributes: Any) -> Learner:
+    made = Learner()
+    if net is not None:
+        made.net = net.double()
+    for name, value in attributes.items():
+        setattr(made, name, value)
+    return made
+
+
+def compiled() -> Learner:
+    made = Learner()
+    made.net[0].compile(backend="eager")
+    return made
+
+
+class Lbfgs(Learner):
+    def configure_optimizers(self) -> Any:
+        return torch.optim.LBFGS(self.parameters())
+
+
+class Mixin(fa.FeedbackMixin, Learner):
+    rule = "lafs"
+
+
+REFUSED: dict[str, tuple[Callable[[], Learner], Results, Results, str]] = {
+    "too many stages": (
+        Learner,
+        {"blocks": ["net.5", "net.7"], "ungoverned": ["net.0", "net.2"]},
+        {},
+        "3 blocks at least",
+    ),
+    "a block in two stages": (
+        Learner,
+        {"stages": [["net.0", "net.2"], ["net.2", "net.5"], ["net.7"]]},
+        {},
+        "Named in none or",
+    ),
+    "stages not in order": (Learner, {"stages": [["net.7"], ["net.2", "net.5"], ["net.0"]]}, {}, "in the order"),
+    "too few stages": (Learner, {"stages": [["net.0", "net.2"], ["net.5", "net.7"]]}, {}, "names 2 stages"),
+    "shared weight": (lambda: learner(Tied()), {}, {}, "first.weight is used by blocks of stages"),
+    "a tensor passes a stage by": (lambda: learner(Beside()), {}, {}, "does not compute what the whole network did"),
+    "a shape by values": (lambda: learner(AsksInside()), {}, {}, "is not known without running it"),
+    "no example": (lambda: learner(example_input_array=None), {}, {}, "example_input_array"),
+    "compiled": (compiled, {}, {}, "is compiled"),
+    "lbfgs": (Lbfgs, {}, {}, "LBFGS"),
+    "mixin": (Mixin, {}, {}, "names its own rule"),
+    "averaged weights": (
+        Learner,
+        {},
+        {"callbacks": [StochasticWeightAveraging(1e-3)]},
+        "StochasticWeightAveraging needs the whole network",
+    ),
+    "a monitor": (Learner, {}, {"callbacks": [AlignmentMonitor(1)]}, "AlignmentMonitor looks at whole weights"),
+}
+"""Name -> module, arguments of the strategy, options of the Trainer, what the message says. For three processes."""
+
+
+def refused(folder: Path, rank: int, world: int) -> Results:
+    """What every rank is told."""
+    found: Results = {}
+    for name, (make, arguments, options, _) in REFUSED.items():
+        net, before = make(), torch.get_rng_state()
+        try:
+            fit(fa.PipelineFeedbackStrategy(**arguments), world, net, **options)
+            found[name] = "nothing"
+        except Exception as error:
+            found[name] = f"{type(error).__name__}: {error}"
+        assert len(before)
+    return found
+
+
+def divided_data(folder: Path, rank: int, world: int) -> Results:
+    """A loader that gives each rank data of its own, as for DDP."""
+    sampler = DistributedSampler(data(), world, rank, shuffle=False)
+    try:
+        trainer(fa.PipelineFeedbackStrategy(), world).fit(Learner(), DataLoader(data(), BATCH, sampler=sampler))
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+    return {"error": "nothing"}
+
+
+JOBS: dict[str, Callable[..., Results]] = {
+    f.__name__: f for f in (pipelined, random_layers, decided, continued, epochs, refused, divided_data)
+}
