@@ -117,10 +117,10 @@ def random_layers(folder: Path, rank: int, world: int) -> Results:
 
 def decide(strategy: Any, world: int, folder: Path) -> Results:
     """A fit that is stopped by a metric and keeps the best checkpoint, then all that can be done with it."""
-    stop = EarlyStopping("val_loss", min_delta=0.02, patience=0)
+    stop = EarlyStopping("val_loss", min_delta=0.01, patience=2)
     save = ModelCheckpoint(folder, "{epoch}-{val_loss:.6f}", monitor="val_loss")
-    net = Learner(optimizer="sgd")
-    run = fit(strategy, world, net, max_epochs=30, callbacks=[stop, save], enable_checkpointing=True)
+    net = Learner()
+    run = fit(strategy, world, net, max_epochs=60, callbacks=[stop, save], enable_checkpointing=True)
     loader = DataLoader(data(), BATCH)
     best = {"path": Path(save.best_model_path).name, "score": float(save.best_model_score)}
     tested = run.test(net, loader, ckpt_path="best", verbose=False)[0]

@@ -139,6 +139,6 @@ def fit(
     """Train on the samples, from a global random state that is known."""
     torch.manual_seed(3)
     run = trainer(strategy, world, **options)
-    dtype = net.example_input_array.dtype
+    dtype = next(net.parameters()).dtype
     run.fit(net, DataLoader(data(dtype), BATCH, shuffle=shuffle), DataLoader(data(dtype), BATCH), ckpt_path=ckpt_path)
     return run

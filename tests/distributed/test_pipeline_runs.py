@@ -22,7 +22,7 @@ def test_stopping_and_the_best_checkpoint_are_those_of_one_process(tmp_path):
     (one := tmp_path / "one").mkdir()
     (several := tmp_path / "several").mkdir()
     expected = decide(fa.FeedbackStrategy(fa.LinearAlignedFeedback()), 1, one)
-    assert 2 < expected["epochs"] < 30  # it was stopped
+    assert 2 < expected["epochs"] < 60  # it was stopped
     first, *others = launch("decided", several, 3)
     for key in ("epochs", "path"):
         assert first[key] == expected[key], key
@@ -57,13 +57,15 @@ def test_a_checkpoint_of_some_stages_is_continued_by_any_number_of_them(rule, tm
     assert (plain.net[0].weight - net.net[0].weight).abs().max() > 1e-3  # it went on
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return launch("epochs", tmp_path_factory.mktemp("undisturbed"), 3, rule="lafs", until=25)
+
+
 @pytest.mark.parametrize("victim", [0, 1, 2])
-def test_when_one_rank_is_killed_the_others_end_with_an_error_and_the_run_resumes(victim, tmp_path):
+def test_when_one_rank_is_killed_the_others_end_with_an_error_and_the_run_resumes(victim, undisturbed, tmp_path):
     """A rank that waits for the dead holds its machine until someone looks."""
-    run_of = {"rule": "lafs", "until": 60}
-    (undisturbed := tmp_path / "undisturbed").mkdir()
-    (killed := tmp_path / "killed").mkdir()
-    expected = launch("epochs", undisturbed, 3, **run_of)
+    killed, run_of = tmp_path, {"rule": "lafs", "until": 25}
     done = killed / "last.epochs"
     with start("epochs", killed, 3, **run_of, pause=0.02) as run:
         run.until(lambda: done.exists() and len(done.read_text().split()) >= 5)
@@ -74,8 +76,8 @@ def test_when_one_rank_is_killed_the_others_end_with_an_error_and_the_run_resume
     for rank in range(3):
         assert not (killed / f"rank{rank}.pt").exists()
         assert rank == victim or "Error" in (killed / f"log{rank}.txt").read_text()
-    assert 5 <= int(done.read_text().split()[-1]) < 60
-    for ours, theirs in zip(launch("epochs", killed, 3, **run_of), expected):
+    assert 5 <= int(done.read_text().split()[-1]) < 25
+    for ours, theirs in zip(launch("epochs", killed, 3, **run_of), undisturbed):
         assert_close(ours["weights"], theirs["weights"])
 
 
@@ -101,7 +103,7 @@ def test_data_of_its_own_for_each_rank_is_an_error(tmp_path):
 @pytest.mark.parametrize("rule", sorted({*fa.RULES} - {"lafs", "local", "drtp", "shallow"}))
 def test_rules_that_need_something_from_above_say_why(rule):
     """A pipeline that trained by another rule than its name would be somebody's result."""
-    with pytest.raises(Exception, match="cannot train in a pipeline: (its|each of its)"):
+    with pytest.raises(Exception, match=r"cannot train in a pipeline: (its|each of its)"):
         fa.PipelineFeedbackStrategy(rule)
 
 
@@ -114,13 +116,15 @@ def test_the_user_names_stages(tmp_path):
 
 SCRIPT = """
 import sys
+import os
 import torch
+import lightning_fa
 from tests.distributed.pipeline_net import Learner, fit
 
 if __name__ == "__main__":
     net = Learner()
     fit(sys.argv[1], int(sys.argv[2]), net)
-    if int(__import__("os").environ.get("LOCAL_RANK", 0)) == 0:
+    if int(os.environ.get("LOCAL_RANK", 0)) == 0:
         torch.save(net.state_dict(), sys.argv[3])
 """
 
