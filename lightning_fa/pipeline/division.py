@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch import nn
 
 from lightning_fa.pipeline.channel import Channel
+from lightning_fa.pipeline.errors import Errors
 from lightning_fa.pipeline.ownership import Ownership
 from lightning_fa.pipeline.parts import BlockElsewhere, Elsewhere, Here, Part
 from lightning_fa.pipeline.rehearsal import departs, observe
@@ -18,6 +19,7 @@ from lightning_fa.pipeline.streams import BlockStream, common_state, name_of, se
 from lightning_fa.pipeline.weights import Weights, share
 from lightning_fa.wiring.blocks import Block
 from lightning_fa.wiring.cut import CutWiring
+from lightning_fa.wiring.direct import DirectWiring
 
 
 class Division:
@@ -57,6 +59,7 @@ class Division:
         governed = {} if wiring is None else wiring.owned
         self.weights = Weights(root, Ownership(root, blocks, self.stages, governed, self.seen), self.stage, control)
         self.channel = Channel(rank + 1 if self.stage else None, rank - 1 if rank else None, control)
+        self.errors = Errors() if isinstance(wiring, DirectWiring) else None
         self._parts: list[Part] = []
 
     def install(self) -> None:
@@ -73,15 +76,16 @@ class Division:
                 self._parts.append(Elsewhere(module, names[module], max(positions) == len(self.blocks) - 1))
         for i, block in enumerate(self.blocks):
             first = i > 0 and self.stages[i - 1] != self.stages[i]
+            last = i == len(self.blocks) - 1
+            errors = self.errors if last else None
             if self.stages[i] == self.stage:
-                here = Here(block.module, streams[i], self.channel if first else None, self.seen.keys[i])
+                here = Here(block.module, streams[i], self.channel if first else None, self.seen.keys[i], errors)
                 self._parts.append(here)
             else:
                 sends = first and self.stages[i - 1] == self.stage
-                last = i == len(self.blocks) - 1
                 channel = self.channel if sends else None
                 self._parts.append(
-                    BlockElsewhere(block.module, i, self.wiring, self.seen.keys[i], block.name, last, channel)
+                    BlockElsewhere(block.module, i, self.wiring, self.seen.keys[i], block.name, last, channel, errors)
                 )
 
     def prove(self) -> None:
@@ -132,6 +136,12 @@ class Division:
         state = [common_state()]
         dist.broadcast_object_list(state, 0, group=self.control)
         set_common_state(state[0])
+
+    def flush(self) -> None:
+        """Wait until all that was sent has arrived."""
+        self.channel.flush()
+        if self.errors is not None:
+            self.errors.flush()
 
     def remove(self) -> None:
         """Give modules their own forward back; weights stay as they are."""

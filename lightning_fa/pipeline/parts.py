@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from lightning_fa.pipeline.channel import Channel
+from lightning_fa.pipeline.errors import Errors
 from lightning_fa.pipeline.placeholder import StandIn
 from lightning_fa.pipeline.streams import BlockStream
 from lightning_fa.wiring.cut import CutWiring
@@ -41,11 +42,19 @@ class Here(Part):
         stream: Of the block.
         channel: Where the input comes from, of a stage's first block.
         key: Which input that is.
+        errors: What carries the error of its output to all stages, of the head under a direct rule.
     """
 
-    def __init__(self, module: nn.Module, stream: BlockStream, channel: Channel | None = None, key: Any = None) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        stream: BlockStream,
+        channel: Channel | None = None,
+        key: Any = None,
+        errors: Errors | None = None,
+    ) -> None:
         super().__init__(module)
-        self.stream, self.channel, self.key = stream, channel, key
+        self.stream, self.channel, self.key, self.errors = stream, channel, key, errors
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.channel is not None:
@@ -53,7 +62,8 @@ class Here(Part):
             inputs[self.key] = self.channel.receive(inputs[self.key])
             args, kwargs = tuple(inputs[i] for i in range(len(args))), {k: inputs[k] for k in kwargs}
         with self.stream():
-            return self.own(*args, **kwargs)
+            out = self.own(*args, **kwargs)
+        return out if self.errors is None or not torch.is_grad_enabled() else self.errors.through(out)
 
 
 class Elsewhere(Part):
@@ -78,6 +88,7 @@ class BlockElsewhere(Elsewhere):
         name: Of the block.
         last: Whether it is the head.
         channel: Where that input is sent, if this stage ends there.
+        errors: What brings the error of its output, of the head under a direct rule.
     """
 
     def __init__(
@@ -89,9 +100,11 @@ class BlockElsewhere(Elsewhere):
         name: str,
         last: bool,
         channel: Channel | None,
+        errors: Errors | None = None,
     ) -> None:
         super().__init__(module, name, last)
         self.index, self.wiring, self.key, self.last, self.channel = index, wiring, key, last, channel
+        self.errors = errors
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         inputs: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
@@ -102,4 +115,7 @@ class BlockElsewhere(Elsewhere):
         if self.wiring is None or not torch.is_grad_enabled():
             return out
         self.wiring.enter(self.index, (h,), {})
-        return self.wiring.leave(out) if self.last else self.wiring.passed(self.index, out)
+        if not self.last:
+            return self.wiring.passed(self.index, out)
+        out = self.wiring.leave(out)
+        return out if self.errors is None else self.errors.through(out)

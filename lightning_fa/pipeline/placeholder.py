@@ -78,7 +78,7 @@ def blank(size: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
     if held is None or len(held) < numel:
         value = float("nan") if dtype.is_floating_point or dtype.is_complex else 0
         held = _BLANK[dtype, device] = torch.full((numel,), value, dtype=dtype, device=device)
-    return held[:numel].view(size)
+    return held[:numel].view(size).data  # with a version of its own, since others may change theirs in place
 
 
 def _key(inputs: Any) -> Any:

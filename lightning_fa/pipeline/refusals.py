@@ -8,6 +8,7 @@ from typing import Any
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BatchSizeFinder, StochasticWeightAveraging, WeightAveraging
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import LBFGS, Optimizer
 
 from lightning_fa.mixin import FeedbackMixin
@@ -23,29 +24,34 @@ from lightning_fa.rules.base import (
 
 REASONS: dict[type[Rule], str] = {
     TransportRule: "its error travels from the output down through every layer, so that every stage would wait for the one above",
-    DirectRule: "its blocks wait for the error at the network's output, for which messages down do not exist here yet",
     SyntheticRule: "each of its predictors learns from the block above, and the answer would have to come down",
 }
 
 
-def check_rule(rule: Rule) -> None:
-    """Refuse rules whose blocks need something from above.
+def check_rule(rule: Rule, microbatches: int) -> None:
+    """Refuse rules whose blocks need something from the block above, and microbatches where they serve nothing.
 
     Raises:
         MisconfigurationException: the message says what.
     """
-    if isinstance(rule, (LocalRule, AuxiliaryRule, FrozenRule)):
+    if microbatches < 1 or (microbatches > 1 and not isinstance(rule, DirectRule)):
+        raise MisconfigurationException(
+            f"Expected `microbatches` to be 1, or more under a direct rule as 'dfa', but got {microbatches} under "
+            f"{type(rule).__name__}: its stages do not wait for one another, and whole batches fill them."
+        )
+    if isinstance(rule, (LocalRule, AuxiliaryRule, FrozenRule, DirectRule)):
         return
     why = next(
         (text for kind, text in REASONS.items() if isinstance(rule, kind)), "its error passes through all blocks"
     )
     raise MisconfigurationException(
-        f"{type(rule).__name__} cannot train in a pipeline: {why}. Rules whose blocks need nothing from above can: 'lafs', "
-        "'local', 'drtp'. Or use replicas, as in strategy='dfa_ddp'."
+        f"{type(rule).__name__} cannot train in a pipeline: {why}. Rules whose blocks need nothing from above can ('lafs', "
+        "'local', 'drtp'), and those that need the error at the network's output only ('dfa'). Or use replicas, as in "
+        "strategy='dfa_ddp'."
     )
 
 
-def check_module(module: LightningModule) -> None:
+def check_module(module: LightningModule, microbatches: int) -> None:
     """Refuse a module whose blocks cannot be found, or cannot be run in parts.
 
     Raises:
@@ -54,6 +60,11 @@ def check_module(module: LightningModule) -> None:
     name = type(module).__name__
     if isinstance(module, FeedbackMixin):
         return  # the strategy's base says so
+    if microbatches > 1 and (normalised := [n for n, part in module.named_modules() if isinstance(part, _BatchNorm)]):
+        raise MisconfigurationException(
+            f"{', '.join(normalised)} normalise over the samples of a batch, of which a microbatch has a part: the result "
+            "would depend on `microbatches`. Use 1, or a normalisation of each sample by itself."
+        )
     if module.example_input_array is None:
         raise MisconfigurationException(
             f"A pipeline finds its stages by a rehearsal: set `self.example_input_array` in {name}, an input of `forward`."

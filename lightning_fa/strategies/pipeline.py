@@ -31,6 +31,7 @@ from lightning_fa.pipeline.division import Division
 from lightning_fa.pipeline.fingerprint import fingerprint
 from lightning_fa.pipeline.gathering import gather
 from lightning_fa.pipeline.metrics import TrueMetrics
+from lightning_fa.pipeline.microbatches import split
 from lightning_fa.pipeline.refusals import check_module, check_optimizers, check_rule, check_trainer
 from lightning_fa.pipeline.stages import Stages
 from lightning_fa.rehearsal import look_at, run_example
@@ -44,9 +45,10 @@ T = TypeVar("T")
 class PipelineFeedbackStrategy(FeedbackStrategyMixin, ParallelStrategy):
     """Several processes with a stage of the network each: ``Trainer(strategy="lafs_pipeline", devices=2)``.
 
-    For rules whose blocks need nothing from above. All ranks run the module's own ``training_step`` on the same batch; a rank
-    computes the blocks of its stage, and sends what enters the next stage on. No stage waits for one above it. Weights
-    after any number of steps are those of one process. Rank 0 runs the last stage: what it logs is true, and decides.
+    For local rules, and for direct ones with ``microbatches=``. All ranks run the module's own ``training_step`` on the same
+    batch; a rank computes the blocks of its stage, and sends what enters the next stage on. Under a local rule no stage waits
+    for one above it; under a direct rule the error at the output goes to all of them at once. Weights after any number of steps
+    are those of one process. Rank 0 runs the last stage: what it logs is true, and decides.
 
     The module needs ``example_input_array``, from which the stages are found. Each rank keeps parameters, gradients and
     optimizer state of its own stage; checkpoints are one file with all of them, which any number of stages continues. After
@@ -59,6 +61,8 @@ class PipelineFeedbackStrategy(FeedbackStrategyMixin, ParallelStrategy):
         ungoverned: See :func:`lightning_fa.attach`.
         stages: Name patterns of every stage's blocks, from the input to the output: ``[["net.0", "net.2"], ["net.4"]]``.
             Default: equal numbers of floating-point operations.
+        microbatches: Of direct rules: into how many parts a batch is divided, so that all stages compute at once. The module's
+            ``training_step`` is called once for each; its loss must be a mean over samples.
         process_group_backend: As for ``DDPStrategy``: NCCL on GPUs, else gloo.
         timeout: For operations of the process group.
         start_method: As for ``DDPStrategy``.
@@ -83,14 +87,15 @@ class PipelineFeedbackStrategy(FeedbackStrategyMixin, ParallelStrategy):
         rule: str | Rule = "lafs",
         *,
         stages: Stages = None,
+        microbatches: int = 1,
         process_group_backend: str | None = None,
         timeout: timedelta = timedelta(minutes=30),
         start_method: Literal["popen", "spawn", "fork", "forkserver"] = "popen",
         **kwargs: Any,
     ) -> None:
         super().__init__(rule, **kwargs)
-        check_rule(self.rule)
-        self.stages = stages
+        check_rule(self.rule, microbatches)
+        self.stages, self.microbatches = stages, microbatches
         self.num_nodes = 1
         self._backend, self._timeout, self._start_method = process_group_backend, timeout, start_method
         self._control: dist.ProcessGroup | None = None
@@ -169,7 +174,7 @@ class PipelineFeedbackStrategy(FeedbackStrategyMixin, ParallelStrategy):
         module = self.lightning_module
         assert module is not None
         check_trainer(trainer, self.precision_plugin)
-        check_module(module)
+        check_module(module, self.microbatches)
         super().setup(trainer)
 
     def model_to_device(self) -> None:
@@ -244,6 +249,16 @@ class PipelineFeedbackStrategy(FeedbackStrategyMixin, ParallelStrategy):
 
         plugin.__dict__["clip_grad_by_norm"] = clip_grad_by_norm
 
+    def training_step(self, batch: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.microbatches == 1:
+            return super().training_step(batch, *args, **kwargs)
+        parts, shares = split(batch, self.microbatches)
+        outs = [super(PipelineFeedbackStrategy, self).training_step(part, *args, **kwargs) for part in parts]
+        losses: list[Any] = [out["loss"] if isinstance(out, Mapping) else out for out in outs]
+        if any(loss is None for loss in losses):
+            raise ValueError("`training_step` returned no loss for a microbatch. Use `microbatches=1` to skip batches.")
+        return torch.stack([loss * share for loss, share in zip(losses, shares)]).sum()
+
     def on_train_start(self) -> None:
         super().on_train_start()
         if self._division is not None:
@@ -311,6 +326,6 @@ class PipelineFeedbackStrategy(FeedbackStrategyMixin, ParallelStrategy):
         if division is not None:
             division.remove()
             if not self._failed:  # the others may be gone
-                division.channel.flush()
+                division.flush()
                 division.weights.restore()
         super().teardown()

@@ -24,6 +24,9 @@ RULES: dict[str, fa.Rule] = {
     "local": fa.LocalLosses(),
     "drtp": fa.DirectRandomTargetProjection(),
     "shallow": fa.LastLayerOnly(),
+    "dfa": fa.DirectFeedbackAlignment(),
+    "dfa_sign": fa.SignDirectFeedbackAlignment(),
+    "dkp": fa.DirectKolenPollack(),
 }
 
 CASES: dict[str, tuple[str, Results, Results]] = {
@@ -32,6 +35,11 @@ CASES: dict[str, tuple[str, Results, Results]] = {
     "local": ("local", {}, {}),
     "drtp": ("drtp", {"net": "functional"}, {}),
     "shallow": ("shallow", {}, {}),
+    "dfa": ("dfa", {}, {}),
+    "dfa, functions": ("dfa", {"net": "functional"}, {"accumulate_grad_batches": 2, "gradient_clip_val": 0.05}),
+    "dfa, convolutions": ("dfa", {"net": "conv", "optimizer": "sgd"}, {}),
+    "not linear in the error": ("dfa_sign", {}, {"accumulate_grad_batches": 2}),
+    "learned feedback": ("dkp", {"optimizer": "sgd"}, {}),
     "convolutions": ("lafs", {"net": "conv"}, {}),
     "local, convolutions": ("local", {"net": "conv", "optimizer": "sgd"}, {}),
     "functions": ("lafs", {"net": "functional"}, {}),
@@ -91,6 +99,25 @@ class Held(Callback):
 
     def on_before_optimizer_step(self, trainer: Any, module: Any, optimizer: Any) -> None:
         self.gradients = sum(p.grad.numel() for p in module.parameters() if p.grad is not None)
+
+
+MICROBATCHED = {"dfa, functions": 2, "dfa, layers": 3, "not linear, layers": 4, "learned, layers": 3}
+"""Cases -> parts of a batch; the last batch of an epoch has 4 samples."""
+
+CASES |= {
+    "dfa, layers": ("dfa", {"net": "functional"}, {}),
+    "not linear, layers": ("dfa_sign", {"net": "functional"}, {"accumulate_grad_batches": 2}),
+    "learned, layers": ("dkp", {"net": "functional", "optimizer": "sgd"}, {}),
+}
+
+
+def microbatched(folder: Path, rank: int, world: int) -> Results:
+    """Train with batches in parts."""
+    results: Results = {}
+    for name, parts in MICROBATCHED.items():
+        run, net = run_case(name, world, lambda rule, m=parts: fa.PipelineFeedbackStrategy(rule, microbatches=m))
+        results[name] = told(run, net)
+    return results
 
 
 def pipelined(folder: Path, rank: int, world: int, names: list[str]) -> Results:
@@ -259,6 +286,8 @@ REFUSED: dict[str, tuple[Callable[[], Learner], Results, Results, str]] = {
     "compiled": (compiled, {}, {}, "is compiled"),
     "lbfgs": (Lbfgs, {}, {}, "LBFGS"),
     "mixin": (Mixin, {}, {}, "names its own rule"),
+    "microbatches of a local rule": (Learner, {"microbatches": 2}, {}, "whole batches fill them"),
+    "batch statistics of a part": (Learner, {"rule": "dfa", "microbatches": 2}, {}, "would depend on `microbatches`"),
     "averaged weights": (
         Learner,
         {},
@@ -295,5 +324,5 @@ def divided_data(folder: Path, rank: int, world: int) -> Results:
 
 
 JOBS: dict[str, Callable[..., Results]] = {
-    f.__name__: f for f in (pipelined, random_layers, decided, continued, epochs, refused, divided_data)
+    f.__name__: f for f in (pipelined, microbatched, random_layers, decided, continued, epochs, refused, divided_data)
 }

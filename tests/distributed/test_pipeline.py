@@ -7,7 +7,7 @@ import torch
 
 import lightning_fa as fa
 from tests.distributed.launch import launch
-from tests.distributed.pipeline_jobs import CASES, run_case, told
+from tests.distributed.pipeline_jobs import CASES, MICROBATCHED, run_case, told
 from tests.distributed.pipeline_net import Learner
 
 pytestmark = pytest.mark.distributed
@@ -98,3 +98,12 @@ def test_masks_are_those_of_any_other_number_of_stages(tmp_path):
         assert_close(results["weights"], one["weights"])
     without = expected("lafs")
     assert (one["weights"]["net.1.weight"] - without["weights"]["net.0.weight"]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_a_batch_in_parts_is_the_batch(world, tmp_path):
+    """An error that reaches another microbatch's activations trains on samples with the labels of others."""
+    for results in launch("microbatched", tmp_path, world):
+        for name in MICROBATCHED:
+            assert_close(results[name]["weights"], expected(name)["weights"])
+            assert_close(results[name]["feedback"], expected(name)["feedback"])
