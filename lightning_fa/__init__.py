@@ -19,6 +19,7 @@ from lightning_fa.strategies import DDPFeedbackStrategy as DDPFeedbackStrategy
 from lightning_fa.strategies import FeedbackStrategy as FeedbackStrategy
 from lightning_fa.strategies import FSDPFeedbackStrategy as FSDPFeedbackStrategy
 from lightning_fa.strategies import ModelParallelFeedbackStrategy as ModelParallelFeedbackStrategy
+from lightning_fa.strategies import PipelineFeedbackStrategy as PipelineFeedbackStrategy
 from lightning_fa.strategies import register as register
 from lightning_fa.wiring.layers import register_layer as register_layer
 

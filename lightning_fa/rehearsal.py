@@ -21,18 +21,24 @@ def rehearse(model: nn.Module, wiring: Wiring, example: Any) -> None:
     """
     wiring.rehearsing = True
     try:
-        _run(model, example)
+        run_example(model, example)
     finally:
         wiring.rehearsing = False
 
 
 def look_at(model: nn.Module, example: Any) -> Survey:
     """Run the plain ``model`` on ``example``, and tell what it calls and where it can be cut."""
-    return survey(model, lambda: _run(model, example, _with_gradient))
+    return survey(model, lambda: run_example(model, example, _with_gradient))
 
 
-def _run(model: nn.Module, example: Any, given: Callable[[Any], Any] = lambda value: value) -> Any:
-    # In evaluation mode and with gradients on: statistics, dropout and RNG stay untouched.
+def run_example(model: nn.Module, example: Any, given: Callable[[Any], Any] = lambda value: value) -> Any:
+    """The output of ``model``, in evaluation mode and with gradients on: statistics, dropout and RNG stay untouched.
+
+    Args:
+        model: Any module.
+        example: A tensor, a tuple of arguments or a mapping of keywords.
+        given: What is done to each argument before.
+    """
     modes = {module: module.training for module in model.modules()}
     devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
     model.eval()

@@ -22,6 +22,8 @@ SLOW = (
     "distributed/test_checkpoints.py",
     "distributed/test_memory.py",
     "distributed/test_nodes.py",
+    "distributed/test_pipeline.py",
+    "distributed/test_pipeline_runs.py",
     "distributed/test_ranks.py",
     "distributed/test_starts.py",
     "distributed/test_traffic.py",

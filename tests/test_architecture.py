@@ -30,7 +30,18 @@ ORDER = (
         "optimizers",
         "attach",
     ),
-    *("pair", "prealignment", "suspension", "training_step", "mixin", "strategies", "metrics", "figures", "callbacks"),
+    *(
+        "pair",
+        "prealignment",
+        "suspension",
+        "training_step",
+        "mixin",
+        "pipeline",
+        "strategies",
+        "metrics",
+        "figures",
+        "callbacks",
+    ),
     *("checked", "checking"),
 )
 FILES = sorted(ROOT.rglob("*.py"))

@@ -12,6 +12,7 @@ from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from lightning_fa.callbacks.identity import key_of
 from lightning_fa.callbacks.passes import check_continues
 from lightning_fa.callbacks.schedule import Steps, check_steps, is_due
+from lightning_fa.strategies import PipelineFeedbackStrategy
 
 
 def check_measurable(callback: Callback, trainer: Trainer) -> None:
@@ -21,7 +22,7 @@ def check_measurable(callback: Callback, trainer: Trainer) -> None:
         MisconfigurationException: no rank has whole weights.
     """
     name = type(callback).__name__
-    if isinstance(trainer.strategy, (FSDPStrategy, ModelParallelStrategy)):
+    if isinstance(trainer.strategy, (FSDPStrategy, ModelParallelStrategy, PipelineFeedbackStrategy)):
         raise MisconfigurationException(
             f"{name} looks at whole weights and gradients, which no rank has under {type(trainer.strategy).__name__}. "
             "Use it with a DDP or single-device strategy, or load a checkpoint of this run there."

@@ -9,6 +9,7 @@ from lightning_fa.strategies.base import FeedbackStrategyMixin
 from lightning_fa.strategies.ddp import DDPFeedbackStrategy
 from lightning_fa.strategies.fsdp import FSDPFeedbackStrategy
 from lightning_fa.strategies.model_parallel import ModelParallelFeedbackStrategy
+from lightning_fa.strategies.pipeline import PipelineFeedbackStrategy
 from lightning_fa.strategies.registration import register
 from lightning_fa.strategies.single_device import FeedbackStrategy
 
@@ -18,5 +19,6 @@ __all__ = [
     "FeedbackStrategy",
     "FeedbackStrategyMixin",
     "ModelParallelFeedbackStrategy",
+    "PipelineFeedbackStrategy",
     "register",
 ]

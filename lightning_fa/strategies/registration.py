@@ -8,9 +8,16 @@ from lightning_fa.rules import Rule, add
 from lightning_fa.strategies.ddp import DDPFeedbackStrategy
 from lightning_fa.strategies.fsdp import FSDPFeedbackStrategy
 from lightning_fa.strategies.model_parallel import ModelParallelFeedbackStrategy
+from lightning_fa.strategies.pipeline import PipelineFeedbackStrategy
 from lightning_fa.strategies.single_device import FeedbackStrategy
 
-STRATEGIES = (FeedbackStrategy, DDPFeedbackStrategy, FSDPFeedbackStrategy, ModelParallelFeedbackStrategy)
+STRATEGIES = (
+    FeedbackStrategy,
+    DDPFeedbackStrategy,
+    FSDPFeedbackStrategy,
+    ModelParallelFeedbackStrategy,
+    PipelineFeedbackStrategy,
+)
 
 for _strategy in STRATEGIES:
     _strategy.register_strategies(StrategyRegistry)

@@ -23,6 +23,7 @@ import lightning_fa as fa
 from lightning_fa.rules.base import IndirectRule
 from lightning_fa.sharding import unsharded, whole
 from lightning_fa.surgery import strip_feedback
+from tests.distributed import pipeline_jobs
 from tests.distributed.net import BATCH, Net, OwnRule, WithSpare, divisible, fit, fit_module, samples
 
 Results = dict[str, Any]
@@ -321,7 +322,7 @@ def monitored(folder: Path, rank: int, world: int, kinds: list[str], callbacks: 
 
 JOBS: dict[str, Callable[..., Results]] = {
     f.__name__: f for f in (train, settling, layered, resume, traffic, lazy, unused, fabric, long_run, monitored)
-}
+} | pipeline_jobs.JOBS
 
 
 def run(job: str, folder: str, arguments: Results) -> None:

@@ -1,0 +1,92 @@
+"""Messages from a stage to the one above: a short header that the receiver checks, and one tensor.
+
+The header goes through gloo on the CPU whatever carries the tensor, so that a process that has died is noticed at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+HEADER, PAYLOAD = 1, 2
+IN_FLIGHT = 4
+"""How many messages may be on their way: a stage that is ahead by more waits, so that activations do not pile up."""
+
+
+class Channel:
+    """The two neighbours of a stage.
+
+    Args:
+        below: Rank of the stage below, from which activations come.
+        above: Rank of the stage above.
+        control: A gloo group, for headers.
+    """
+
+    def __init__(self, below: int | None, above: int | None, control: Any) -> None:
+        self.below, self.above, self.control = below, above, control
+        self.batch = 0
+        """A fingerprint of the batch that is being processed."""
+        self.open = True
+        """Whether anything is sent; if not, what is received is zero."""
+        self.sent = 0
+        """Bytes of tensors that were sent."""
+        self._received = self._counted = 0
+        self._flying: deque[tuple[Any, Any, Tensor, Tensor]] = deque()
+
+    def send(self, h: Tensor) -> None:
+        """Send ``h`` up, and go on: it is kept alive until it has arrived, and must not be changed in place."""
+        assert self.above is not None
+        if not self.open:
+            return
+        self._counted += 1
+        h = h.detach().contiguous()
+        header = torch.tensor([self._counted, self.batch, h.numel()])
+        self._flying.append(
+            (
+                dist.isend(header, self.above, self.control, HEADER),
+                dist.isend(h, self.above, None, PAYLOAD),
+                header,
+                h,
+            )
+        )
+        self.sent += h.numel() * h.element_size()
+        while len(self._flying) > IN_FLIGHT:
+            self._land()
+
+    def receive(self, like: Tensor) -> Tensor:
+        """What the stage below has sent, in the shape and dtype of ``like``.
+
+        Raises:
+            RuntimeError: it has worked on another batch, or its output has another size; or its process has ended.
+        """
+        assert self.below is not None
+        if not self.open:
+            return torch.zeros_like(like)
+        self._received += 1
+        header = torch.empty(3, dtype=torch.int64)
+        dist.recv(header, self.below, self.control, HEADER)
+        expected = [self._received, self.batch, like.numel()]
+        if header.tolist() != expected:
+            raise RuntimeError(
+                f"A stage received what the one below made of another batch: (pass, fingerprint of the batch, size) is "
+                f"{header.tolist()}, expected {expected}. All ranks must see the same batches in the same order, and call the "
+                "network as often: no DistributedSampler, no data divided by rank, no shuffling by a generator that each rank "
+                "seeds for itself, no step that depends on the rank or on the loss."
+            )
+        h = torch.empty(like.shape, dtype=like.dtype, device=like.device)
+        dist.recv(h, self.below, None, PAYLOAD)
+        return h
+
+    def flush(self) -> None:
+        """Wait until everything has arrived."""
+        while self._flying:
+            self._land()
+
+    def _land(self) -> None:
+        header, payload, *_ = self._flying.popleft()
+        header.wait()
+        payload.wait()

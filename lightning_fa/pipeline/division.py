@@ -1,0 +1,151 @@
+"""A network divided into stages, one of which this process runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from lightning_fa.pipeline.channel import Channel
+from lightning_fa.pipeline.errors import Errors
+from lightning_fa.pipeline.ownership import Ownership
+from lightning_fa.pipeline.parts import BlockElsewhere, Elsewhere, Here, Part
+from lightning_fa.pipeline.rehearsal import departs, observe
+from lightning_fa.pipeline.stages import Stages, divide
+from lightning_fa.pipeline.streams import BlockStream, common_state, name_of, set_common_state
+from lightning_fa.pipeline.weights import Weights, share
+from lightning_fa.wiring.blocks import Block
+from lightning_fa.wiring.cut import CutWiring
+from lightning_fa.wiring.direct import DirectWiring
+
+
+class Division:
+    """Made before training, when every rank still has the whole network. Rank 0 runs the last stage, where the loss is.
+
+    Args:
+        root: The network.
+        blocks: In the order of their calls.
+        wiring: The rule in it, if it trains.
+        named: See :func:`~lightning_fa.pipeline.stages.divide`.
+        run: A forward pass of the network on an example, without a trace.
+        device: Of this process.
+        control: A gloo group of all ranks.
+
+    Raises:
+        ValueError: the network cannot be divided so.
+    """
+
+    def __init__(
+        self,
+        root: nn.Module,
+        blocks: Sequence[Block],
+        wiring: CutWiring | None,
+        named: Stages,
+        run: Callable[[], Any],
+        device: torch.device,
+        control: dist.ProcessGroup | None,
+    ) -> None:
+        world, rank = dist.get_world_size(), dist.get_rank()
+        self.root, self.blocks, self.wiring, self.run = root, list(blocks), wiring, run
+        self.device, self.control, self.stage = device, control, world - 1 - rank
+        share(root, control)
+        self.synchronise()
+        self.seen = observe(root, blocks, run)
+        costs = [max(flops, 1.0) for flops in self.seen.flops]
+        self.stages = divide([block.name for block in blocks], costs, world, named)
+        governed = {} if wiring is None else wiring.owned
+        self.weights = Weights(root, Ownership(root, blocks, self.stages, governed, self.seen), self.stage, control)
+        self.channel = Channel(rank + 1 if self.stage else None, rank - 1 if rank else None, control)
+        self.errors = Errors() if isinstance(wiring, DirectWiring) else None
+        self._parts: list[Part] = []
+
+    def install(self) -> None:
+        """Free what other stages hold, and let modules that they run be passed by."""
+        self.weights.drop(self.device)
+        seed = name_of(common_state())
+        streams = [BlockStream(seed, block.name, self.device) for block in self.blocks]
+        names = {module: name for name, module in self.root.named_modules()}
+        for module, positions in self.seen.between.items():
+            stages = {self.stages[i] for i in positions}
+            if stages == {self.stage}:
+                self._parts.append(Here(module, streams[min(positions)]))
+            elif self.stage not in stages:
+                self._parts.append(Elsewhere(module, names[module], max(positions) == len(self.blocks) - 1))
+        for i, block in enumerate(self.blocks):
+            first = i > 0 and self.stages[i - 1] != self.stages[i]
+            last = i == len(self.blocks) - 1
+            errors = self.errors if last else None
+            if self.stages[i] == self.stage:
+                here = Here(block.module, streams[i], self.channel if first else None, self.seen.keys[i], errors)
+                self._parts.append(here)
+            else:
+                sends = first and self.stages[i - 1] == self.stage
+                channel = self.channel if sends else None
+                self._parts.append(
+                    BlockElsewhere(block.module, i, self.wiring, self.seen.keys[i], block.name, last, channel, errors)
+                )
+
+    def prove(self) -> None:
+        """Run the example through all stages, and compare what each computes with what the whole network did.
+
+        Raises:
+            ValueError: on all ranks, where a stage cannot pass others by, or reads more of those below than one tensor.
+        """
+        self.channel.open = False
+        self._agree(self._pass_by())
+        self.channel.open = True
+        self._agree(self._compare())
+        self.channel.flush()
+        self.channel.sent = 0
+        self.seen.outputs, self.seen.result = [], []
+
+    def _pass_by(self) -> str | None:
+        try:
+            observe(self.root, self.blocks, self.run)
+        except Exception as error:
+            return f"Stage {self.stage} cannot run without the others. {error}"
+        return None
+
+    def _compare(self) -> str | None:
+        seen = observe(self.root, self.blocks, self.run)
+        wrong = [
+            block.name
+            for i, block in enumerate(self.blocks)
+            if self.stages[i] == self.stage and departs(seen.outputs[i], self.seen.outputs[i])
+        ]
+        if not wrong and (self.stage != max(self.stages) or not departs(seen.result, self.seen.result)):
+            return None
+        return (
+            f"Divided into stages, stage {self.stage} does not compute what the whole network did "
+            f"({', '.join(wrong) or 'its output'} differs): beside the one tensor that enters its first block it reads what "
+            "another stage has computed. Choose stages or blocks between which one tensor passes, with `stages=` or `blocks=`."
+        )
+
+    def _agree(self, problem: str | None) -> None:
+        found: list[str | None] = [None] * dist.get_world_size()
+        dist.all_gather_object(found, problem, group=self.control)
+        first = next((each for each in found if each is not None), None)
+        if first is not None:
+            raise ValueError(first)
+
+    def synchronise(self) -> None:
+        """Let all ranks draw the random numbers that rank 0 would draw next."""
+        state = [common_state()]
+        dist.broadcast_object_list(state, 0, group=self.control)
+        set_common_state(state[0])
+
+    def flush(self) -> None:
+        """Wait until all that was sent has arrived."""
+        self.channel.flush()
+        if self.errors is not None:
+            self.errors.flush()
+
+    def remove(self) -> None:
+        """Give modules their own forward back; weights stay as they are."""
+        for part in reversed(self._parts):
+            part.remove()
+        self._parts = []
+        self.weights.thaw()

@@ -1,0 +1,75 @@
+"""Numbers that a module logs are true where the loss is, on rank 0; at the end of an epoch the others get them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch.distributed as dist
+from lightning.pytorch import LightningModule, Trainer
+from torchmetrics import Metric
+
+HOOKS = ("on_train_epoch_end", "on_validation_epoch_end", "on_test_epoch_end")
+"""Of the module, and before any callback decides by what was logged."""
+
+
+def _alone() -> bool:
+    return False
+
+
+class TrueMetrics:
+    """Hides the module's own hooks at the ends of epochs, and keeps its metrics from gathering over stages.
+
+    Args:
+        module: What logs.
+        control: A gloo group of all ranks.
+        then: Called on all ranks when an epoch of training has ended.
+    """
+
+    def __init__(self, module: LightningModule, control: dist.ProcessGroup | None, then: Callable[[], None]) -> None:
+        self.module, self.control, self.then = module, control, then
+        self._hidden = {name: module.__dict__.get(name) for name in HOOKS}
+        self._metrics = [(metric, metric.distributed_available_fn) for metric in _metrics(module)]
+        for metric, _ in self._metrics:
+            metric.distributed_available_fn = _alone
+        for name in HOOKS:
+            module.__dict__[name] = self._around(name, getattr(module, name))
+
+    def remove(self) -> None:
+        """Give the module its own hooks back."""
+        for name, own in self._hidden.items():
+            del self.module.__dict__[name]
+            if own is not None:
+                self.module.__dict__[name] = own
+        for metric, own in self._metrics:
+            metric.distributed_available_fn = own
+
+    def _around(self, name: str, own: Callable[[], Any]) -> Callable[[], Any]:
+        @functools.wraps(own)
+        def hook() -> Any:
+            out = own()
+            self.share(self.module.trainer)
+            if name == "on_train_epoch_end":
+                self.then()
+            return out
+
+        return hook
+
+    def share(self, trainer: Trainer) -> None:
+        """Replace what this rank has logged in this epoch by what rank 0 has."""
+        results = trainer._results
+        if results is None:
+            return
+        logged = {key: result for key, result in results.items() if result.meta.on_epoch and not result.has_reset}
+        true: list[Any] = [None]
+        if dist.get_rank() == 0:
+            true = [{key: result.compute().detach().cpu() for key, result in logged.items()}]
+        dist.broadcast_object_list(true, 0, group=self.control)
+        for key, result in logged.items():
+            if key in true[0]:
+                result._computed = true[0][key].to(result.device)
+
+
+def _metrics(module: LightningModule) -> Iterator[Metric]:
+    return (part for part in module.modules() if isinstance(part, Metric))

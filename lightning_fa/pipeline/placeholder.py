@@ -1,0 +1,88 @@
+"""What stands for the output of a module that another stage runs: a tensor of its shape, which holds nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._pytree import tree_flatten, tree_map
+
+MOST = 1000
+"""How many kinds of calls are remembered; networks for texts see inputs of many lengths."""
+
+
+class StandIn:
+    """Answers for a module. The shapes are those that its own forward computes, on tensors without values.
+
+    Between blocks the answer is NaN, so that whatever reads it by mistake shows. At the network's output it is zero, and
+    requires a gradient as the true one does, for the loss to be finite and to have a backward pass.
+
+    Args:
+        forward: The module's own.
+        name: Of the module, for the error.
+        last: Whether it answers for the network's output.
+    """
+
+    def __init__(self, forward: Callable[..., Any], name: str, last: bool) -> None:
+        self.forward, self.name, self.last = forward, name, last
+        self._known: dict[Any, Any] = {}
+
+    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        key = _key((args, kwargs))
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= MOST:
+                self._known.clear()
+            found = self._known[key] = self._shapes(args, kwargs)
+        return tree_map(self._fill, found)
+
+    def _shapes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True) as mode:
+            args, kwargs = tree_map(
+                lambda x: mode.from_tensor(x.detach()) if isinstance(x, Tensor) else x, (args, kwargs)
+            )
+            try:
+                out = self.forward(*args, **kwargs)
+            except Exception as error:
+                raise RuntimeError(
+                    f"The shape of what {self.name!r} returns is not known without running it, but another stage runs it "
+                    f"({type(error).__name__}: {error}). Its forward must not depend on the values of its input."
+                ) from error
+            return tree_map(lambda x: _Shape(x) if isinstance(x, Tensor) else x, out)
+
+    def _fill(self, shape: Any) -> Any:
+        if not isinstance(shape, _Shape):
+            return shape
+        if self.last:
+            real = shape.dtype.is_floating_point and torch.is_grad_enabled()
+            return torch.zeros(shape.size, dtype=shape.dtype, device=shape.device, requires_grad=real)
+        return blank(shape.size, shape.dtype, shape.device)
+
+
+class _Shape:
+    """A leaf, where a ``torch.Size`` would be a tree."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.size, self.dtype, self.device = tensor.shape, tensor.dtype, tensor.device
+
+
+_BLANK: dict[tuple[torch.dtype, torch.device], Tensor] = {}
+
+
+def blank(size: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """NaN (zero for integers) in that shape, in memory that all such tensors share."""
+    held, numel = _BLANK.get((dtype, device)), size.numel()
+    if held is None or len(held) < numel:
+        value = float("nan") if dtype.is_floating_point or dtype.is_complex else 0
+        held = _BLANK[dtype, device] = torch.full((numel,), value, dtype=dtype, device=device)
+    return held[:numel].view(size).data  # with a version of its own, since others may change theirs in place
+
+
+def _key(inputs: Any) -> Any:
+    leaves, tree = tree_flatten(inputs)
+    casts = [torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) for kind in ("cpu", "cuda")]
+    described = tuple((x.shape, x.dtype, x.device) if isinstance(x, Tensor) else repr(x) for x in leaves)
+    return described, str(tree), *casts

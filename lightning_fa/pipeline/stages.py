@@ -1,0 +1,67 @@
+"""Which blocks form a stage: contiguous runs of blocks, of equal cost or as the user names them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from lightning_fa.wiring.blocks import matches
+
+Stages: TypeAlias = "Sequence[str | Sequence[str]] | None"
+"""``None`` for equal costs, or the name patterns of every stage's blocks, from the input to the output."""
+
+
+def divide(names: Sequence[str], costs: Sequence[float], count: int, named: Stages = None) -> list[int]:
+    """The stage of every block, 0 at the input.
+
+    Args:
+        names: Of the blocks, in the order of their calls.
+        costs: Of the blocks.
+        count: Number of stages.
+        named: The user's choice.
+
+    Raises:
+        ValueError: there are fewer blocks than stages, or the user's stages are not the blocks in their order.
+    """
+    if count > len(names):
+        raise ValueError(
+            f"A pipeline of {count} stages needs {count} blocks at least, but the network has {len(names)}: "
+            f"{', '.join(names)}. Use `devices={len(names)}` or less, or name finer blocks with `blocks=`."
+        )
+    return _equal(costs, count) if named is None else _as_named(names, count, named)
+
+
+def _equal(costs: Sequence[float], count: int) -> list[int]:
+    # best[k][n]: the least that the most expensive of k stages costs, for the first n blocks, and where the last begins.
+    sums = [0.0]
+    for cost in costs:
+        sums.append(sums[-1] + cost)
+    best: list[dict[int, tuple[float, int]]] = [{0: (0.0, 0)}]
+    for k in range(1, count + 1):
+        row: dict[int, tuple[float, int]] = {}
+        for n in range(k, len(costs) - (count - k) + 1):
+            starts = [start for start in best[-1] if start < n]
+            row[n] = min((max(best[-1][start][0], sums[n] - sums[start]), start) for start in starts)
+        best.append(row)
+    stages, end = [0] * len(costs), len(costs)
+    for k in range(count, 0, -1):
+        start = best[k][end][1]
+        stages[start:end] = [k - 1] * (end - start)
+        end = start
+    return stages
+
+
+def _as_named(names: Sequence[str], count: int, named: Sequence[str | Sequence[str]]) -> list[int]:
+    patterns = [[stage] if isinstance(stage, str) else list(stage) for stage in named]
+    if len(patterns) != count:
+        raise ValueError(f"`stages` names {len(patterns)} stages, but there are {count} devices. Name one for each.")
+    found = [[i for i, stage in enumerate(patterns) if matches(name, stage)] for name in names]
+    wrong = [name for name, stages in zip(names, found) if len(stages) != 1]
+    stages = [each[0] for each in found if each]
+    if wrong or stages != sorted(stages) or set(stages) != set(range(count)):
+        raise ValueError(
+            "`stages` must name every block once, in the order in which `forward` calls them, so that each stage is a run of "
+            f"blocks. The blocks are: {', '.join(names)}. The stages are: {patterns!r}."
+            + (f" Named in none or in several: {', '.join(wrong)}." if wrong else "")
+        )
+    return stages

@@ -1,0 +1,328 @@
+"""What the processes of the pipeline's tests do; run by :mod:`tests.distributed.jobs`."""
+
+import os
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, StochasticWeightAveraging
+from torch import nn
+from torch.utils.data import DataLoader, DistributedSampler
+
+import lightning_fa as fa
+from lightning_fa.callbacks import AlignmentMonitor
+from tests.distributed.pipeline_net import BATCH, CLASSES, Learner, data, fit, trainer
+
+Results = dict[str, Any]
+
+RULES: dict[str, fa.Rule] = {
+    "lafs": fa.LinearAlignedFeedback(),
+    "local": fa.LocalLosses(),
+    "drtp": fa.DirectRandomTargetProjection(),
+    "shallow": fa.LastLayerOnly(),
+    "dfa": fa.DirectFeedbackAlignment(),
+    "dfa_sign": fa.SignDirectFeedbackAlignment(),
+    "dkp": fa.DirectKolenPollack(),
+}
+
+CASES: dict[str, tuple[str, Results, Results]] = {
+    "lafs": ("lafs", {}, {}),
+    "lafs, sgd": ("lafs", {"optimizer": "sgd"}, {}),
+    "local": ("local", {}, {}),
+    "drtp": ("drtp", {"net": "functional"}, {}),
+    "shallow": ("shallow", {}, {}),
+    "dfa": ("dfa", {}, {}),
+    "dfa, functions": ("dfa", {"net": "functional"}, {"accumulate_grad_batches": 2, "gradient_clip_val": 0.05}),
+    "dfa, convolutions": ("dfa", {"net": "conv", "optimizer": "sgd"}, {}),
+    "not linear in the error": ("dfa_sign", {}, {"accumulate_grad_batches": 2}),
+    "learned feedback": ("dkp", {"optimizer": "sgd"}, {}),
+    "convolutions": ("lafs", {"net": "conv"}, {}),
+    "local, convolutions": ("local", {"net": "conv", "optimizer": "sgd"}, {}),
+    "functions": ("lafs", {"net": "functional"}, {}),
+    "in order": ("lafs", {}, {"shuffle": False}),
+    "random numbers in training_step": ("lafs", {"mix": True}, {}),
+    "clipping by norm": ("lafs", {"optimizer": "sgd"}, {"gradient_clip_val": 0.05}),
+    "clipping by value": (
+        "lafs",
+        {"optimizer": "sgd"},
+        {"gradient_clip_val": 0.01, "gradient_clip_algorithm": "value"},
+    ),
+    "accumulation": ("lafs", {}, {"accumulate_grad_batches": 2}),
+    "schedule": ("lafs", {"schedule": "step"}, {}),
+    "plateau": ("lafs", {"schedule": "plateau"}, {"max_epochs": 4}),
+    "float32 to float64": ("lafs", {"dtype": torch.float32}, {"precision": "64-true"}),
+    "bf16-mixed": ("lafs", {"dtype": torch.float32}, {"precision": "bf16-mixed"}),
+    "sanity check": ("lafs", {}, {"num_sanity_val_steps": 2, "val_check_interval": 2}),
+}
+"""Name -> rule, arguments of the module, options of the Trainer."""
+
+
+def run_case(name: str, world: int, strategy: Callable[[fa.Rule], Any], **more: Any) -> tuple[Any, Learner]:
+    rule, arguments, options = CASES[name]
+    net = Learner(**arguments)
+    return fit(strategy(RULES[rule]), world, net, **{**options, **more}), net
+
+
+def told(run: Any, net: Learner) -> Results:
+    """Whole weights, what was logged, and what the optimizer was told."""
+    return {
+        "weights": {name: w.clone() for name, w in net.state_dict().items()},
+        "metrics": {name: value.clone() for name, value in run.callback_metrics.items()},
+        "losses": list(net.losses),
+        "feedback": run.strategy.attached.state_dict()["feedback"],
+        "rates": [group["lr"] for group in run.optimizers[0].param_groups],
+        "steps": run.global_step,
+    }
+
+
+class Held(Callback):
+    """What a rank holds after some steps: numbers of parameters, gradients and optimizer state, in memory."""
+
+    def __init__(self) -> None:
+        self.numel: Results = {}
+
+    def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
+        def numel(tensors: Any) -> int:
+            unique = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() // t.element_size() for t in tensors}
+            return sum(unique.values())
+
+        state = trainer.optimizers[0].state
+        moments = [v for values in state.values() for key, v in values.items() if key != "step"]
+        self.numel = {
+            "parameters": numel(module.net.parameters()),
+            "moments": numel(moments),
+        }
+
+    def on_before_optimizer_step(self, trainer: Any, module: Any, optimizer: Any) -> None:
+        self.gradients = sum(p.grad.numel() for p in module.parameters() if p.grad is not None)
+
+
+MICROBATCHED = {"dfa, functions": 2, "dfa, layers": 3, "not linear, layers": 4, "learned, layers": 3}
+"""Cases -> parts of a batch; the last batch of an epoch has 4 samples."""
+
+CASES |= {
+    "dfa, layers": ("dfa", {"net": "functional"}, {}),
+    "not linear, layers": ("dfa_sign", {"net": "functional"}, {"accumulate_grad_batches": 2}),
+    "learned, layers": ("dkp", {"net": "functional", "optimizer": "sgd"}, {}),
+}
+
+
+def microbatched(folder: Path, rank: int, world: int) -> Results:
+    """Train with batches in parts."""
+    results: Results = {}
+    for name, parts in MICROBATCHED.items():
+        run, net = run_case(name, world, lambda rule, m=parts: fa.PipelineFeedbackStrategy(rule, microbatches=m))
+        results[name] = told(run, net)
+    return results
+
+
+def pipelined(folder: Path, rank: int, world: int, names: list[str]) -> Results:
+    """Train every case; what fails says so."""
+    results: Results = {}
+    for name in names:
+        held = Held()
+        try:
+            run, net = run_case(name, world, fa.PipelineFeedbackStrategy, callbacks=[held])
+            results[name] = {**told(run, net), "held": {**held.numel, "gradients": held.gradients}}
+        except Exception as error:
+            traceback.print_exc()
+            results[name] = {"error": f"{type(error).__name__}: {error}"}
+            break  # the others wait for this rank
+    return results
+
+
+def random_layers(folder: Path, rank: int, world: int) -> Results:
+    """Dropout between the blocks; also the masks' own streams, by the losses that rank 0 sees."""
+    net = Learner(dropout=0.3)
+    run = fit(fa.PipelineFeedbackStrategy(), world, net)
+    return told(run, net)
+
+
+def decide(strategy: Any, world: int, folder: Path) -> Results:
+    """A fit that is stopped by a metric and keeps the best checkpoint, then all that can be done with it."""
+    stop = EarlyStopping("val_loss", min_delta=0.01, patience=2)
+    save = ModelCheckpoint(folder, "{epoch}-{val_loss:.6f}", monitor="val_loss")
+    net = Learner()
+    run = fit(strategy, world, net, max_epochs=60, callbacks=[stop, save], enable_checkpointing=True)
+    loader = DataLoader(data(), BATCH)
+    best = {"path": Path(save.best_model_path).name, "score": float(save.best_model_score)}
+    tested = run.test(net, loader, ckpt_path="best", verbose=False)[0]
+    validated = run.validate(net, loader, verbose=False)[0]
+    predicted = torch.cat(run.predict(net, loader))
+    return {"epochs": run.current_epoch, **best, "test": tested, "validate": validated, "predict": predicted}
+
+
+def decided(folder: Path, rank: int, world: int) -> Results:
+    return decide(fa.PipelineFeedbackStrategy(), world, folder)
+
+
+def continued(
+    folder: Path, rank: int, world: int, rule: str, start: str | None, save: str | None, epochs: int
+) -> Results:
+    """Train on, from a checkpoint if there is one, to another."""
+    net = Learner()
+    strategy = fa.PipelineFeedbackStrategy(RULES[rule]) if world > 1 else fa.FeedbackStrategy(RULES[rule])
+    run = fit(strategy, world, net, shuffle=False, max_epochs=epochs, ckpt_path=start)
+    if save is not None:  # what is whole again is saved as by any strategy; SaveInside saves it in parts
+        run.save_checkpoint(save)
+    return told(run, net)
+
+
+class SaveInside(Callback):
+    """Saves at the end of an epoch, while the network is in parts; as anyone does who expects to be killed."""
+
+    def __init__(self, path: Path, pause: float = 0.0) -> None:
+        self.path, self.pause = path, pause
+
+    def on_train_epoch_end(self, trainer: Any, *_: Any) -> None:
+        trainer.save_checkpoint(self.path.with_suffix(".part"))
+        if trainer.is_global_zero:
+            os.replace(self.path.with_suffix(".part"), self.path)
+            with self.path.with_suffix(".epochs").open("a") as file:
+                file.write(f"{trainer.current_epoch + 1}\n")
+        trainer.strategy.barrier()
+        time.sleep(self.pause)
+
+
+def epochs(
+    folder: Path, rank: int, world: int, rule: str, until: int, pause: float = 0.0, stages: Any = None
+) -> Results:
+    """Train until an epoch, from the last checkpoint if there is one, and save after each."""
+    path, net = folder / "last.ckpt", Learner()
+    strategy = fa.PipelineFeedbackStrategy(RULES[rule], stages=stages)
+    save = SaveInside(path, pause)
+    start = path if path.exists() else None
+    return told(fit(strategy, world, net, shuffle=False, max_epochs=until, callbacks=[save], ckpt_path=start), net)
+
+
+class Tied(nn.Module):
+    """The first and the last block have one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.middle, self.last = nn.Linear(36, 36), nn.Linear(36, 36), nn.Linear(36, 36)
+        self.last.weight = self.first.weight
+        self.head = nn.Linear(36, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.last(torch.tanh(self.middle(torch.tanh(self.first(x))))))
+
+
+class Beside(Tied):
+    """What the first block computes passes the second by, without a gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(36, 36)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.first(x)
+        return self.head(torch.tanh(self.last(torch.tanh(self.middle(torch.tanh(h)))) + h.detach()))
+
+
+class Asks(nn.Linear):
+    """Does as the values are."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x[x.sum(1) < 1e9])
+
+
+class AsksInside(Beside):
+    def __init__(self) -> None:
+        super().__init__()
+        self.middle = Asks(36, 36)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.tanh(self.last(torch.tanh(self.middle(torch.tanh(self.first(x)))))))
+
+
+def learner(net: nn.Module | None = None, **attributes: Any) -> Learner:
+    made = Learner()
+    if net is not None:
+        made.net = net.double()
+    for name, value in attributes.items():
+        setattr(made, name, value)
+    return made
+
+
+def compiled() -> Learner:
+    made = Learner()
+    made.net[0].compile(backend="eager")
+    return made
+
+
+class Lbfgs(Learner):
+    def configure_optimizers(self) -> Any:
+        return torch.optim.LBFGS(self.parameters())
+
+
+class Mixin(fa.FeedbackMixin, Learner):
+    rule = "lafs"
+
+
+REFUSED: dict[str, tuple[Callable[[], Learner], Results, Results, str]] = {
+    "too many stages": (
+        Learner,
+        {"blocks": ["net.5", "net.7"], "ungoverned": ["net.0", "net.2"]},
+        {},
+        "3 blocks at least",
+    ),
+    "a block in two stages": (
+        Learner,
+        {"stages": [["net.0", "net.2"], ["net.2", "net.5"], ["net.7"]]},
+        {},
+        "Named in none or",
+    ),
+    "stages not in order": (Learner, {"stages": [["net.7"], ["net.2", "net.5"], ["net.0"]]}, {}, "in the order"),
+    "too few stages": (Learner, {"stages": [["net.0", "net.2"], ["net.5", "net.7"]]}, {}, "names 2 stages"),
+    "shared weight": (lambda: learner(Tied()), {}, {}, "first.weight is used by blocks of stages"),
+    "a tensor passes a stage by": (lambda: learner(Beside()), {}, {}, "does not compute what the whole network did"),
+    "a shape by values": (lambda: learner(AsksInside()), {}, {}, "is not known without running it"),
+    "no example": (lambda: learner(example_input_array=None), {}, {}, "example_input_array"),
+    "compiled": (compiled, {}, {}, "is compiled"),
+    "lbfgs": (Lbfgs, {}, {}, "LBFGS"),
+    "mixin": (Mixin, {}, {}, "names its own rule"),
+    "microbatches of a local rule": (Learner, {"microbatches": 2}, {}, "whole batches fill them"),
+    "batch statistics of a part": (Learner, {"rule": "dfa", "microbatches": 2}, {}, "would depend on `microbatches`"),
+    "averaged weights": (
+        Learner,
+        {},
+        {"callbacks": [StochasticWeightAveraging(1e-3)]},
+        "StochasticWeightAveraging needs the whole network",
+    ),
+    "a monitor": (Learner, {}, {"callbacks": [AlignmentMonitor(1)]}, "AlignmentMonitor looks at whole weights"),
+}
+"""Name -> module, arguments of the strategy, options of the Trainer, what the message says. For three processes."""
+
+
+def refused(folder: Path, rank: int, world: int) -> Results:
+    """What every rank is told."""
+    found: Results = {}
+    for name, (make, arguments, options, _) in REFUSED.items():
+        net, before = make(), torch.get_rng_state()
+        try:
+            fit(fa.PipelineFeedbackStrategy(**arguments), world, net, **options)
+            found[name] = "nothing"
+        except Exception as error:
+            found[name] = f"{type(error).__name__}: {error}"
+        assert len(before)
+    return found
+
+
+def divided_data(folder: Path, rank: int, world: int) -> Results:
+    """A loader that gives each rank data of its own, as for DDP."""
+    sampler = DistributedSampler(data(), world, rank, shuffle=False)
+    try:
+        trainer(fa.PipelineFeedbackStrategy(), world).fit(Learner(), DataLoader(data(), BATCH, sampler=sampler))
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+    return {"error": "nothing"}
+
+
+JOBS: dict[str, Callable[..., Results]] = {
+    f.__name__: f for f in (pipelined, microbatched, random_layers, decided, continued, epochs, refused, divided_data)
+}

@@ -1,0 +1,144 @@
+"""The LightningModules of the pipeline's tests, written without a thought for pipelines, and how they are trained."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+import torchmetrics
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+SAMPLES, BATCH, CLASSES = 44, 8, 4
+"""The last batch of an epoch is smaller."""
+
+
+def mlp() -> nn.Module:
+    return nn.Sequential(
+        *(nn.Linear(36, 12), nn.Tanh(), nn.Linear(12, 10), nn.BatchNorm1d(10), nn.ReLU(inplace=True)),
+        *(nn.Linear(10, 8), nn.Tanh(), nn.Linear(8, CLASSES)),
+    )
+
+
+def conv() -> nn.Module:
+    return nn.Sequential(
+        *(nn.Unflatten(1, (1, 6, 6)), nn.BatchNorm2d(1), nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4)),
+        *(nn.ReLU(inplace=True), nn.Conv2d(4, 6, 3), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(24, CLASSES)),
+    )
+
+
+class Functional(nn.Module):
+    """Calls functions between its blocks, adds a weight of its own, and scales its output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(36, 10), nn.Linear(10, 10)
+        self.third, self.head = nn.Linear(10, 10), nn.Linear(10, CLASSES)
+        self.shift, self.scale = nn.Parameter(torch.ones(10)), nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.relu(self.first(x), inplace=True)
+        h = torch.tanh(self.second(h) + self.shift).view(len(x), -1)
+        return self.head(self.third(h).clamp(min=0)) * self.scale
+
+
+class Positions(nn.Module):
+    """Scores every position of a text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(10, 6)
+        self.rnn = nn.GRU(6, 6, batch_first=True)
+        self.norm = nn.LayerNorm(6)
+        self.layer = nn.TransformerEncoderLayer(6, 2, 12, dropout=0.0, batch_first=True)
+        self.head = nn.Linear(6, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, _ = self.rnn(self.embed(x))
+        return self.head(self.layer(self.norm(h)))
+
+
+NETS = {"mlp": mlp, "conv": conv, "functional": Functional}
+
+
+class Learner(LightningModule):
+    """Args: net: One of ``NETS``; optimizer: ``sgd`` or ``adam``; schedule: ``none``, ``step`` or ``plateau``; dropout."""
+
+    def __init__(
+        self,
+        net: str = "mlp",
+        optimizer: str = "adam",
+        schedule: str = "none",
+        dropout: float = 0.0,
+        mix: bool = False,
+        dtype: torch.dtype = torch.float64,
+    ) -> None:
+        super().__init__()
+        torch.manual_seed(7)
+        self.net = NETS[net]().to(dtype)
+        if dropout:
+            self.net = nn.Sequential(*(part for layer in self.net for part in (nn.Dropout(dropout), layer)))
+        self.optimizer, self.schedule, self.mix = optimizer, schedule, mix
+        self.accuracy = torchmetrics.Accuracy("multiclass", num_classes=CLASSES)
+        self.example_input_array = torch.zeros(3, 36, dtype=dtype)
+        self.losses: list[float] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+        x, y = batch
+        if self.mix:
+            x = x + 0.1 * x[torch.randperm(len(x))]
+        loss = F.cross_entropy(self(x), y)
+        self.losses.append(loss.item())
+        self.log("loss", loss, on_step=True, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+        x, y = batch
+        logits = self(x)
+        self.accuracy(logits, y)
+        self.log("accuracy", self.accuracy, on_epoch=True)
+        self.log("val_loss", F.cross_entropy(logits, y), sync_dist=True)
+
+    def test_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        self.validation_step(batch, index)
+
+    def predict_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+        return self(batch[0])
+
+    def configure_optimizers(self) -> Any:
+        if self.optimizer == "adam":
+            optimizer: Any = torch.optim.AdamW(self.parameters(), lr=1e-2)
+        else:
+            optimizer = torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-2)
+        if self.schedule == "step":
+            return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)]
+        if self.schedule == "plateau":
+            scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=0, threshold=0.02)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": "val_loss"}}
+        return optimizer
+
+
+def data(dtype: torch.dtype = torch.float64) -> TensorDataset:
+    rng = torch.Generator().manual_seed(1)
+    x = torch.randn(SAMPLES, 36, generator=rng, dtype=torch.float64).to(dtype)
+    return TensorDataset(x, torch.randint(CLASSES, (SAMPLES,), generator=rng))
+
+
+def trainer(strategy: Any, world: int, **options: Any) -> Trainer:
+    off = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    defaults = {"max_epochs": 2, "accelerator": "cpu", "devices": world}
+    return Trainer(strategy=strategy, **{**dict.fromkeys(off, False), **defaults, **options})
+
+
+def fit(
+    strategy: Any, world: int, net: LightningModule, *, shuffle: bool = True, ckpt_path: Any = None, **options: Any
+) -> Trainer:
+    """Train on the samples, from a global random state that is known."""
+    torch.manual_seed(3)
+    run = trainer(strategy, world, **options)
+    dtype = next(net.parameters()).dtype
+    run.fit(net, DataLoader(data(dtype), BATCH, shuffle=shuffle), DataLoader(data(dtype), BATCH), ckpt_path=ckpt_path)
+    return run

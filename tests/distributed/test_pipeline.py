@@ -1,0 +1,109 @@
+"""A network in stages, one in each process, is the network in one process."""
+
+import functools
+
+import pytest
+import torch
+
+import lightning_fa as fa
+from tests.distributed.launch import launch
+from tests.distributed.pipeline_jobs import CASES, MICROBATCHED, run_case, told
+from tests.distributed.pipeline_net import Learner
+
+pytestmark = pytest.mark.distributed
+
+
+@functools.cache
+def expected(name):
+    return told(*run_case(name, 1, fa.FeedbackStrategy))
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    return launch("pipelined", tmp_path_factory.mktemp("two"), 2, names=list(CASES))
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    return launch("pipelined", tmp_path_factory.mktemp("three"), 3, names=list(CASES))
+
+
+@pytest.fixture(params=["two", "three"])
+def ranks(request):
+    return request.getfixturevalue(request.param)
+
+
+def assert_close(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value, rtol=1e-9, atol=1e-12, msg=lambda m, name=name: f"{name}: {m}")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_weights_equal_those_of_one_process(ranks, name):
+    """Stages that see a batch too late, or a norm of their own only, train another network than the paper's."""
+    one = expected(name)
+    for results in ranks:
+        assert "error" not in results[name], results[name]["error"]
+        assert results[name]["steps"] == one["steps"]
+        assert_close(results[name]["weights"], one["weights"])
+        assert_close(results[name]["feedback"], one["feedback"])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_rank_0_logs_what_one_process_logs(ranks, name):
+    """A loss averaged with that of placeholders still falls, and is nobody's loss."""
+    one, first = expected(name), ranks[0][name]
+    assert first["losses"] == pytest.approx(one["losses"], rel=1e-9)
+    assert_close(first["metrics"], one["metrics"])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_all_ranks_decide_by_the_metrics_of_rank_0(ranks, name):
+    """A scheduler that sees a placeholder's loss lowers the rate of one stage only."""
+    one = expected(name)
+    for results in ranks:
+        assert results[name]["rates"] == one["rates"]
+        ours = {key: value for key, value in results[name]["metrics"].items() if not key.endswith("_step")}
+        ours.pop("loss")  # that of the step
+        assert_close(ours, {key: one["metrics"][key] for key in ours})
+        assert {"accuracy", "val_loss", "loss_epoch"} <= ours.keys()
+    assert name != "plateau" or one["rates"] != [1e-2]  # else nothing was decided
+
+
+def test_each_rank_holds_its_own_stage_only(ranks):
+    """What one device cannot hold must not be needed on each."""
+    whole = sum(p.numel() for p in Learner().parameters())
+    for name in ("lafs", "lafs, sgd", "drtp"):
+        held = [results[name]["held"] for results in ranks]
+        per_weight = 1 if "sgd" in name else 2
+        assert sum(h["gradients"] for h in held) == sum(
+            p.numel() for p in run_case(name, 1, fa.FeedbackStrategy)[1].parameters()
+        )
+        assert sum(h["moments"] for h in held) == per_weight * sum(h["gradients"] for h in held)
+        assert max(h["gradients"] for h in held) < whole
+        for h in held:
+            # In parts that no stage holds for itself there is one number for each, and the few weights between the blocks.
+            assert h["parameters"] < h["gradients"] + 60
+
+
+def test_masks_are_those_of_any_other_number_of_stages(tmp_path):
+    """Dropout that draws from one stream on every rank gives all stages one mask, and data that differ between ranks."""
+    runs = []
+    for world in (1, 2, 3):
+        (folder := tmp_path / str(world)).mkdir()
+        runs.append(launch("random_layers", folder, world))
+    one = runs[0][0]
+    for results in (each for run in runs[1:] for each in run):
+        assert_close(results["weights"], one["weights"])
+    without = expected("lafs")
+    assert (one["weights"]["net.1.weight"] - without["weights"]["net.0.weight"]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_a_batch_in_parts_is_the_batch(world, tmp_path):
+    """An error that reaches another microbatch's activations trains on samples with the labels of others."""
+    for results in launch("microbatched", tmp_path, world):
+        for name in MICROBATCHED:
+            assert_close(results[name]["weights"], expected(name)["weights"])
+            assert_close(results[name]["feedback"], expected(name)["feedback"])

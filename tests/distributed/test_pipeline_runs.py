@@ -1,0 +1,157 @@
+"""A pipeline from its start to its end: how it is launched, what it refuses, saves and survives."""
+
+import random
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+import lightning_fa as fa
+from tests.distributed.launch import ROOT, environment, launch, read, start
+from tests.distributed.pipeline_jobs import REFUSED, decide
+from tests.distributed.pipeline_net import Learner, fit
+from tests.distributed.test_pipeline import assert_close
+
+pytestmark = pytest.mark.distributed
+
+
+def test_stopping_and_the_best_checkpoint_are_those_of_one_process(tmp_path):
+    """Ranks that decide by placeholders stop at different times, and wait for one another for ever."""
+    (one := tmp_path / "one").mkdir()
+    (several := tmp_path / "several").mkdir()
+    expected = decide(fa.FeedbackStrategy(fa.LinearAlignedFeedback()), 1, one)
+    assert 2 < expected["epochs"] < 60  # it was stopped
+    first, *others = launch("decided", several, 3)
+    for key in ("epochs", "path"):
+        assert first[key] == expected[key], key
+        assert all(results[key] == expected[key] for results in others)
+    for key in ("test", "validate"):
+        assert first[key] == pytest.approx(expected[key], rel=1e-9)
+        assert all(results[key] == first[key] for results in others)
+    torch.testing.assert_close(first["predict"], expected["predict"], rtol=1e-9, atol=1e-12)
+    assert {p.name for p in several.glob("*.ckpt")} == {p.name for p in one.glob("*.ckpt")}
+
+
+@pytest.mark.parametrize("rule", ["lafs", "local"])
+def test_a_checkpoint_of_some_stages_is_continued_by_any_number_of_them(rule, tmp_path):
+    """Weights, learned feedback and Adam's moments of every stage must be in the one file."""
+    for name in ("whole", "two", "three"):
+        (tmp_path / name).mkdir()
+    whole = launch("epochs", tmp_path / "whole", 1, rule=rule, until=4)[0]
+    launch("epochs", tmp_path / "two", 2, rule=rule, until=2)
+    saved = torch.load(tmp_path / "two" / "last.ckpt", weights_only=True)
+    plain = Learner()
+    plain.load_state_dict(saved["state_dict"], strict=True)
+    (tmp_path / "three" / "last.ckpt").write_bytes((tmp_path / "two" / "last.ckpt").read_bytes())
+    for results in launch("epochs", tmp_path / "three", 3, rule=rule, until=4):
+        assert results["steps"] == whole["steps"]
+        assert_close(results["weights"], whole["weights"])
+        assert_close(results["feedback"], whole["feedback"])
+    # and by none
+    net = Learner()
+    kind = {"lafs": fa.LinearAlignedFeedback, "local": fa.LocalLosses}[rule]
+    fit(fa.FeedbackStrategy(kind()), 1, net, shuffle=False, max_epochs=4, ckpt_path=tmp_path / "two" / "last.ckpt")
+    assert_close(dict(net.state_dict()), whole["weights"])
+    assert (plain.net[0].weight - net.net[0].weight).abs().max() > 1e-3  # it went on
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return launch("epochs", tmp_path_factory.mktemp("undisturbed"), 3, rule="lafs", until=25)
+
+
+@pytest.mark.parametrize("victim", [0, 1, 2])
+def test_when_one_rank_is_killed_the_others_end_with_an_error_and_the_run_resumes(victim, undisturbed, tmp_path):
+    """A rank that waits for the dead holds its machine until someone looks."""
+    killed, run_of = tmp_path, {"rule": "lafs", "until": 25}
+    done = killed / "last.epochs"
+    with start("epochs", killed, 3, **run_of, pause=0.02) as run:
+        run.until(lambda: done.exists() and len(done.read_text().split()) >= 5)
+        time.sleep(random.Random(victim).uniform(0, 0.1))
+        run.processes[victim].kill()
+        run.until(lambda: all(p.exitcode is not None for p in run.processes), timeout=60)
+        assert all(p.exitcode != 0 for p in run.processes)
+    for rank in range(3):
+        assert not (killed / f"rank{rank}.pt").exists()
+        assert rank == victim or "Error" in (killed / f"log{rank}.txt").read_text()
+    assert 5 <= int(done.read_text().split()[-1]) < 25
+    for ours, theirs in zip(launch("epochs", killed, 3, **run_of), undisturbed):
+        assert_close(ours["weights"], theirs["weights"])
+
+
+@pytest.fixture(scope="module")
+def refusals(tmp_path_factory):
+    return launch("refused", tmp_path_factory.mktemp("refused"), 3)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_would_not_be_exact_is_refused_on_every_rank(refusals, name):
+    """A rank that goes on while another has refused waits for it for ever."""
+    for results in refusals:
+        assert REFUSED[name][-1] in results[name]
+
+
+def test_data_of_its_own_for_each_rank_is_an_error(tmp_path):
+    """The first stage would learn from the inputs of one batch, and from the labels of it, and the last from another's."""
+    with start("divided_data", tmp_path, 2) as run:
+        run.wait(100)
+    assert "made of another batch" in read(tmp_path, 0)["error"]
+
+
+NEEDS_THE_BLOCK_ABOVE = [
+    rule
+    for rule, kind in fa.RULES.items()
+    if issubclass(kind, (fa.TransportRule, fa.SyntheticRule, fa.IndirectRule)) or rule == "bp"
+]
+
+
+@pytest.mark.parametrize("rule", NEEDS_THE_BLOCK_ABOVE)
+def test_rules_that_need_something_from_above_say_why(rule):
+    """A pipeline that trained by another rule than its name would be somebody's result."""
+    with pytest.raises(Exception, match=r"cannot train in a pipeline: (its|each of its)"):
+        fa.PipelineFeedbackStrategy(rule)
+
+
+def test_the_user_names_stages(tmp_path):
+    """Where memory decides, or where one device is faster."""
+    stages = [["net.0"], ["net.2", "net.5"], ["net.7"]]
+    results = launch("epochs", tmp_path, 3, rule="lafs", until=2, stages=stages)
+    assert_close(results[0]["weights"], results[2]["weights"])
+
+
+SCRIPT = """
+import sys
+import os
+import torch
+import lightning_fa
+from tests.distributed.pipeline_net import Learner, fit
+
+if __name__ == "__main__":
+    net = Learner()
+    fit(sys.argv[1], int(sys.argv[2]), net)
+    if int(os.environ.get("LOCAL_RANK", 0)) == 0:
+        torch.save(net.state_dict(), sys.argv[3])
+"""
+
+
+@pytest.mark.parametrize("strategy", ["lafs_pipeline", "lafs_pipeline_spawn", "lafs_pipeline_fork"])
+def test_a_script_that_names_the_strategy_starts_its_processes(strategy, tmp_path):
+    """As Lightning starts its own: by the Trainer, with no other command."""
+    (script := tmp_path / "train.py").write_text(SCRIPT)
+    net = Learner()
+    fit("lafs", 1, net)
+    out = tmp_path / "out.pt"
+    env = {k: v for k, v in environment().items() if k not in ("RANK", "LOCAL_RANK", "WORLD_SIZE")}
+    done = subprocess.run(
+        [sys.executable, str(script), strategy, "2", str(out)],
+        capture_output=True,
+        text=True,
+        env=env,
+        cwd=ROOT,
+        timeout=200,
+        check=False,
+    )
+    assert out.exists(), done.stderr[-3000:]
+    assert_close(torch.load(out, weights_only=True), dict(net.state_dict()))

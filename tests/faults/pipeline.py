@@ -1,0 +1,50 @@
+"""Faults in pipelines: another batch's activations or error, and numbers of one stage for those of all."""
+
+from tests.faults.fault import Fault
+
+STAGES = ("tests/distributed/test_pipeline.py",)
+
+FAULTS = [
+    Fault(
+        "a stage of a pipeline that reads the batch before",
+        "pipeline/channel.py",
+        "        return h\n\n    def flush",
+        "        h, self.old = getattr(self, 'old', h), h\n        return h if h.shape == like.shape else self.old\n\n    def flush",
+        STAGES,
+    ),
+    Fault(
+        "a stale e in a pipeline",
+        "pipeline/errors.py",
+        "        return e, None, None\n\n\nclass _Arrive",
+        "        e, ctx.errors.old = getattr(ctx.errors, 'old', e), e\n        return e, None, None\n\n\nclass _Arrive",
+        STAGES,
+    ),
+    Fault(
+        "the e of another microbatch in a pipeline",
+        "pipeline/errors.py",
+        "tag = FIRST_TAG + self._passes % 2**20",
+        "tag = FIRST_TAG + (self._passes ^ (dist.get_rank() > 0)) % 2**20",
+        STAGES,
+    ),
+    Fault(
+        "a norm over one stage of a pipeline",
+        "pipeline/clipping.py",
+        "    dist.all_reduce(total)\n",
+        "",
+        STAGES,
+    ),
+    Fault(
+        "a metric averaged over the stages of a pipeline",
+        "pipeline/metrics.py",
+        "            true = [{key: result.compute().detach().cpu() for key, result in logged.items()}]",
+        "            true = [{key: result.compute().detach().cpu() / 2 for key, result in logged.items()}]",
+        STAGES,
+    ),
+    Fault(
+        "one mask for all stages of a pipeline",
+        "pipeline/parts.py",
+        "        with self.stream():\n            out = ",
+        "        if True:\n            out = ",
+        STAGES,
+    ),
+]
