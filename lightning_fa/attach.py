@@ -273,7 +273,7 @@ def attach(
         if not any(matches(name, [pattern]) for name, _ in (*named_modules(model), *named_parameters(model))):
             raise ValueError(f"The pattern {pattern!r} in `ungoverned` matches no module and no parameter.")
     if example is not None and not isinstance(rule, TransportRule):
-        chosen = fit_to(look_at(model, example), chosen, blocks, patterns)
+        chosen = fit_to(model, look_at(model, example), chosen, blocks, patterns)
     wiring = _wire(model, rule, chosen, patterns)
     attached = Attached(model, rule, wiring, [block.name for block in chosen])
     try:

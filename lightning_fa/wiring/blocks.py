@@ -25,6 +25,10 @@ class Block(NamedTuple):
 
     name: str
     module: nn.Module
+    often: bool = False
+    """Whether one forward pass calls it several times."""
+    exit: nn.Module | None = None
+    """The module whose output ends the block; ``None``: it ends where the next block begins, as blocks called once do."""
 
 
 def has_matrix(module: nn.Module) -> bool:

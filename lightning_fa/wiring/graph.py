@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from torch import Tensor
 
 
-def reach(starts: Sequence[Any], without: Any = None) -> set[Any]:
-    """The nodes of the graphs below ``starts``, which are nodes, not passing ``without``; leaves are not among them."""
+def reach(starts: Sequence[Any], without: Collection[Any] = ()) -> set[Any]:
+    """The nodes of the graphs below ``starts``, which are nodes, not passing any of ``without``; leaves are not among them."""
     seen: set[Any] = set()
     stack = list(starts)
     while stack:
         node = stack.pop()
-        if node is None or node is without or node in seen or not node.next_functions:
+        if node is None or node in without or node in seen or not node.next_functions:
             continue
         seen.add(node)
         stack += [following for following, _ in node.next_functions]
@@ -57,7 +57,7 @@ def check_cut(cuts: Sequence[tuple[str, Tensor]], barriers: Sequence[Any]) -> di
     """Check that no true gradient can cross from one block into another.
 
     Args:
-        cuts: The name of each block, and its output with its autograd graph.
+        cuts: The name of each block, and its output with its autograd graph, once for every call.
         barriers: Nodes that end a block's graph, since they answer for what passes below.
 
     Returns:
@@ -71,7 +71,9 @@ def check_cut(cuts: Sequence[tuple[str, Tensor]], barriers: Sequence[Any]) -> di
     ends = set(barriers)
     for name, output in cuts:
         nodes, leaves = _nodes(output, ends)
-        owned[name] = [leaf.variable for leaf in leaves if hasattr(leaf, "variable")]
+        known = owned.setdefault(name, [])
+        ids = {id(parameter) for parameter in known}
+        known += [leaf.variable for leaf in leaves if hasattr(leaf, "variable") and id(leaf.variable) not in ids]
         for node in nodes:
             other = owner.setdefault(node, name)
             if other != name and "CompiledFunction" not in node.name():  # after a graph break it may stand for several

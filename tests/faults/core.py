@@ -13,6 +13,7 @@ TRANSPORT = ("tests/test_transport_rules.py",)
 DIRECT = ("tests/test_direct_rules.py",)
 SYNTHETIC = ("tests/test_synthetic_gradients.py",)
 MEMORY = ("tests/test_memory.py",)
+REPEATED = ("tests/test_repeated_blocks.py",)
 
 FAULTS = [
     # -- the autograd functions -------------------------------------------------------------------------------------------
@@ -146,7 +147,7 @@ FAULTS = [
     Fault(
         "the graph of every block held until the pass is over",
         "wiring/settling.py",
-        "self._taps[-1] = self._taps[-1].new_zeros(()).expand(self._taps[-1].shape)",
+        "self.course.taps[-1] = name, h.new_zeros(()).expand(h.shape)",
         "pass",
         MEMORY,
     ),
@@ -199,6 +200,41 @@ FAULTS = [
         "return d, None, delta.reshape(h.shape).to(ctx.dtype)",
         "return d, None, d.reshape(h.shape).to(ctx.dtype)",
         EQUATIONS,
+    ),
+    Fault(
+        "the second call of a block left without its error",
+        "wiring/cut.py",
+        "        self.course.taps.append((name, h))",
+        "        self.course.taps += [] if name in dict(self.course.taps) else [(name, h)]",
+        REPEATED,
+    ),
+    Fault(
+        "a block that is called several times settled after its first call",
+        "wiring/settling.py",
+        "if self._often:  # a block is not done with its first call",
+        "if False:",
+        REPEATED,
+    ),
+    Fault(
+        "a block that feeds itself taken for a link of a chain",
+        "wiring/survey.py",
+        "return not own and not",
+        "return not",
+        REPEATED,
+    ),
+    Fault(
+        "the memory of a cell left to carry the true gradient to the call before",
+        "wiring/cut.py",
+        "else t.detach() if t.requires_grad else t, out)",
+        "else t, out)",
+        REPEATED,
+    ),
+    Fault(
+        "an activation behind a shared layer given to the block above",
+        "wiring/ends.py",
+        "        end = around",
+        "        end = end",
+        REPEATED,
     ),
     Fault(
         "the terms of an aborted forward pass kept for the next loss",
