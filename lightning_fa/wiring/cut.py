@@ -7,7 +7,7 @@ and never with ``requires_grad``: autograd then computes no error that crosses a
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -23,7 +23,7 @@ from lightning_fa.surgery import FEEDBACK, Behaviour, adopt
 from lightning_fa.wiring.base import ABOVE, Row, recomputing
 from lightning_fa.wiring.blocks import Block, carrier_of, weights_of
 from lightning_fa.wiring.course import Course, Tap
-from lightning_fa.wiring.graph import check_cut
+from lightning_fa.wiring.graph import check_cut, check_output, leaves_of
 from lightning_fa.wiring.holding import HoldingWiring, key_of, shapes_of
 from lightning_fa.wiring.rows import Layout
 from lightning_fa.wiring.survey import tensors_in
@@ -78,9 +78,11 @@ class CutWiring(HoldingWiring):
         self._terms: list[Tensor] = []
         self._before: int | None = None
         self._barriers: list[Any] = []
+        self._cuts: list[Tap] = []
+        self._beside: list[Tap] = []
         self._checked = False
         self._looked = False
-        self._often = any(block.often for block in self.blocks)
+        self._chain = not any(block.often or block.exit for block in self.blocks)
         for index, block in enumerate(self.blocks):
             self._adopt(block.module, Bounded, index)
             if block.exit is not None and block.exit is not block.module:
@@ -133,14 +135,15 @@ class CutWiring(HoldingWiring):
         Other tensors that are returned beside it, as the memory of an LSTM's cell, receive no error.
         """
         tensors = [tensor for tensor in tensors_in(out) if tensor.requires_grad]
-        if not tensors:
-            return out
         name = self.blocks[index].name
+        if not tensors or not self.feeds(name):
+            return out
         if not isinstance(out, (Tensor, tuple, list)):
             raise TypeError(
-                f"Block {name!r} is called several times and returned a {type(out).__name__}: expected a tensor, or a tuple "
-                "or list whose first tensor is the output. Make a module that contains all its calls one block with `blocks=`."
+                f"Block {name!r} ends at its own output and returned a {type(out).__name__}: expected a tensor, or a tuple or "
+                "list whose first tensor is the output. Make a module that contains all its calls one block with `blocks=`."
             )
+        self._beside += [(name, tensor) for tensor in tensors[1:]] if self.rehearsing else []
         first = self._cut(name, tensors[0]).clone()  # what comes next may work in place
         return tree_map_only(Tensor, lambda t: first if t is tensors[0] else t.detach() if t.requires_grad else t, out)
 
@@ -166,7 +169,9 @@ class CutWiring(HoldingWiring):
         if (self.rehearsing or not self._checked) and not torch.compiler.is_compiling():
             cuts = [(name, tap) for name, tap in taps if self.feeds(name)]
             self.owned = check_cut([*cuts, (head, output)], self._barriers)
+            self._check_own()
             self._checked, self._barriers = True, []
+            self._cuts = [*cuts, (head, output)] if self.rehearsing else []
         layouts = [self.fit(name, tap, output) for name, tap in taps]
         if self.rehearsing:
             return output
@@ -176,6 +181,16 @@ class CutWiring(HoldingWiring):
         if not torch.compiler.is_compiling():
             self._looked = True
         return routed
+
+    def prove(self, outputs: Iterable[Tensor]) -> None:
+        """Check what the model returned in a rehearsal.
+
+        Raises:
+            LeakError: it depends on a block below the head beside the head.
+        """
+        cuts, self._cuts = self._cuts, []
+        if cuts:
+            check_output(outputs, cuts)
 
     def join(self, loss: Tensor) -> Tensor:
         if not self._terms:
@@ -214,6 +229,32 @@ class CutWiring(HoldingWiring):
     def _adopt(self, module: nn.Module, behaviour: type[Behaviour], index: int) -> None:
         adopt(module, behaviour, (self, index))
         self.adopted.append(module)
+
+    def _check_own(self) -> None:
+        beside, self._beside = self._beside, []
+        for name, tensor in beside:
+            learning = {id(p) for p in self.owned.get(name, ())}
+            met = {id(p) for p in leaves_of(tensor, [])}
+            lost = [n for n, p in self.modules[name].named_parameters() if id(p) in met - learning]
+            if lost:
+                raise ValueError(
+                    f"Block {name!r} returns several tensors, of which the first receives the error, and nothing would train "
+                    f"{', '.join(lost)}, on which only the others depend. Name a module around it in `blocks=[...]` that returns "
+                    "one tensor."
+                )
+        for block in self.blocks:
+            own = {id(p) for p in block.module.parameters()}
+            if not self.feeds(block.name):
+                continue  # it learns by the error of the block above, as it shall
+            left = own - {id(p) for p in self.owned.get(block.name, ())}
+            for other in self.blocks:
+                theirs = {id(p) for p in self.owned.get(other.name, ())} - {id(p) for p in other.module.parameters()}
+                if other is not block and left & theirs:
+                    raise RuntimeError(
+                        f"The error of block {other.name!r} would train block {block.name!r}, whose output does not enter the "
+                        "block after it: they are two ways beside each other. Pass `example=`, an input of the model, to "
+                        "`attach` (a LightningModule: set `example_input_array`), which shows where each block ends."
+                    )
 
     def _start(self) -> None:
         if self._before is not None:  # of a pass that an error has ended; those before it may still belong to a loss

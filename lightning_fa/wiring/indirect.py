@@ -55,11 +55,12 @@ class IndirectWiring(CutWiring):
                 f"must be one Linear or convolution, and these are not: {', '.join(others)}. Name other blocks, or use "
                 "another rule."
             )
-        often = [block.name for block in blocks if block.often]
-        if often:
+        apart = [block.name for block in blocks if block.often or block.exit is not None]
+        if apart:
             raise ValueError(
                 f"{type(rule).__name__} sends the error forward from one block to the next, which needs a chain, and `forward` "
-                f"calls {', '.join(often)} several times. Use another rule, as 'dfa'."
+                f"calls {', '.join(apart)} several times, or hands what they return to another block than the next. Use another "
+                "rule, as 'dfa'."
             )
         self._places: list[Any] = []
         super().__init__(rule, blocks)

@@ -28,7 +28,7 @@ class SettlingWiring(CutWiring):
 
     Graphs wait for ``backward()`` as those of other families do in the first forward pass, unless a rehearsal has drawn the
     feedback and checked the cut; in compiled code; in an activation checkpoint; under FSDP; where an output has a new shape;
-    where a block is called several times.
+    where a block ends at its own output.
     """
 
     def __init__(self, rule: Rule, blocks: Sequence[Block], root: nn.Module) -> None:
@@ -107,7 +107,7 @@ class SettlingWiring(CutWiring):
     def _settles(self) -> bool:
         if torch.compiler.is_compiling() or self.rehearsing or self.keeping or self._twice or not self._checked:
             return False
-        if self._often:  # a block is not done with its first call
+        if not self._chain:  # one call of a block is not all of it, and the block below not all that is below
             return False
         return not self._shards() and not in_checkpoint()
 

@@ -54,9 +54,21 @@ class Survey:
         above, below = reach(self._roots, [entrance]), reach(_below(entrance))
         return bool(below) and not above & below and entrance in reach(self._roots)
 
-    def feeds(self, lower: nn.Module, upper: nn.Module) -> bool:
-        """Whether every call of ``upper`` takes the output of one call of ``lower``, which goes nowhere else."""
-        return self._pairs(lower, self._entrances.get(upper, []), self.calls(upper))
+    def feeds(self, lower: nn.Module, upper: nn.Module, others: Collection[nn.Module]) -> bool:
+        """Whether every call of ``upper`` takes one output of ``lower``, which goes nowhere else, and none of ``others``."""
+        doors = self._entrances.get(upper, [])
+        beside = {node for other in others for node in self._exits.get(other, [])}
+        alone = not reach(doors, self._exits.get(lower, [])) & beside
+        return alone and self._pairs(lower, doors, self.calls(upper))
+
+    def reaches(self, lower: nn.Module, upper: nn.Module) -> bool:
+        """Whether an output of ``lower`` reaches what ``upper`` takes; assumed where ``lower`` returned no lone tensor."""
+        exits = set(self._exits.get(lower, []))
+        return not exits or bool(reach(self._entrances.get(upper, [])) & exits)
+
+    def scores(self, module: nn.Module) -> bool:
+        """Whether an output of ``module`` reaches that of the model."""
+        return bool(reach(self._roots) & set(self._exits.get(module, [])))
 
     def returned_by(self, inner: nn.Module, outer: nn.Module) -> bool:
         """Whether every call of ``outer`` returns what one call of ``inner`` in it has made, which goes nowhere else."""
