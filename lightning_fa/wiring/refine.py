@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from lightning_fa.wiring.blocks import EMBEDDINGS, Block, Blocks, matches, units_in, weights_of
+from lightning_fa.wiring.blocks import Block, Blocks, is_embedding, matches, units_in, weights_of
 from lightning_fa.wiring.ends import ended
 from lightning_fa.wiring.survey import Survey
 
@@ -55,11 +55,6 @@ def _parts(seen: Survey, unit: Block) -> list[Block]:
     parts.sort(key=lambda block: seen.first(block.module))
     chain = len(parts) > 1 and seen.in_turn(parts) and all(seen.separates(part.module) for part in parts[1:])
     return parts if chain else []
-
-
-def is_embedding(module: nn.Module) -> bool:
-    """Whether all weight matrices in it are tables that an index looks up."""
-    return all(isinstance(m, EMBEDDINGS) for m in module.modules() if weights_of(m))
 
 
 def _check_called(seen: Survey, blocks: list[Block]) -> None:

@@ -259,6 +259,20 @@ FAULTS = [
         CONNECTIONS,
     ),
     Fault(
+        "tables in front taken for a block",
+        "wiring/blocks.py",
+        "return deep if len(deep) > 1 else [",
+        "return [",
+        ("tests/test_blocks.py",),
+    ),
+    Fault(
+        "a network of tables and a head left without a rule",
+        "wiring/blocks.py",
+        "return deep if len(deep) > 1 else [",
+        "return deep if deep else [",
+        ("tests/test_blocks.py",),
+    ),
+    Fault(
         "the terms of an aborted forward pass kept for the next loss",
         "wiring/cut.py",
         "self._terms = self._terms[: self._before]",
