@@ -44,11 +44,11 @@ def weights_of(module: nn.Module) -> list[str]:
 def choose_blocks(root: nn.Module, blocks: Blocks, ungoverned: Sequence[str] = ()) -> list[Block]:
     """The blocks: in the order of ``blocks``, and of registration where a pattern or automatic choice finds several.
 
-    Automatic choice descends into ``nn.Sequential``, ``nn.ModuleList`` and ``nn.ModuleDict``, into a lone child and into a stack of like units
-    (a transformer's encoder), and takes every other module that holds a weight matrix as one block: a ``Linear``, a
+    Automatic choice descends into ``nn.Sequential``, ``nn.ModuleList``, ``nn.ModuleDict``, a lone child and a stack of like
+    units (a transformer's encoder), and takes every other module that holds a weight matrix as one block: a ``Linear``, a
     convolution, a residual unit, a recurrent layer. Embeddings belong to the block that their output enters, unless no other
-    block would be below the head, as do parameters of the modules around the blocks (position embeddings, a class token). Whether the choice
-    fits what ``forward`` does is checked exactly on the first forward pass.
+    block would be below the head, as do parameters of the modules around the blocks (position embeddings, a class token).
+    Whether the choice fits what ``forward`` does is checked exactly on the first forward pass.
 
     Raises:
         ValueError: a pattern matches nothing, blocks lie inside one another, fewer than one block, or a weight matrix

@@ -9,8 +9,8 @@ from torch import Tensor
 
 EXAMPLE = (
     "Pass `example=`, an input of the model, to `attach` (a LightningModule: set `example_input_array`): the block that such a "
-    "connection leaves then ends at its own output, and the connection carries no error. Or name a module that contains the "
-    "connection in `blocks=[...]`: inside it learning is by backpropagation."
+    "connection leaves then ends at its own output, and the connection carries no error; and of two heads it is said which to "
+    "leave out. Or name a module that contains the connection in `blocks=[...]`: inside it learning is by backpropagation."
 )
 
 
