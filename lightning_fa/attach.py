@@ -86,7 +86,7 @@ class Attached:
 
     @property
     def targets(self) -> Tensor | None:
-        """The targets of the next forward pass, for rules that need them; other rules ignore them.
+        """The targets of the next forward passes, until :meth:`loss` uses them up; rules that need none ignore them.
 
         Integers are classes, floats are values. What your own loss masks away must be masked here as well, or it reaches the
         local losses: a class of -100 counts for nothing, as does a value that is NaN. For a graph of which only the training
@@ -121,6 +121,9 @@ class Attached:
         these rules a factor before the call is lost to the blocks below the head, as is 1/N in ``attached.loss(loss / N)``: to
         accumulate gradients over N batches write ``(attached.loss(loss) / N).backward()``, which scales all of them. The
         Trainer does it in this order.
+
+        It uses up :attr:`targets`, so that those of the last batch cannot train the next one: set them before every forward
+        pass, inside a closure that an optimizer calls several times.
 
         Raises:
             ValueError: ``loss`` is not a scalar.

@@ -195,7 +195,7 @@ class CutWiring(HoldingWiring):
     def join(self, loss: Tensor) -> Tensor:
         if not self._terms:
             return loss
-        terms, self._terms = self._terms, []
+        terms, self._terms, self.targets = self._terms, [], None
         return join(loss, terms)
 
     def forget(self) -> None:

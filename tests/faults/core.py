@@ -273,6 +273,20 @@ FAULTS = [
         ("tests/test_blocks.py",),
     ),
     Fault(
+        "the targets of the last batch used again",
+        "wiring/cut.py",
+        "terms, self._terms, self.targets = self._terms, [], None",
+        "terms, self._terms = self._terms, []",
+        ("tests/test_used_targets.py",),
+    ),
+    Fault(
+        "the targets of a manual step used up by its first loss",
+        "training_step.py",
+        "        self.attached.targets = targets\n        return self.own(joined",
+        "        return self.own(joined",
+        ("tests/test_used_targets.py",),
+    ),
+    Fault(
         "the terms of an aborted forward pass kept for the next loss",
         "wiring/cut.py",
         "self._terms = self._terms[: self._before]",
