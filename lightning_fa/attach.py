@@ -31,12 +31,15 @@ from lightning_fa.wiring import (
     DirectWiring,
     FrozenWiring,
     IndirectWiring,
+    LeakError,
     LocalWiring,
+    Survey,
     SyntheticWiring,
     TransportWiring,
     Wiring,
     choose_blocks,
     fit_to,
+    without,
 )
 from lightning_fa.wiring.base import Row
 from lightning_fa.wiring.blocks import Blocks, matches
@@ -83,7 +86,7 @@ class Attached:
 
     @property
     def targets(self) -> Tensor | None:
-        """The targets of the next forward pass, for rules that need them; other rules ignore them.
+        """The targets of the next forward passes, until :meth:`loss` uses them up; rules that need none ignore them.
 
         Integers are classes, floats are values. What your own loss masks away must be masked here as well, or it reaches the
         local losses: a class of -100 counts for nothing, as does a value that is NaN. For a graph of which only the training
@@ -118,6 +121,9 @@ class Attached:
         these rules a factor before the call is lost to the blocks below the head, as is 1/N in ``attached.loss(loss / N)``: to
         accumulate gradients over N batches write ``(attached.loss(loss) / N).backward()``, which scales all of them. The
         Trainer does it in this order.
+
+        It uses up :attr:`targets`, so that those of the last batch cannot train the next one: set them before every forward
+        pass, inside a closure that an optimizer calls several times.
 
         Raises:
             ValueError: ``loss`` is not a scalar.
@@ -254,7 +260,8 @@ def attach(
         ungoverned: Name patterns of modules or parameters that the rule shall leave to backpropagation, on purpose.
         example: An input of the model (a tensor, a tuple of arguments or a mapping of keywords), for a rehearsal that
             draws all feedback and checks the blocks now instead of in the first forward pass. It also shows automatic choice
-            in which order blocks are called, and which blocks are chains of smaller ones, to which it goes down then.
+            in which order blocks are called, and which blocks are chains of smaller ones, to which it goes down then; where
+            blocks are called several times; and where a connection passes a block by: both end at their own output.
 
     Raises:
         ValueError: a pattern matches nothing, a weight matrix would not be governed, or a layer has no weights yet.
@@ -272,10 +279,30 @@ def attach(
     for pattern in patterns:
         if not any(matches(name, [pattern]) for name, _ in (*named_modules(model), *named_parameters(model))):
             raise ValueError(f"The pattern {pattern!r} in `ungoverned` matches no module and no parameter.")
-    if example is not None and not isinstance(rule, TransportRule):
-        chosen = fit_to(look_at(model, example), chosen, blocks, patterns)
-    wiring = _wire(model, rule, chosen, patterns)
-    attached = Attached(model, rule, wiring, [block.name for block in chosen])
+    if example is None or isinstance(rule, TransportRule):
+        attached = _laid(model, rule, chosen, patterns, example)
+    else:
+        seen = look_at(model, example)
+        chosen = fit_to(model, seen, chosen, blocks, patterns)
+        attached = _laid_apart(model, rule, chosen, patterns, example, seen)
+    if rule.learned:
+        watch(attached._wiring, model)
+    return attached
+
+
+def _laid_apart(
+    model: nn.Module, rule: Rule, blocks: list[Block], ungoverned: list[str], example: Any, seen: Survey
+) -> Attached:
+    while True:
+        try:
+            return _laid(model, rule, blocks, ungoverned, example)
+        except LeakError as leak:
+            blocks = without(leak, model, seen, blocks)
+
+
+def _laid(model: nn.Module, rule: Rule, blocks: list[Block], ungoverned: list[str], example: Any) -> Attached:
+    wiring = _wire(model, rule, blocks, ungoverned)
+    attached = Attached(model, rule, wiring, [block.name for block in blocks])
     try:
         if example is not None:
             rehearse(model, wiring, example)
@@ -283,8 +310,6 @@ def attach(
     except Exception:
         attached.detach()
         raise
-    if rule.learned:
-        watch(wiring, model)
     return attached
 
 

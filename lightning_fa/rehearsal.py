@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_fa.wiring import Survey, Wiring, survey
+from lightning_fa.wiring import CutWiring, Survey, Wiring, survey
+from lightning_fa.wiring.survey import tensors_in
 
 
 def rehearse(model: nn.Module, wiring: Wiring, example: Any) -> None:
@@ -18,12 +19,17 @@ def rehearse(model: nn.Module, wiring: Wiring, example: Any) -> None:
         model: The attached model.
         wiring: What observes the pass.
         example: A tensor, a tuple of arguments or a mapping of keywords.
+
+    Raises:
+        LeakError: a true gradient would cross from one block into another.
     """
     wiring.rehearsing = True
     try:
-        run_example(model, example)
+        output = run_example(model, example)
     finally:
         wiring.rehearsing = False
+    if isinstance(wiring, CutWiring):
+        wiring.prove(tensors_in(output))
 
 
 def look_at(model: nn.Module, example: Any) -> Survey:

@@ -120,10 +120,12 @@ class TrainingStep(_Step):
 
 
 class ManualBackward(_Step):
-    """Joins every loss that a manually optimised module differentiates."""
+    """Joins every loss that a manually optimised module differentiates. The targets stay those of its step."""
 
     def __call__(self, loss: Tensor, *args: Any, **kwargs: Any) -> Any:
-        return self.own(self.attached.loss(loss), *args, **kwargs)
+        targets, joined = self.attached.targets, self.attached.loss(loss)
+        self.attached.targets = targets
+        return self.own(joined, *args, **kwargs)
 
 
 class Governed:

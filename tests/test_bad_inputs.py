@@ -203,7 +203,12 @@ ROWS = {
         "Use strides instead, or another rule",
     ),
     "kickback with a softmax": (lambda: step(mlp(), "kickback"), RuntimeError, "a loss whose outputs are independent"),
-    "a network of two outputs": (lambda: step(Forked()), RuntimeError, "Make the modules it spans one block"),
+    "a network of two outputs": (lambda: step(Forked()), RuntimeError, "Pass `example=`"),
+    "a network of two outputs, shown": (
+        lambda: fa.attach(Forked(), "dfa", example=torch.randn(2, 10)),
+        ValueError,
+        "ungoverned=['",
+    ),
     "a recurrent head": (
         lambda: step(nn.Sequential(nn.Linear(4, 4), nn.GRU(4, 4)), x=torch.randn(2, 4)),
         TypeError,

@@ -99,6 +99,42 @@ def test_a_torchvision_resnet_is_cut_at_its_residual_units():
     assert all(p.grad.norm() > 0 for p in model.parameters())
 
 
+class Words(nn.Module):
+    """Words and their places, looked up in tables, and two layers."""
+
+    def __init__(self, layers: int = 2) -> None:
+        super().__init__()
+        self.tables = nn.ModuleDict({"word": nn.Embedding(20, 6), "place": nn.Embedding(5, 6)})
+        self.layers = nn.Sequential(*[nn.Linear(6, 6) for _ in range(layers)])
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        h = self.tables["word"](ids) + self.tables["place"](torch.arange(ids.shape[1]))
+        return self.layers(h)
+
+
+@pytest.mark.parametrize("example", [False, True])
+def test_tables_in_front_belong_to_the_block_that_their_output_enters(example):
+    """No error passes below them, so that they are no depth; with tables for blocks, networks of one depth would differ."""
+    torch.manual_seed(1)
+    model, ids = Words().double(), torch.randint(20, (4, 5))
+    attached = fa.attach(model, "dfa", example=ids if example else None)
+    assert blocks(attached) == ["layers.0", "layers.1"]
+    out = model(ids)
+    out.retain_grad()
+    out.square().sum().backward()
+    delta = out.grad @ attached.feedback["layers.0"].T @ model.layers[0].weight
+    wanted = torch.zeros(20, 6).double().index_add(0, ids.flatten(), delta.flatten(0, 1))
+    assert torch.allclose(model.tables["word"].weight.grad, wanted, rtol=1e-12)
+    assert torch.allclose(model.tables["place"].weight.grad, delta.sum(0), rtol=1e-12)
+
+
+def test_tables_are_blocks_where_they_are_named_or_nothing_else_is_below_the_head():
+    """Without them a rule would govern nothing, and the network would learn by backpropagation alone."""
+    named = fa.attach(Words(), "dfa", blocks=["tables.word", "layers.0", "layers.1"])
+    assert blocks(named) == ["tables.word", "layers.0", "layers.1"]
+    assert blocks(fa.attach(Words(1), "dfa")) == ["tables.word", "layers.0"]
+
+
 @every_rule
 def test_patterns_and_modules_choose_the_same_blocks(rule):
     """Large networks are cut by stage; both ways to say so must mean the same."""

@@ -56,11 +56,11 @@ NETS: dict[str, tuple[Callable[[], nn.Module], str, list[str]]] = {
     "mobilenet_v2": (lambda: models.mobilenet_v2(num_classes=10), "image", ["features.0.0", "features.17", "classifier.1"]),
     "convnext_tiny": (lambda: models.convnext_tiny(num_classes=10), "image", ["features.0.0", "features.7.2", "classifier.2"]),
     "vit": (vit, "image", ["conv_proj", "encoder.layers.encoder_layer_0", "encoder.layers.encoder_layer_2", "heads.head"]),
-    "gpt": (GPT, "tokens", ["tok", "layers.layers.0", "layers.layers.2", "head"]),
-    "gru": (lambda: Recurrent(nn.GRU), "words", ["emb", "rnn", "out.0", "out.2"]),
-    "lstm": (lambda: Recurrent(nn.LSTM), "words", ["emb", "rnn", "out.0", "out.2"]),
-    "rnn": (lambda: Recurrent(nn.RNN), "words", ["emb", "rnn", "out.0", "out.2"]),
-    "gru by state": (lambda: Recurrent(nn.GRU, state=True), "words", ["emb", "rnn", "out.0", "out.2"]),
+    "gpt": (GPT, "tokens", ["layers.layers.0", "layers.layers.2", "head"]),
+    "gru": (lambda: Recurrent(nn.GRU), "words", ["rnn", "out.0", "out.2"]),
+    "lstm": (lambda: Recurrent(nn.LSTM), "words", ["rnn", "out.0", "out.2"]),
+    "rnn": (lambda: Recurrent(nn.RNN), "words", ["rnn", "out.0", "out.2"]),
+    "gru by state": (lambda: Recurrent(nn.GRU, state=True), "words", ["rnn", "out.0", "out.2"]),
 }  # fmt: skip
 every_net = pytest.mark.parametrize("net", NETS)
 
@@ -93,6 +93,7 @@ def test_unmodified_networks_train_by_the_rule_in_every_parameter(net, rule):
     attached = fa.attach(model, rule)
     ours = gradients(model, x, y, attached)
     assert set(some) <= set(attached.config()["blocks"])
+    assert attached.config()["blocks"][0] == some[0]
     assert ours.keys() == backprop.keys()
     for name, g in ours.items():
         assert g.isfinite().all()
@@ -121,7 +122,9 @@ def test_print_names_every_weight_and_what_governs_it(net):
         assert "class_token" in row
         assert "encoder.pos_embedding" in row
     if net == "gpt":
-        assert "pos.weight" in next(line for line in table.splitlines() if line.startswith("tok "))
+        row = next(line for line in table.splitlines() if line.startswith("layers.layers.0 "))
+        assert "tok.weight" in row
+        assert "pos.weight" in row
     assert "none:" not in table
 
 

@@ -70,12 +70,16 @@ def blocks_of(module: nn.Module, attached: Attached | None) -> list[Block]:
     if attached is None:
         return choose_blocks(module, None)
     modules = dict(named_modules(module))
-    return [Block(name, modules[name]) for name in attached.config()["blocks"]]
+    exits = {block.name: block.exit for block in getattr(attached._wiring, "blocks", ())}
+    return [Block(name, modules[name], exit=exits.get(name)) for name in attached.config()["blocks"]]
 
 
 @contextmanager
 def recorded(blocks: Sequence[Block]) -> Iterator[dict[str, Tensor]]:
-    """Inside, a forward pass fills the dict with each block's output, at its first call."""
+    """Inside, a forward pass fills the dict with each block's output, at its first call.
+
+    Where a block that is called several times is cut at its own output, a rule leaves no gradient to be recorded there.
+    """
     outputs: dict[str, Tensor] = {}
 
     def before(name: str) -> Callable[..., Any]:
@@ -90,17 +94,23 @@ def recorded(blocks: Sequence[Block]) -> Iterator[dict[str, Tensor]]:
 
         return hook
 
-    def after(_: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        if not isinstance(output, Tensor) or blocks[-1].name in outputs:
-            return None
-        outputs[blocks[-1].name] = output
-        return output.clone()
+    def after(name: str) -> Callable[..., Any]:
+        def hook(_: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+            if not isinstance(output, Tensor) or name in outputs:
+                return None
+            outputs[name] = output
+            return output.clone()
+
+        return hook
 
     with ExitStack() as stack:
         for block, following in pairwise(blocks):
+            if block.exit is not None:
+                stack.callback(block.exit.register_forward_hook(after(block.name)).remove)
+                continue
             handle = following.module.register_forward_pre_hook(before(block.name), with_kwargs=True)
             stack.callback(handle.remove)
-        stack.callback(blocks[-1].module.register_forward_hook(after).remove)
+        stack.callback(blocks[-1].module.register_forward_hook(after(blocks[-1].name)).remove)
         yield outputs
 
 

@@ -4,7 +4,9 @@ from lightning_fa.wiring.base import Wiring
 from lightning_fa.wiring.blocks import Block, choose_blocks
 from lightning_fa.wiring.cut import CutWiring
 from lightning_fa.wiring.direct import DirectWiring
+from lightning_fa.wiring.ends import without
 from lightning_fa.wiring.frozen import FrozenWiring
+from lightning_fa.wiring.graph import LeakError
 from lightning_fa.wiring.indirect import IndirectWiring
 from lightning_fa.wiring.local import LocalWiring
 from lightning_fa.wiring.refine import fit_to
@@ -18,6 +20,7 @@ __all__ = [
     "DirectWiring",
     "FrozenWiring",
     "IndirectWiring",
+    "LeakError",
     "LocalWiring",
     "Survey",
     "SyntheticWiring",
@@ -26,4 +29,5 @@ __all__ = [
     "choose_blocks",
     "fit_to",
     "survey",
+    "without",
 ]

@@ -25,6 +25,10 @@ class Block(NamedTuple):
 
     name: str
     module: nn.Module
+    often: bool = False
+    """Whether one forward pass calls it several times."""
+    exit: nn.Module | None = None
+    """The module whose output ends the block; ``None``: it ends where the next block begins, as blocks called once do."""
 
 
 def has_matrix(module: nn.Module) -> bool:
@@ -40,11 +44,11 @@ def weights_of(module: nn.Module) -> list[str]:
 def choose_blocks(root: nn.Module, blocks: Blocks, ungoverned: Sequence[str] = ()) -> list[Block]:
     """The blocks: in the order of ``blocks``, and of registration where a pattern or automatic choice finds several.
 
-    Automatic choice descends into ``nn.Sequential`` and ``nn.ModuleList``, into a lone child and into a stack of like units
-    (a transformer's encoder), and takes every other module that holds a weight matrix as one block: a ``Linear``, a
-    convolution, a residual unit, a recurrent layer. Embeddings after the first belong to the block that their output
-    enters, as do parameters of the modules around the blocks (position embeddings, a class token). Whether the choice
-    fits what ``forward`` does is checked exactly on the first forward pass.
+    Automatic choice descends into ``nn.Sequential``, ``nn.ModuleList``, ``nn.ModuleDict``, a lone child and a stack of like
+    units (a transformer's encoder), and takes every other module that holds a weight matrix as one block: a ``Linear``, a
+    convolution, a residual unit, a recurrent layer. Embeddings belong to the block that their output enters, unless no other
+    block would be below the head, as do parameters of the modules around the blocks (position embeddings, a class token).
+    Whether the choice fits what ``forward`` does is checked exactly on the first forward pass.
 
     Raises:
         ValueError: a pattern matches nothing, blocks lie inside one another, fewer than one block, or a weight matrix
@@ -96,7 +100,13 @@ def _automatic(root: nn.Module) -> list[Block]:
         if not inside or (len(inside) == 1 and weights_of(units[0].module)):
             break
         units = inside
-    return [unit for i, unit in enumerate(units) if i == 0 or not isinstance(unit.module, EMBEDDINGS)]
+    deep = [unit for unit in units if not is_embedding(unit.module)]
+    return deep if len(deep) > 1 else [unit for i, unit in enumerate(units) if i == 0 or not is_embedding(unit.module)]
+
+
+def is_embedding(module: nn.Module) -> bool:
+    """Whether all weight matrices in it are tables that an index looks up."""
+    return all(isinstance(m, EMBEDDINGS) for m in module.modules() if weights_of(m))
 
 
 def units_in(parent: Block) -> Iterator[Block]:
@@ -113,6 +123,8 @@ def units_in(parent: Block) -> Iterator[Block]:
 
 
 def _is_list(module: nn.Module) -> bool:
+    if isinstance(module, nn.ModuleDict):  # of torchvision's DenseNet it is a unit
+        return type(module).forward is nn.ModuleDict.forward
     return isinstance(module, nn.ModuleList) or type(module).forward is nn.Sequential.forward
 
 

@@ -7,13 +7,14 @@ and never with ``requires_grad``: autograd then computes no error that crosses a
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._pytree import tree_map_only
 
 from lightning_fa.ops import join
 from lightning_fa.rules.base import Rule
@@ -21,9 +22,11 @@ from lightning_fa.sharding import check_gathered
 from lightning_fa.surgery import FEEDBACK, Behaviour, adopt
 from lightning_fa.wiring.base import ABOVE, Row, recomputing
 from lightning_fa.wiring.blocks import Block, carrier_of, weights_of
-from lightning_fa.wiring.graph import check_cut
+from lightning_fa.wiring.course import Course, Tap
+from lightning_fa.wiring.graph import check_cut, check_output, leaves_of
 from lightning_fa.wiring.holding import HoldingWiring, key_of, shapes_of
 from lightning_fa.wiring.rows import Layout
+from lightning_fa.wiring.survey import tensors_in
 from lightning_fa.wrappers import named_modules
 
 
@@ -35,13 +38,25 @@ class Bounded(Behaviour):
             return super().forward(*args, **kwargs)  # type: ignore[misc]
         wiring, index = self._feedback_port
         args, kwargs = wiring.enter(index, args, kwargs)
-        wiring.inside = not recomputing()
+        wiring.course.inside = not recomputing()
         out = super().forward(*args, **kwargs)  # type: ignore[misc]
-        wiring.inside = False
+        wiring.course.inside = False
+        block = wiring.blocks[index]
+        if block.exit is self:
+            return wiring.end(index, out)
         if index < len(wiring.blocks) - 1:
             return wiring.passed(index, out)
         with outside_checkpoints():
             return wiring.leave(out)
+
+
+class Exit(Behaviour):
+    """A module around a block, whose output ends the block."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        out = super().forward(*args, **kwargs)  # type: ignore[misc]
+        wiring, index = self._feedback_port
+        return wiring.end(index, out) if torch.is_grad_enabled() else out
 
 
 class CutWiring(HoldingWiring):
@@ -59,24 +74,25 @@ class CutWiring(HoldingWiring):
         super().__init__(rule, blocks)
         self.owned: dict[str, list[Tensor]] = {}
         """Block -> the parameters that its error governs, as the graph of the first forward pass shows."""
-        self.inside = False
-        """Whether a block is running; between two forward passes: whether the last one ended there, by an error."""
-        self._taps: list[Tensor] = []
+        self.course = Course(blocks)
         self._terms: list[Tensor] = []
         self._before: int | None = None
         self._barriers: list[Any] = []
-        self._open = False
+        self._cuts: list[Tap] = []
+        self._beside: list[Tap] = []
         self._checked = False
         self._looked = False
+        self._chain = not any(block.often or block.exit for block in self.blocks)
         for index, block in enumerate(self.blocks):
-            adopt(block.module, Bounded, (self, index))
-            self.adopted.append(block.module)
+            self._adopt(block.module, Bounded, index)
+            if block.exit is not None and block.exit is not block.module:
+                self._adopt(block.exit, Exit, index)
 
     # -- what a family says -----------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def finish(self, output: Tensor, taps: list[Tensor], layouts: list[Layout]) -> Tensor:
-        """The network's output, from which the errors come; ``taps`` are the outputs of the blocks below."""
+    def finish(self, output: Tensor, taps: list[Tap], layouts: list[Layout]) -> Tensor:
+        """The network's output, from which the errors come; ``taps`` are the outputs of the blocks below, by name."""
 
     def error_at(self, name: str) -> str:
         """What the table calls the error of block ``name``, below the head."""
@@ -100,25 +116,47 @@ class CutWiring(HoldingWiring):
         self, index: int, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Record the tensor among a block's inputs that is the output of the block below, and hand on its value."""
-        if index == 0:
-            if not recomputing():
+        if not recomputing():
+            if self.course.begins(index):
                 self._start()
+            self.course.call(index)
+        if index == 0 or self.blocks[index - 1].exit is not None:
             return args, kwargs
-        name = self.below[index - 1]
         inputs: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
         key = carrier_of(inputs)
         if key is None:
             raise TypeError(f"Block {self.blocks[index].name!r} was called without a tensor to cut the graph at.")
-        if recomputing():
-            inputs[key] = self.again(name, inputs[key])
-        else:
-            if not self._open or len(self._taps) != index - 1:
-                raise self._disorder(index)
-            self._taps.append(inputs[key])
-            self._open = False  # should the targets be missing, so that the next pass is no second call within this one
-            inputs[key] = self.cross(name, inputs[key])
-            self._open = True
+        inputs[key] = self._cut(self.below[index - 1], inputs[key])
         return tuple(inputs[i] for i in range(len(args))), {k: inputs[k] for k in kwargs}
+
+    def end(self, index: int, out: Any) -> Any:
+        """Record the output of a block that ends there, its first tensor with a gradient, and hand on its value.
+
+        Other tensors that are returned beside it, as the memory of an LSTM's cell, receive no error.
+        """
+        tensors = [tensor for tensor in tensors_in(out) if tensor.requires_grad]
+        name = self.blocks[index].name
+        if not tensors or not self.feeds(name):
+            return out
+        if not isinstance(out, (Tensor, tuple, list)):
+            raise TypeError(
+                f"Block {name!r} ends at its own output and returned a {type(out).__name__}: expected a tensor, or a tuple or "
+                "list whose first tensor is the output. Make a module that contains all its calls one block with `blocks=`."
+            )
+        self._beside += [(name, tensor) for tensor in tensors[1:]] if self.rehearsing else []
+        first = self._cut(name, tensors[0]).clone()  # what comes next may work in place
+        return tree_map_only(Tensor, lambda t: first if t is tensors[0] else t.detach() if t.requires_grad else t, out)
+
+    def _cut(self, name: str, h: Tensor) -> Tensor:
+        if recomputing():
+            return self.again(name, h)
+        self.course.taps.append((name, h))
+        self.course.open = (
+            False  # should the targets be missing, so that the next pass is no second call within this one
+        )
+        crossed = self.cross(name, h)
+        self.course.open = True
+        return crossed
 
     def leave(self, output: Any) -> Any:
         """Route the head's output, the last step of the forward pass."""
@@ -127,14 +165,14 @@ class CutWiring(HoldingWiring):
             raise TypeError(f"The head {head!r} returned a {type(output).__name__}, expected one tensor (the logits).")
         if recomputing():
             return output
-        if len(self._taps) != len(self.below):
-            raise self._disorder(len(self.blocks) - 1)
-        taps, self._taps, self._open, self._before = self._taps, [], False, None
-        if not self._checked and not torch.compiler.is_compiling():
-            cuts = [(name, tap) for name, tap in zip(self.below, taps) if self.feeds(name)]
+        taps, self._before = self.course.finish(), None
+        if (self.rehearsing or not self._checked) and not torch.compiler.is_compiling():
+            cuts = [(name, tap) for name, tap in taps if self.feeds(name)]
             self.owned = check_cut([*cuts, (head, output)], self._barriers)
+            self._check_own()
             self._checked, self._barriers = True, []
-        layouts = [self.fit(name, tap, output) for name, tap in zip(self.below, taps)]
+            self._cuts = [*cuts, (head, output)] if self.rehearsing else []
+        layouts = [self.fit(name, tap, output) for name, tap in taps]
         if self.rehearsing:
             return output
         for name in self.below if self.rule.learned else ():
@@ -144,14 +182,25 @@ class CutWiring(HoldingWiring):
             self._looked = True
         return routed
 
+    def prove(self, outputs: Iterable[Tensor]) -> None:
+        """Check what the model returned in a rehearsal.
+
+        Raises:
+            LeakError: it depends on a block below the head beside the head.
+        """
+        cuts, self._cuts = self._cuts, []
+        if cuts:
+            check_output(outputs, cuts)
+
     def join(self, loss: Tensor) -> Tensor:
         if not self._terms:
             return loss
-        terms, self._terms = self._terms, []
+        terms, self._terms, self.targets = self._terms, [], None
         return join(loss, terms)
 
     def forget(self) -> None:
-        self._terms = []
+        self._terms, self._before = [], None
+        self.course.drop()
 
     def looks(self) -> bool:
         """Whether this pass checks what its targets hold: every one on the CPU, elsewhere the first, since a look waits."""
@@ -177,32 +226,41 @@ class CutWiring(HoldingWiring):
 
     # -- parts ----------------------------------------------------------------------------------------------------------
 
+    def _adopt(self, module: nn.Module, behaviour: type[Behaviour], index: int) -> None:
+        adopt(module, behaviour, (self, index))
+        self.adopted.append(module)
+
+    def _check_own(self) -> None:
+        beside, self._beside = self._beside, []
+        for name, tensor in beside:
+            learning = {id(p) for p in self.owned.get(name, ())}
+            met = {id(p) for p in leaves_of(tensor, [])}
+            lost = [n for n, p in self.modules[name].named_parameters() if id(p) in met - learning]
+            if lost:
+                raise ValueError(
+                    f"Block {name!r} returns several tensors, of which the first receives the error, and nothing would train "
+                    f"{', '.join(lost)}, on which only the others depend. Name a module around it in `blocks=[...]` that returns "
+                    "one tensor."
+                )
+        for block in self.blocks:
+            own = {id(p) for p in block.module.parameters()}
+            if not self.feeds(block.name):
+                continue  # it learns by the error of the block above, as it shall
+            left = own - {id(p) for p in self.owned.get(block.name, ())}
+            for other in self.blocks:
+                theirs = {id(p) for p in self.owned.get(other.name, ())} - {id(p) for p in other.module.parameters()}
+                if other is not block and left & theirs:
+                    raise RuntimeError(
+                        f"The error of block {other.name!r} would train block {block.name!r}, whose output does not enter the "
+                        "block after it: they are two ways beside each other. Pass `example=`, an input of the model, to "
+                        "`attach` (a LightningModule: set `example_input_array`), which shows where each block ends."
+                    )
+
     def _start(self) -> None:
-        unfinished = self._open and not self._checked and not self.inside
-        self._taps, self._open, self.inside = [], not unfinished, False
         if self._before is not None:  # of a pass that an error has ended; those before it may still belong to a loss
             self._terms = self._terms[: self._before]
         self._before = len(self._terms)
-        if unfinished:
-            raise RuntimeError(
-                f"Block {self.blocks[0].name!r} was called again without a call of the head {self.blocks[-1].name!r} between: "
-                "it is called twice in one forward pass, or `forward` never called the head, so that no block received an "
-                "error: name the modules that `forward` calls, once each, the one that returns the logits last, in `blocks`, and "
-                "those that it does not call, as a frozen teacher or another network, in `ungoverned`; "
-                "or an error ended the pass before between two blocks: then call it again."
-            )
-
-    def _disorder(self, index: int) -> RuntimeError:
-        due = min(len(self._taps) + 1, len(self.blocks) - 1) if self._open else 0
-        called, expected = self.blocks[index].name, self.blocks[due].name
-        self._taps, self._open = [], False
-        return RuntimeError(
-            f"Block {called!r} was called where {expected!r} was expected: a block is called twice in one forward pass, "
-            "left out, or the blocks are called in another order. Pass `example=`, an input of the model, to `attach` (a "
-            "LightningModule: set `example_input_array`), from which automatic choice sees the order, or name blocks that are "
-            "called once each with `blocks=[...]` in the order of the calls (a module that is used several times belongs inside "
-            "one block; one that `forward` never calls into `ungoverned=`, or attach a rule to each of several networks)."
-        )
+        self.course.begin(self._checked)
 
 
 def in_checkpoint() -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 from lightning_fa.ops import route
 from lightning_fa.rules.base import DirectRule
 from lightning_fa.wiring.blocks import Block
+from lightning_fa.wiring.course import Tap
 from lightning_fa.wiring.cut import CutWiring
 from lightning_fa.wiring.rows import Layout
 from lightning_fa.wiring.trial import ROWS, try_rule
@@ -61,10 +62,11 @@ class DirectWiring(CutWiring):
             try_rule(rule, "lesson", name, lambda: rule.lesson(e, h, held), held.shape)
         return feedback
 
-    def finish(self, output: Tensor, taps: list[Tensor], layouts: list[Layout]) -> Tensor:
-        delivery = Delivery(self.rule, layouts, [t.shape for t in taps], [t.dtype for t in taps])
-        feedback = [self.theta(name)[""] for name in self.below]
-        routed, unit = route(output, delivery, taps, feedback, joined=self.needs_loss)
+    def finish(self, output: Tensor, taps: list[Tap], layouts: list[Layout]) -> Tensor:
+        outputs = [tap for _, tap in taps]
+        delivery = Delivery(self.rule, layouts, [h.shape for h in outputs], [h.dtype for h in outputs])
+        feedback = [self.theta(name)[""] for name, _ in taps]
+        routed, unit = route(output, delivery, outputs, feedback, joined=self.needs_loss)
         if self.needs_loss:
             self._terms.append(unit)
         return routed

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lightning_fa.rules.base import FrozenRule
 from lightning_fa.wiring.blocks import Block
+from lightning_fa.wiring.course import Tap
 from lightning_fa.wiring.cut import CutWiring
 from lightning_fa.wiring.rows import Layout
 
@@ -39,5 +40,5 @@ class FrozenWiring(CutWiring):
     def initial(self, name: str, shape: torch.Size, layout: Layout) -> Mapping[str, Tensor]:
         return {}
 
-    def finish(self, output: Tensor, taps: list[Tensor], layouts: list[Layout]) -> Tensor:
+    def finish(self, output: Tensor, taps: list[Tap], layouts: list[Layout]) -> Tensor:
         return output

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from torch import Tensor
 
+EXAMPLE = (
+    "Pass `example=`, an input of the model, to `attach` (a LightningModule: set `example_input_array`): the block that such a "
+    "connection leaves then ends at its own output, and the connection carries no error; and of two heads it is said which to "
+    "leave out. Or name a module that contains the connection in `blocks=[...]`: inside it learning is by backpropagation."
+)
 
-def reach(starts: Sequence[Any], without: Any = None) -> set[Any]:
-    """The nodes of the graphs below ``starts``, which are nodes, not passing ``without``; leaves are not among them."""
+
+class LeakError(RuntimeError):
+    """A true gradient would cross from one block into another.
+
+    Attributes:
+        lower: The block that it would cross into.
+    """
+
+    def __init__(self, upper: str, lower: str, advice: str = "") -> None:
+        super().__init__(
+            f"The true gradient leaks from {upper} into block {lower!r}: a tensor computed in the latter reaches the former "
+            f"beside its first input, as a skip connection does. {advice}"
+        )
+        self.upper, self.lower = upper, lower
+
+
+def reach(starts: Sequence[Any], without: Collection[Any] = ()) -> set[Any]:
+    """The nodes of the graphs below ``starts``, which are nodes, not passing any of ``without``; leaves are not among them."""
     seen: set[Any] = set()
     stack = list(starts)
     while stack:
         node = stack.pop()
-        if node is None or node is without or node in seen or not node.next_functions:
+        if node is None or node in without or node in seen or not node.next_functions:
             continue
         seen.add(node)
         stack += [following for following, _ in node.next_functions]
@@ -57,27 +78,47 @@ def check_cut(cuts: Sequence[tuple[str, Tensor]], barriers: Sequence[Any]) -> di
     """Check that no true gradient can cross from one block into another.
 
     Args:
-        cuts: The name of each block, and its output with its autograd graph.
+        cuts: The name of each block, and its output with its autograd graph, once for every call.
         barriers: Nodes that end a block's graph, since they answer for what passes below.
 
     Returns:
         The parameters that each block's output depends on, also those of modules between the blocks.
 
     Raises:
-        RuntimeError: two graphs meet, as when a skip connection passes a block by.
+        LeakError: two graphs meet, as when a skip connection passes a block by.
     """
     owner: dict[Any, str] = {}
     owned: dict[str, list[Tensor]] = {}
     ends = set(barriers)
     for name, output in cuts:
         nodes, leaves = _nodes(output, ends)
-        owned[name] = [leaf.variable for leaf in leaves if hasattr(leaf, "variable")]
+        known = owned.setdefault(name, [])
+        ids = {id(parameter) for parameter in known}
+        known += [leaf.variable for leaf in leaves if hasattr(leaf, "variable") and id(leaf.variable) not in ids]
         for node in nodes:
             other = owner.setdefault(node, name)
             if other != name and "CompiledFunction" not in node.name():  # after a graph break it may stand for several
-                raise RuntimeError(
-                    f"The true gradient leaks from block {name!r} into block {other!r}: a tensor computed in the "
-                    "latter reaches the former beside its first input, as a skip connection does. Make the modules it "
-                    "spans one block with `blocks=`."
-                )
+                raise LeakError(f"block {name!r}", other, EXAMPLE)
     return owned
+
+
+def check_output(outputs: Iterable[Tensor], cuts: Sequence[tuple[str, Tensor]]) -> None:
+    """Check that what the model returns depends on the blocks below the head through the head alone.
+
+    Args:
+        outputs: Of the model; those that do not depend on the head's, as hidden states beside it, are no part of the proof.
+        cuts: As of :func:`check_cut`; the head is the last.
+
+    Raises:
+        LeakError: something is added to the head's output that depends on a block below.
+    """
+    below, (_, scored) = cuts[:-1], cuts[-1]
+    owner = {node: name for name, tap in reversed(below) for node in reach([tap.grad_fn])}
+    for output in outputs:
+        nodes = reach([output.grad_fn])
+        if scored.grad_fn not in nodes:
+            continue
+        crossed = [owner[node] for node in nodes if node in owner]
+        if crossed:
+            lower = max(crossed, key=[name for name, _ in below].index)
+            raise LeakError("the network's output", lower, "Let the head contain what is added to its output.")

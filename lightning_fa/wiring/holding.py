@@ -85,6 +85,12 @@ class HoldingWiring(Wiring):
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _draw(self, name: str, shape: torch.Size, layout: Layout, like: Tensor) -> None:
         key, held = self.fit_key(shape, layout), self.theta(name)
+        if name in self.layouts and self.rehearsing:
+            raise ValueError(
+                f"The calls of block {name!r} take feedback of two sizes, {self._drawn[name]} and {key}: (width of the output, "
+                "outputs of the network). One B serves all calls of a block. Call it with inputs of one size, or name a module "
+                "in `blocks=[...]` that contains all its calls, or leave it to the block above with `ungoverned=`."
+            )
         if name in self.layouts:
             raise ValueError(
                 f"The output of block {name!r} takes feedback for {key}, after {self._drawn[name]}: (width of the output, "

@@ -16,6 +16,7 @@ from lightning_fa.ops import onward, route
 from lightning_fa.rules.base import IndirectRule
 from lightning_fa.sharding import check_gathered
 from lightning_fa.wiring.blocks import Block
+from lightning_fa.wiring.course import Tap
 from lightning_fa.wiring.cut import CutWiring
 from lightning_fa.wiring.rows import Layout
 from lightning_fa.wiring.trial import ROWS, try_rule
@@ -54,6 +55,13 @@ class IndirectWiring(CutWiring):
                 f"must be one Linear or convolution, and these are not: {', '.join(others)}. Name other blocks, or use "
                 "another rule."
             )
+        apart = [block.name for block in blocks if block.often or block.exit is not None]
+        if apart:
+            raise ValueError(
+                f"{type(rule).__name__} sends the error forward from one block to the next, which needs a chain, and `forward` "
+                f"calls {', '.join(apart)} several times, or hands what they return to another block than the next. Use another "
+                "rule, as 'dfa'."
+            )
         self._places: list[Any] = []
         super().__init__(rule, blocks)
 
@@ -82,7 +90,8 @@ class IndirectWiring(CutWiring):
         self._places.append((place, out.numel()))
         return out.clone() if compiling else out
 
-    def finish(self, output: Tensor, taps: list[Tensor], layouts: list[Layout]) -> Tensor:
+    def finish(self, output: Tensor, named: list[Tap], layouts: list[Layout]) -> Tensor:
+        taps = [tap for _, tap in named]
         places, self._places = self._places, []
         if not taps:
             return output

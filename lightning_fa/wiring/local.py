@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lightning_fa.ops import route
 from lightning_fa.rules.base import AuxiliaryRule, LocalRule
+from lightning_fa.wiring.course import Tap
 from lightning_fa.wiring.rows import Layout
 from lightning_fa.wiring.settling import SettlingWiring
 from lightning_fa.wiring.targets import read_targets
@@ -47,10 +48,10 @@ class LocalWiring(SettlingWiring):
             self.let_go()
         return h.detach()
 
-    def finish(self, output: Tensor, taps: list[Tensor], layouts: list[Layout]) -> Tensor:
+    def finish(self, output: Tensor, taps: list[Tap], layouts: list[Layout]) -> Tensor:
         routed, unit = route(output, None, [], [], joined=True)
         self._terms.append(unit)
-        for name, tap, layout in zip(self.below, taps, layouts):
+        for (name, tap), layout in zip(taps, layouts):
             if tap.requires_grad:
                 with torch.autocast(tap.device.type, enabled=False):
                     self._terms.append(self._loss(name, tap, layout))

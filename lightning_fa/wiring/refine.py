@@ -6,19 +6,23 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from lightning_fa.wiring.blocks import EMBEDDINGS, Block, Blocks, matches, units_in, weights_of
+from lightning_fa.wiring.blocks import Block, Blocks, is_embedding, matches, units_in, weights_of
+from lightning_fa.wiring.ends import ended
 from lightning_fa.wiring.survey import Survey
 
 
-def fit_to(seen: Survey, found: list[Block], chosen: Blocks, ungoverned: Sequence[str]) -> list[Block]:
-    """The blocks as ``forward`` calls them.
+def fit_to(
+    model: nn.Module, seen: Survey, found: list[Block], chosen: Blocks, ungoverned: Sequence[str]
+) -> list[Block]:
+    """The blocks as ``forward`` calls them, with what ends each of them.
 
     A block that was found automatically and only calls its parts one after the other is replaced by these parts, and so on
     down, where the graph shows that no gradient passes their entrances by. Units of one class in one network are treated
     alike, so that all residual units stay whole where one must. Blocks that the user named are kept as they are.
 
     Raises:
-        ValueError: a block is not called by ``forward``, or the user's order is not that of the calls.
+        ValueError: a block is not called by ``forward``, the user's order is not that of the calls, or no head is called
+            last.
     """
     _check_called(seen, found)
     in_order = sorted(found, key=lambda block: seen.first(block.module))
@@ -26,9 +30,9 @@ def fit_to(seen: Survey, found: list[Block], chosen: Blocks, ungoverned: Sequenc
         if in_order != found:
             names = [block.name for block in in_order]
             raise ValueError(f"`blocks` must be in the order in which `forward` calls them: blocks={names!r}.")
-        return found
+        return ended(model, seen, found)
     refined = _refined(seen, in_order)
-    return [block for block in refined if not matches(block.name, ungoverned)]
+    return ended(model, seen, [block for block in refined if not matches(block.name, ungoverned)])
 
 
 def _refined(seen: Survey, units: list[Block]) -> list[Block]:
@@ -51,11 +55,6 @@ def _parts(seen: Survey, unit: Block) -> list[Block]:
     parts.sort(key=lambda block: seen.first(block.module))
     chain = len(parts) > 1 and seen.in_turn(parts) and all(seen.separates(part.module) for part in parts[1:])
     return parts if chain else []
-
-
-def is_embedding(module: nn.Module) -> bool:
-    """Whether all weight matrices in it are tables that an index looks up."""
-    return all(isinstance(m, EMBEDDINGS) for m in module.modules() if weights_of(m))
 
 
 def _check_called(seen: Survey, blocks: list[Block]) -> None:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 NO_TARGETS = (
-    "This rule needs the targets: set `attached.targets = y` before the forward pass, or tell the strategy where they are "
-    "in the batch with `targets=`."
+    "This rule needs the targets: set `attached.targets = y` before every forward pass (`attached.loss` uses them up), or tell "
+    "the strategy where they are in the batch with `targets=`."
 )
 
 

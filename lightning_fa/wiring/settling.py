@@ -27,7 +27,8 @@ class SettlingWiring(CutWiring):
     """Abstract. For families whose blocks need nothing from above.
 
     Graphs wait for ``backward()`` as those of other families do in the first forward pass, unless a rehearsal has drawn the
-    feedback and checked the cut; in compiled code; in an activation checkpoint; under FSDP; where an output has a new shape.
+    feedback and checked the cut; in compiled code; in an activation checkpoint; under FSDP; where an output has a new shape;
+    where a block ends at its own output.
     """
 
     def __init__(self, rule: Rule, blocks: Sequence[Block], root: nn.Module) -> None:
@@ -75,7 +76,8 @@ class SettlingWiring(CutWiring):
 
     def let_go(self) -> None:
         """Keep the shape of the last block's output, and neither its values nor its graph."""
-        self._taps[-1] = self._taps[-1].new_zeros(()).expand(self._taps[-1].shape)
+        name, h = self.course.taps[-1]
+        self.course.taps[-1] = name, h.new_zeros(()).expand(h.shape)
 
     # -- the forward pass ---------------------------------------------------------------------------------------------------
 
@@ -104,6 +106,8 @@ class SettlingWiring(CutWiring):
 
     def _settles(self) -> bool:
         if torch.compiler.is_compiling() or self.rehearsing or self.keeping or self._twice or not self._checked:
+            return False
+        if not self._chain:  # one call of a block is not all of it, and the block below not all that is below
             return False
         return not self._shards() and not in_checkpoint()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import fields, is_dataclass
 from itertools import pairwise
@@ -21,7 +21,8 @@ class Survey:
     def __init__(self) -> None:
         self.spans: dict[nn.Module, list[tuple[int, int]]] = {}
         """Module -> when its calls began and ended, counted in calls and returns."""
-        self._entrances: dict[nn.Module, Any] = {}
+        self._entrances: dict[nn.Module, list[Any]] = {}
+        self._exits: dict[nn.Module, list[Any]] = {}
         self._roots: list[Any] = []
         self._time = 0
 
@@ -33,6 +34,10 @@ class Survey:
         """When the module was first called; modules that never were come last."""
         return self.spans[module][0][0] if self.calls(module) else 2 * self._time + 1
 
+    def last(self, module: nn.Module) -> int:
+        """When the module was last called, if it was."""
+        return self.spans[module][-1][0] if self.calls(module) else 0
+
     def in_turn(self, blocks: list[Block]) -> bool:
         """Whether each is called once, and after the one before has returned."""
         spans = [self.spans.get(block.module, []) for block in blocks]
@@ -42,11 +47,44 @@ class Survey:
 
     def separates(self, module: nn.Module) -> bool:
         """Whether no gradient passes the entrance of ``module`` by: without it, what is above and below share no node."""
-        entrance = self._entrances.get(module)
-        if entrance is None or self.calls(module) != 1:
+        entrances = self._entrances.get(module, [])
+        if len(entrances) != 1 or self.calls(module) != 1:
             return False
-        above, below = reach(self._roots, entrance), reach([f for f, _ in entrance.next_functions])
+        entrance = entrances[0]
+        above, below = reach(self._roots, [entrance]), reach(_below(entrance))
         return bool(below) and not above & below and entrance in reach(self._roots)
+
+    def feeds(self, lower: nn.Module, upper: nn.Module, others: Collection[nn.Module]) -> bool:
+        """Whether every call of ``upper`` takes one output of ``lower``, which goes nowhere else, and none of ``others``."""
+        doors = self._entrances.get(upper, [])
+        beside = {node for other in others for node in self._exits.get(other, [])}
+        alone = not reach(doors, self._exits.get(lower, [])) & beside
+        return alone and self._pairs(lower, doors, self.calls(upper))
+
+    def reaches(self, lower: nn.Module, upper: nn.Module) -> bool:
+        """Whether an output of ``lower`` reaches what ``upper`` takes; assumed where ``lower`` returned no lone tensor."""
+        exits = set(self._exits.get(lower, []))
+        return not exits or bool(reach(self._entrances.get(upper, [])) & exits)
+
+    def scores(self, module: nn.Module) -> bool:
+        """Whether an output of ``module`` reaches that of the model."""
+        return bool(reach(self._roots) & set(self._exits.get(module, [])))
+
+    def returned_by(self, inner: nn.Module, outer: nn.Module) -> bool:
+        """Whether every call of ``outer`` returns what one call of ``inner`` in it has made, which goes nowhere else."""
+        return self._pairs(inner, self._exits.get(outer, []), self.calls(outer))
+
+    def _pairs(self, module: nn.Module, doors: list[Any], calls: int) -> bool:
+        exits = self._exits.get(module, [])
+        if not exits or not (len(exits) == len(doors) == calls == self.calls(module)):
+            return False
+        every = set(exits)
+        met = [list(_met([door], every)) for door in doors]
+        if any(len(each) != 1 for each in met) or len({each[0] for each in met}) != len(exits):
+            return False
+        # As a state that a cell is called with again, which is a way of its own.
+        own = any(_met(_below(node), every) for node in exits)
+        return not own and not _met(self._roots, every, set(doors) - every)
 
     # -- recording --------------------------------------------------------------------------------------------------------
 
@@ -60,13 +98,19 @@ class Survey:
         if key is None or not inputs[key].requires_grad:
             return None
         inputs[key] = inputs[key].clone()  # its node stands for the entrance, and survives what is done in place
-        self._entrances[module] = inputs[key].grad_fn
+        self._entrances.setdefault(module, []).append(inputs[key].grad_fn)
         return tuple(inputs[i] for i in range(len(args))), {k: inputs[k] for k in kwargs}
 
-    def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
-        if torch.is_grad_enabled() and self.calls(module):
-            self._time += 1
-            self.spans[module][-1] = (self.spans[module][-1][0], self._time)
+    def _leave(self, module: nn.Module, args: Any, output: Any) -> Any:
+        if not (torch.is_grad_enabled() and self.calls(module)):
+            return None
+        self._time += 1
+        self.spans[module][-1] = (self.spans[module][-1][0], self._time)
+        if not isinstance(output, Tensor) or not output.requires_grad:
+            return None
+        output = output.clone()
+        self._exits.setdefault(module, []).append(output.grad_fn)
+        return output
 
 
 def survey(model: nn.Module, run: Callable[[], Any]) -> Survey:
@@ -84,6 +128,16 @@ def survey(model: nn.Module, run: Callable[[], Any]) -> Survey:
         output = run()
     seen._roots = [tensor.grad_fn for tensor in tensors_in(output) if tensor.grad_fn is not None]
     return seen
+
+
+def _below(node: Any) -> list[Any]:
+    return [following for following, _ in node.next_functions]
+
+
+def _met(starts: Sequence[Any], wanted: set[Any], without: Collection[Any] = ()) -> set[Any]:
+    """Those of ``wanted`` that are met first on the ways down from ``starts``."""
+    reached = reach(starts, {*wanted, *without})
+    return wanted & {*starts, *(following for node in reached for following in _below(node))}
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:

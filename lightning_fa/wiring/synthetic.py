@@ -14,6 +14,7 @@ from lightning_fa.ops.route import NOT_SCORED
 from lightning_fa.rules.base import SyntheticRule
 from lightning_fa.sharding import check_gathered
 from lightning_fa.wiring.blocks import Block
+from lightning_fa.wiring.course import Tap
 from lightning_fa.wiring.cut import outside_checkpoints
 from lightning_fa.wiring.holding import key_of
 from lightning_fa.wiring.rows import Layout, as_labels
@@ -77,6 +78,7 @@ class SyntheticWiring(SettlingWiring):
             return h
         if name == self._first:
             self._asked = None  # of a pass that an error has ended
+        again = any(name == earlier for earlier, _ in self.course.taps[:-1])
         theta = self.theta(name)
         if self.rehearsing or not theta:
             return h.detach()
@@ -84,8 +86,9 @@ class SyntheticWiring(SettlingWiring):
         steps = theta.pop(STEPS, None)
         applied = None
         if steps is not None:
-            applied = steps >= self.rule.warm_up
-            if self.modules[name].training:
+            counts = self.modules[name].training
+            applied = (steps - 1 if again and counts else steps) >= self.rule.warm_up
+            if counts and not again:
                 # A new tensor: compiled code may read the old one again in backward.
                 setattr(self.modules[name], self.slots[key_of(name, STEPS)], steps + 1)
         goes_on = self.ready(name, h) is not None
@@ -146,7 +149,7 @@ class SyntheticWiring(SettlingWiring):
                 y = labels.to(rows.dtype)
             return layout.unite(self.rule.predict(rows, y, theta), h.shape)
 
-    def finish(self, output: Tensor, taps: list[Tensor], layouts: list[Layout]) -> Tensor:
+    def finish(self, output: Tensor, taps: list[Tap], layouts: list[Layout]) -> Tensor:
         routed, unit = route(output, None, [], [], joined=True)
         self._terms.append(unit)
         return routed

@@ -13,6 +13,8 @@ TRANSPORT = ("tests/test_transport_rules.py",)
 DIRECT = ("tests/test_direct_rules.py",)
 SYNTHETIC = ("tests/test_synthetic_gradients.py",)
 MEMORY = ("tests/test_memory.py",)
+CONNECTIONS = ("tests/test_connections.py",)
+REPEATED = ("tests/test_repeated_blocks.py",)
 
 FAULTS = [
     # -- the autograd functions -------------------------------------------------------------------------------------------
@@ -146,7 +148,7 @@ FAULTS = [
     Fault(
         "the graph of every block held until the pass is over",
         "wiring/settling.py",
-        "self._taps[-1] = self._taps[-1].new_zeros(()).expand(self._taps[-1].shape)",
+        "self.course.taps[-1] = name, h.new_zeros(()).expand(h.shape)",
         "pass",
         MEMORY,
     ),
@@ -199,6 +201,90 @@ FAULTS = [
         "return d, None, delta.reshape(h.shape).to(ctx.dtype)",
         "return d, None, d.reshape(h.shape).to(ctx.dtype)",
         EQUATIONS,
+    ),
+    Fault(
+        "the second call of a block left without its error",
+        "wiring/cut.py",
+        "        self.course.taps.append((name, h))",
+        "        self.course.taps += [] if name in dict(self.course.taps) else [(name, h)]",
+        REPEATED,
+    ),
+    Fault(
+        "a block that is called several times settled after its first call",
+        "wiring/settling.py",
+        "if not self._chain:  # one call",
+        "if False:  # one call",
+        REPEATED,
+    ),
+    Fault(
+        "a block that feeds itself taken for a link of a chain",
+        "wiring/survey.py",
+        "return not own and not",
+        "return not",
+        REPEATED,
+    ),
+    Fault(
+        "the memory of a cell left to carry the true gradient to the call before",
+        "wiring/cut.py",
+        "else t.detach() if t.requires_grad else t, out)",
+        "else t, out)",
+        REPEATED,
+    ),
+    Fault(
+        "an activation behind a shared layer given to the block above",
+        "wiring/ends.py",
+        "        end = around",
+        "        end = end",
+        REPEATED,
+    ),
+    Fault(
+        "a connection beside the head's output not looked for",
+        "wiring/graph.py",
+        "        if crossed:",
+        "        if False:",
+        CONNECTIONS,
+    ),
+    Fault(
+        "two layers beside each other taken for one after the other",
+        "wiring/ends.py",
+        "return list(blocks) if chain else",
+        "return list(blocks) if True else",
+        CONNECTIONS,
+    ),
+    Fault(
+        "a block that learns by another block's error not noticed",
+        "wiring/cut.py",
+        "if other is not block and left & theirs:",
+        "if False:",
+        CONNECTIONS,
+    ),
+    Fault(
+        "tables in front taken for a block",
+        "wiring/blocks.py",
+        "return deep if len(deep) > 1 else [",
+        "return [",
+        ("tests/test_blocks.py",),
+    ),
+    Fault(
+        "a network of tables and a head left without a rule",
+        "wiring/blocks.py",
+        "return deep if len(deep) > 1 else [",
+        "return deep if deep else [",
+        ("tests/test_blocks.py",),
+    ),
+    Fault(
+        "the targets of the last batch used again",
+        "wiring/cut.py",
+        "terms, self._terms, self.targets = self._terms, [], None",
+        "terms, self._terms = self._terms, []",
+        ("tests/test_used_targets.py",),
+    ),
+    Fault(
+        "the targets of a manual step used up by its first loss",
+        "training_step.py",
+        "        self.attached.targets = targets\n        return self.own(joined",
+        "        return self.own(joined",
+        ("tests/test_used_targets.py",),
     ),
     Fault(
         "the terms of an aborted forward pass kept for the next loss",
