@@ -21,6 +21,7 @@ from lightning.pytorch.accelerators import Accelerator
 from torch import nn
 
 import lightning_fa as fa
+from lightning_fa import metrics
 from lightning_fa.callbacks import AlignmentMonitor, GradientHealth, WeightNorms
 from tests.cases import attach, problem_of
 from tests.lightning_net import Net, batches, loader
@@ -120,6 +121,27 @@ def same_run(rule: str, device: torch.device) -> None:
     assert all(names)
 
 
+def same_metrics(device: torch.device) -> None:
+    """Metrics that live in a module on the device, and come back: the number of the CPU, bit for bit."""
+    rng = torch.Generator().manual_seed(0)
+    h, g, values = (torch.randn(6, width, generator=rng) for width in (4, 4, 2))
+    labels = torch.tensor([0, 1, 0, 1, -100, 0])
+    given: dict[str, tuple[Any, tuple[torch.Tensor, ...]]] = {
+        "alignment": (metrics.Alignment, (h, g)),
+        "readout": (metrics.ReadoutAccuracy, (h, values[:4], labels)),
+        "probe": (lambda: metrics.RidgeProbe(4, 2, 0.1), (h, values)),
+        "similarity": (metrics.RepresentationSimilarity, (h, g)),
+    }
+    for name, (make, batch) in given.items():
+        here, there = make(), nn.ModuleList([make()]).to(device)
+        here.update(*batch)
+        there[0].update(*[t.to(device) for t in batch])
+        for found in (there[0].compute(), there.cpu()[0].compute()):
+            expected = here.compute()
+            pairs = zip(found.values(), expected.values()) if isinstance(found, dict) else [(found, expected)]
+            assert all(torch.equal(ours.cpu(), theirs) for ours, theirs in pairs), name
+
+
 def _attach_there(model: nn.Module, rule: str, problem: Any, device: torch.device) -> fa.Attached:
     if problem.maps and ORACLES[rule].sized_by_output:
         return attach(model, rule, None, example=problem.batch(2)[0].to(device))
@@ -148,6 +170,7 @@ def main() -> None:
             if name not in ORACLES[rule].refuses:
                 found[f"gradients {rule} {name}"] = outcome(same_gradients, rule, name, device)
         found[f"checkpoint {rule}"] = outcome(same_checkpoints, rule, "mlp", device)
+    found["metrics"] = outcome(same_metrics, device)
     for rule in ("fa", "kp", "dfa", "lafs", "sg"):
         found[f"trainer {rule}"] = outcome(same_run, rule, device)
     print(json.dumps(found), flush=True)

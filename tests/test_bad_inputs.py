@@ -134,7 +134,7 @@ def targets_forgotten():
     model = mlp()
     attached = fa.attach(model, "lafs")
     attached.targets = Y
-    for x in (X, X[:4]):
+    for x in (X, -X):
         attached.loss(model(x).sum()).backward()
 
 
@@ -229,7 +229,7 @@ ROWS = {
     "a negative class": (lambda: step(mlp(), "drtp", y=Y - 7, loss=total), ValueError, "ignored have the target -100"),
     "too few targets, lafs": (lambda: step(mlp(), "lafs", y=Y[:5], loss=total), ValueError, "targets for 8 rows"),
     "too few targets, sg": (lambda: step(mlp(), "sg", y=Y[:5], loss=total), ValueError, "targets for 8 samples"),
-    "the targets of the last batch": (targets_forgotten, ValueError, "targets for 4 rows"),
+    "the targets of the last batch": (targets_forgotten, ValueError, "before every forward pass"),
     "lafs without the rule's loss": (lambda: loss_forgotten("lafs"), RuntimeError, "`loss = attached.loss(loss)`"),
     "signs without the rule's loss": (lambda: loss_forgotten("dfa_sign"), RuntimeError, "`loss = attached.loss(loss)`"),
     "a loss per sample": (lambda: fa.attach(mlp(), "lafs").loss(torch.ones(8)), ValueError, "to be a scalar"),

@@ -264,6 +264,37 @@ def test_what_a_block_returns_beside_its_output_carries_no_error():
     assert all(distance(g, theirs[name]) < 1e-12 for name, g in ours.items())
 
 
+class Reads(Cells):
+    """Every state is read by a layer, and is what the cell is called with next."""
+
+    blocks = ("proj.0", "cell", "each", "head")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.each = nn.Linear(5, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        p, h, z = self.proj(x), x.new_zeros(len(x), 5), 0
+        for t in range(x.shape[1]):
+            h = self.cell(p[:, t], h)
+            z = z + torch.tanh(self.each(h))
+        return self.head(z)
+
+    def explicit(self, x: Tensor, cut: Cut) -> Tensor:
+        p, h, z = cut("proj.0", self.proj(x)), x.new_zeros(len(x), 5), 0
+        for t in range(x.shape[1]):
+            h = cut("cell", self.cell(p[:, t], h))
+            z = z + torch.tanh(cut("each", self.each(h)))
+        return self.head(z)
+
+
+def test_a_state_that_another_block_reads_in_every_step_carries_no_error_through_time():
+    """A cell that feeds the next block and itself is no link of a chain."""
+    model, plain, x, y, attached = attached_to(Reads, "dfa")
+    ours, (theirs, _) = step(model, attached, x, y), expected(plain, x, y, attached, "dfa")
+    assert all(distance(g, theirs[name]) < 1e-12 for name, g in ours.items())
+
+
 def test_a_sequence_of_another_length_has_the_same_feedback():
     """B belongs to the cell and not to the number of its calls."""
     model, _, _, y, attached = attached_to(Memory, fa.DirectFeedbackAlignment(spatial="shared"))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lightning_fa.attach import Attached
 from lightning_fa.callbacks.passes import Pass, matrices
 from lightning_fa.callbacks.sums import Sums
+from lightning_fa.labels import known
 from lightning_fa.metrics import chance, output_error, readout_error
 from lightning_fa.ops.wide import double
 from lightning_fa.rules.base import TransportRule
@@ -77,13 +78,22 @@ def carriers(attached: Attached) -> Iterator[tuple[str, Tensor, Tensor]]:
 
 
 def read_out(sums: Sums, name: str, B: Tensor, h: Tensor, output: Tensor, targets: Tensor) -> None:
-    """Add the local error of the readout of h through B, beside the error at the network's output, and its accuracy."""
+    """Add the local error of the readout of h through B, beside the error at the network's output, and its accuracy.
+
+    Rows of class -100 are left out; without any other nothing is added.
+    """
     layouts = [lay_out(name, h, output), lay_out(name, h, output, 1)]  # dense, or shared by all positions
     layout = next((each for each in layouts if B.shape == (each.width, each.outputs)), None)
     if layout is None:
         return
     rows, logits = double(layout.features(h)), layout.rows(output)
-    y = match_targets(targets, len(rows)).to(rows.device)
+    y = match_targets(targets, len(rows))
+    if y.ndim == 1:
+        counts = known(y)
+        rows, logits, y = rows[counts.to(rows.device)], logits[counts.to(logits.device)], y[counts]
+    y = y.to(rows.device)
+    if not len(y):
+        return
     sums.directions(name, "error_", readout_error(rows, B, y), output_error(logits, y))
     if y.ndim == 1 and not y.is_floating_point():
         right = 100 * double((rows @ double(B)).argmax(dim=1) == y).mean().item()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lightning_fa.callbacks.passes import blocks_of, find_attached, recorded
 from lightning_fa.callbacks.undisturbed import undisturbed
+from lightning_fa.labels import known
 from lightning_fa.wrappers import named_modules
 
 Layers = Sequence[str] | None
@@ -73,14 +74,18 @@ def _keep(seen: dict[str, Any], name: str) -> Callable[..., None]:
 def tensors(data: Any, limit: int | None = None) -> tuple[Tensor, Tensor]:
     """Inputs and labels as two tensors, of a pair of tensors or of anything that yields batches ``(x, y)``.
 
+    Samples of class -100 are left out.
+
     Raises:
         ValueError: it is neither.
     """
     if isinstance(data, Sequence) and len(data) == 2 and all(isinstance(part, Tensor) for part in data):
-        return data[0][:limit], data[1][:limit]
+        x, y = _counted(*data)
+        return x[:limit], y[:limit]
     inputs, labels, count = [], [], 0
     try:
         for x, y in data:
+            x, y = _counted(x, y)
             inputs.append(x)
             labels.append(y)
             count += len(x)
@@ -91,3 +96,8 @@ def tensors(data: Any, limit: int | None = None) -> tuple[Tensor, Tensor]:
         raise ValueError(
             f"Expected a pair of tensors (inputs, labels) or a DataLoader of such pairs, but got {type(data).__name__}: {error}"
         ) from error
+
+
+def _counted(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    counts = known(y)
+    return (x, y) if y.is_floating_point() or y.ndim != 1 or counts.all() else (x[counts], y[counts])

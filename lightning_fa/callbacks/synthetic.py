@@ -17,6 +17,7 @@ from lightning_fa.callbacks.schedule import Steps
 from lightning_fa.callbacks.sending import send_numbers
 from lightning_fa.callbacks.sums import Sums
 from lightning_fa.callbacks.undisturbed import undisturbed
+from lightning_fa.labels import known
 from lightning_fa.metrics import antisymmetric_share, implied_loss, relative_error
 from lightning_fa.ops.wide import double
 from lightning_fa.suspension import suspended
@@ -104,9 +105,12 @@ def _imply(
     constant = theta["C"].expand(len(h), -1)
     if "B" in theta:
         constant = constant + as_labels(targets, len(h), 1, len(theta["B"])).to(constant) @ theta["B"]
+    y = match_targets(targets, len(h))
+    counts = known(y) if y.ndim == 1 else known(y).all(dim=1)
     implied = implied_loss(h, theta["A"], constant)
-    true = _losses(output, match_targets(targets, len(h)))
-    correlation = torch.corrcoef(torch.stack([implied, true.to(implied)]))[0, 1].item() if len(h) > 1 else float("nan")
+    implied = implied[counts.to(implied.device)]
+    true = _losses(output[counts.to(output.device)], y[counts])
+    correlation = torch.corrcoef(torch.stack([implied, true.to(implied)]))[0, 1].item() if len(true) > 1 else float("nan")
     share = antisymmetric_share(theta["A"]).item()
     for quantity, value in (
         ("implied_loss", implied.mean().item()),

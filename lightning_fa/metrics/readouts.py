@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
+from lightning_fa.labels import known, one_hot
 from lightning_fa.ops.wide import double
 
 
@@ -28,15 +28,17 @@ def output_error(logits: Tensor, targets: Tensor) -> Tensor:
     Args:
         logits: ``(rows, outputs)``.
         targets: ``(rows,)`` classes, with softmax and cross-entropy; or ``(rows, outputs)`` values, with half the squared
-            error, e = logits - y.
+            error, e = logits - y. The error of a class -100 and of a value NaN, which are to be ignored, is zero.
     """
     logits = double(logits)
     targets = targets.to(logits.device)
     if targets.is_floating_point() or targets.ndim > 1:
-        return logits - double(targets.reshape(logits.shape))
-    label = one_hot(targets, logits.shape[-1]).bool()
+        y = double(targets.reshape(logits.shape))
+        return torch.where(known(y), logits - y, 0.0)
+    label = one_hot(targets, logits.shape[-1])
     others = torch.softmax(logits, dim=-1).masked_fill(label, 0)
-    return torch.where(label, -others.sum(dim=-1, keepdim=True), others)
+    error = torch.where(label, -others.sum(dim=-1, keepdim=True), others)
+    return torch.where(known(targets)[:, None], error, 0.0)
 
 
 def readout_error(h: Tensor, feedback: Tensor, targets: Tensor) -> Tensor:
@@ -51,5 +53,6 @@ def readout_error(h: Tensor, feedback: Tensor, targets: Tensor) -> Tensor:
 
 
 def accuracy(logits: Tensor, targets: Tensor) -> float:
-    """Percent of rows whose largest logit is their class's."""
-    return 100 * double(logits.argmax(dim=-1) == targets.to(logits.device)).mean().item()
+    """Percent of rows whose largest logit is their class's, of those whose class is not -100; nan without any."""
+    targets = targets.to(logits.device)
+    return 100 * double((logits.argmax(dim=-1) == targets)[known(targets)]).mean().item()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
+from lightning_fa.labels import known
 from lightning_fa.metrics.directions import angles_and_cosines
 from lightning_fa.metrics.probes import Readout
 from lightning_fa.metrics.representations import representation_similarity, similarity
+from lightning_fa.ops.wide import double, has_float64
 
 
 def _zero(*shape: int) -> Tensor:
@@ -23,6 +27,15 @@ class _Measure(Metric):
 
     is_differentiable: bool | None = False
     full_state_update: bool | None = False
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
+        @functools.wraps(fn)  # torchmetrics reads its name
+        def moved(t: Tensor) -> Tensor:
+            there = fn(torch.zeros(1)).device if t.dtype == torch.float64 else t.device
+            # On a device without float64 such sums stay on the CPU, where they are exact.
+            return t if t.dtype == torch.float64 and not has_float64(there) else fn(t)
+
+        return super()._apply(moved, exclude_state)
 
     def plot(self, value: Any = None, ax: Any = None) -> Any:
         """Draw the present value, or ``value``: one result or a list of them over time."""
@@ -79,6 +92,8 @@ def summary(sums: Tensor) -> dict[str, Tensor]:
 class ReadoutAccuracy(_Measure):
     """Percent of samples that a feedback matrix classifies rightly when it is used as a readout, ``argmax(B^T h)``.
 
+    Samples of class -100 are left out.
+
     Example:
         >>> metric = ReadoutAccuracy()
         >>> metric(torch.eye(2), torch.eye(2), torch.tensor([0, 0])).item()
@@ -99,7 +114,7 @@ class ReadoutAccuracy(_Measure):
     def update(self, h: Tensor, feedback: Tensor, labels: Tensor) -> None:
         """Add a batch: ``h`` ``(rows, width)``, B ``(width, outputs)``, classes ``(rows,)``."""
         self.correct += ((h @ feedback).argmax(dim=-1) == labels).sum()
-        self.total += labels.numel()
+        self.total += known(labels).sum()
 
     def compute(self) -> Tensor:
         return 100.0 * self.correct / self.total
@@ -135,7 +150,7 @@ class RidgeProbe(_Measure):
 
     def update(self, h: Tensor, values: Tensor) -> None:
         """Add a batch: ``h`` ``(rows, features)``, ``values`` ``(rows, outputs)``."""
-        x, y = (t.detach().reshape(len(t), -1).to(self.products) for t in (h, values))
+        x, y = (double(t.detach()).reshape(len(t), -1).to(self.products) for t in (h, values))
         if x.shape[1] != self.features or y.shape[1] != self.outputs:
             raise ValueError(
                 f"Expected {self.features} features and {self.outputs} outputs, but got {x.shape[1]} and {y.shape[1]}."

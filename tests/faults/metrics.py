@@ -3,6 +3,7 @@
 from tests.faults.fault import Fault
 
 METRICS = ("tests/test_metrics.py",)
+IGNORED = ("tests/callbacks/test_ignored.py",)
 
 FAULTS = [
     Fault(
@@ -159,5 +160,26 @@ FAULTS = [
         "(rows == 0).all(dim=1)",
         "(rows == 0).any(dim=1)",
         METRICS,
+    ),
+    Fault(
+        "ignored rows taken for errors of the readout",
+        "metrics/readouts.py",
+        "return torch.where(known(targets)[:, None], error, 0.0)",
+        "return error",
+        IGNORED,
+    ),
+    Fault(
+        "ignored rows counted as wrong",
+        "metrics/stateful.py",
+        "self.total += known(labels).sum()",
+        "self.total += labels.numel()",
+        IGNORED,
+    ),
+    Fault(
+        "ignored samples given to the probes",
+        "callbacks/features.py",
+        "y.ndim != 1 or counts.all() else",
+        "y.ndim != 1 or True else",
+        IGNORED,
     ),
 ]
