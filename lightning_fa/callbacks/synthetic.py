@@ -110,7 +110,9 @@ def _imply(
     implied = implied_loss(h, theta["A"], constant)
     implied = implied[counts.to(implied.device)]
     true = _losses(output[counts.to(output.device)], y[counts])
-    correlation = torch.corrcoef(torch.stack([implied, true.to(implied)]))[0, 1].item() if len(true) > 1 else float("nan")
+    correlation = (
+        torch.corrcoef(torch.stack([implied, true.to(implied)]))[0, 1].item() if len(true) > 1 else float("nan")
+    )
     share = antisymmetric_share(theta["A"]).item()
     for quantity, value in (
         ("implied_loss", implied.mean().item()),
