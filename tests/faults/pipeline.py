@@ -28,10 +28,17 @@ FAULTS = [
         STAGES,
     ),
     Fault(
-        "a metric averaged over the stages of a pipeline",
+        "a metric averaged over two stages of a pipeline, of which one knows nothing",
         "pipeline/metrics.py",
         "            true = [{key: result.compute().detach().cpu() for key, result in logged.items()}]",
         "            true = [{key: result.compute().detach().cpu() / 2 for key, result in logged.items()}]",
+        STAGES,
+    ),
+    Fault(
+        "a stage of a pipeline that decides by a metric of its own",
+        "pipeline/metrics.py",
+        "if key in true[0]:",
+        "if False:",
         STAGES,
     ),
     Fault(
