@@ -152,6 +152,7 @@ def test_warm_up_trains_by_backprop_and_survives_a_checkpoint(rule):
         assert ours["0._feedback_C"].norm() > 0
     with torch.no_grad():
         model(x)
+    attached.targets = y
     attached.loss(model.eval()(x).sum())  # nothing counts but forward passes in training
     fresh = network()
     fresh.load_state_dict(model.train().state_dict())

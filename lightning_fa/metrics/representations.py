@@ -45,7 +45,7 @@ def representation_similarity(first: Tensor, second: Tensor) -> Tensor:
             f"{tuple(second.shape)}."
         )
     first, second = double(first), double(second)
-    above = torch.triu_indices(len(first), len(first), offset=1, device=first.device)
+    above = torch.triu_indices(len(first), len(first), offset=1).to(first.device)  # few backends have it
     pairs = torch.stack([m[above[0], above[1]] for m in (first, second)])
     return torch.corrcoef(pairs)[0, 1]
 
