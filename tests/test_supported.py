@@ -41,7 +41,7 @@ def test_a_network_that_the_rule_changes_is_called_wrong(monkeypatch):
     attach = supported.fa.attach
 
     def meddling(model, rule, **kwargs):
-        model.layer.weight.data += 1
+        model.layer.weight.data *= 2
         return attach(model, rule, **kwargs)
 
     monkeypatch.setattr(supported.fa, "attach", meddling)
