@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_fa.wiring import CutWiring, Survey, Wiring, survey
-from lightning_fa.wiring.survey import tensors_in
+from lightning_fa.wiring.tensors import tensors_in
 
 
 def rehearse(model: nn.Module, wiring: Wiring, example: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from lightning_fa.wiring.survey import tensors_in
+from lightning_fa.wiring.tensors import tensors_in
 
 VALUES = 256
 """How many values of a tensor are looked at."""

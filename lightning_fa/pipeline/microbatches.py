@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map
 
-from lightning_fa.wiring.survey import tensors_in
+from lightning_fa.wiring.tensors import tensors_in
 
 
 def split(batch: Any, count: int) -> tuple[list[Any], list[float]]:

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from lightning_fa.wiring.blocks import Block, carrier_of
-from lightning_fa.wiring.survey import tensors_in
+from lightning_fa.wiring.tensors import tensors_in
 
 
 class Rehearsal:

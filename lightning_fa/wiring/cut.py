@@ -26,7 +26,7 @@ from lightning_fa.wiring.course import Course, Tap
 from lightning_fa.wiring.graph import check_cut, check_output, leaves_of
 from lightning_fa.wiring.holding import HoldingWiring, key_of, shapes_of
 from lightning_fa.wiring.rows import Layout
-from lightning_fa.wiring.survey import tensors_in
+from lightning_fa.wiring.tensors import tensors_in
 from lightning_fa.wrappers import named_modules
 
 

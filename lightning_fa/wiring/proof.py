@@ -8,7 +8,6 @@ of this library are no such nodes: W has only its own gradient from them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from typing import Any, TypeAlias
 
 from torch import Tensor, nn
@@ -82,16 +81,3 @@ def _is_vector(leaf: Tensor) -> bool:
     # Of a parameter: a bias, a scale, a position embedding with a place for the batch. An input is an activation.
     small = leaf.numel() <= max(leaf.shape, default=1) or (leaf.ndim > 2 and leaf.shape[0] == 1)
     return small and isinstance(leaf, nn.Parameter)
-
-
-def tensors_in(item: Any) -> list[Tensor]:
-    """All tensors in what a module returned."""
-    if isinstance(item, Tensor):
-        return [item]
-    if isinstance(item, Mapping):
-        return [t for value in item.values() for t in tensors_in(value)]
-    if isinstance(item, (list, tuple)):
-        return [t for value in item for t in tensors_in(value)]
-    if is_dataclass(item) and not isinstance(item, type):
-        return [t for f in fields(item) for t in tensors_in(getattr(item, f.name))]
-    return []

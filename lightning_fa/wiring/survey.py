@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
-from dataclasses import fields, is_dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from lightning_fa.wiring.blocks import Block, carrier_of, has_matrix
 from lightning_fa.wiring.graph import reach
+from lightning_fa.wiring.tensors import tensors_in
 
 
 class Survey:
@@ -138,18 +138,3 @@ def _met(starts: Sequence[Any], wanted: set[Any], without: Collection[Any] = ())
     """Those of ``wanted`` that are met first on the ways down from ``starts``."""
     reached = reach(starts, {*wanted, *without})
     return wanted & {*starts, *(following for node in reached for following in _below(node))}
-
-
-def tensors_in(value: Any) -> Iterator[Tensor]:
-    """All tensors in what a module returns or takes: tensors, sequences, mappings and dataclasses of them."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from tensors_in(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from tensors_in(item)
-    elif is_dataclass(value):
-        for field in fields(value):
-            yield from tensors_in(getattr(value, field.name))

@@ -16,7 +16,8 @@ from lightning_fa.wiring.blocks import Block, matches, weights_of
 from lightning_fa.wiring.layers import INPUT_ONLY, Plan, Presented, Weight, choose_layers, matrices_of
 from lightning_fa.wiring.layers.choice import full_name
 from lightning_fa.wiring.port import Port, slot
-from lightning_fa.wiring.proof import carriers, tensors_in
+from lightning_fa.wiring.proof import carriers
+from lightning_fa.wiring.tensors import tensors_in
 from lightning_fa.wrappers import named_modules
 
 
