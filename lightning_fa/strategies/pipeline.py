@@ -203,7 +203,7 @@ class PipelineFeedbackStrategy(FeedbackStrategyMixin, ParallelStrategy):
         patterns = [self.ungoverned] if isinstance(self.ungoverned, str) else list(self.ungoverned)
         chosen = choose_blocks(module, self.blocks, patterns)
         with self.precision_plugin.forward_context():
-            return fit_to(look_at(module, self._example()), chosen, self.blocks, patterns)
+            return fit_to(module, look_at(module, self._example()), chosen, self.blocks, patterns)
 
     def _example(self) -> Any:
         module = self.lightning_module
