@@ -29,7 +29,14 @@ def interrupted(folder, target, until, wandb_mode):
     environ = environment(LIGHTNING_FA_DATA=os.environ.get("LIGHTNING_FA_DATA", ""))
     with log.open("w") as file:
         run = subprocess.Popen(
-            command, stdout=file, stderr=subprocess.STDOUT, env=environ, cwd=ROOT, start_new_session=True
+            command,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=environ,
+            cwd=ROOT,
+            start_new_session=True,
+            # Tests that run in the background of a script ignore the signal, and would pass that on.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     end = time.monotonic() + 240
     while until not in log.read_text() and run.poll() is None and time.monotonic() < end:
