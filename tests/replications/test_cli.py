@@ -4,8 +4,8 @@ from contextlib import suppress
 
 import pytest
 
-from replications import fit, registry
 from replications.cli import main
+from replications.experiment import fit, registry
 
 
 @pytest.fixture(autouse=True)
@@ -13,7 +13,7 @@ def no_training(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("training began")
 
-    monkeypatch.setattr("replications.gilmer2017.runs.fit", refuse)
+    monkeypatch.setattr("replications.papers.gilmer2017.runs.fit", refuse)
     assert fit
 
 
@@ -72,16 +72,16 @@ def test_damaged_data_are_refused_with_the_name_of_the_file(capsys, tmp_path):
 
 
 def test_wandb_online_without_a_key_is_refused_before_training(capsys, monkeypatch):
-    monkeypatch.setattr("replications.loggers._has_key", lambda: False)
+    monkeypatch.setattr("replications.experiment.loggers._has_key", lambda: False)
     message = refused(capsys, "gilmer2017", "--dataset", "digits", "--wandb", "online")
     assert "wandb login" in message
 
 
 def test_wandb_is_off_where_it_is_not_installed_and_an_error_where_it_was_asked_for(capsys, monkeypatch):
-    from replications.loggers import check_wandb
+    from replications.experiment.loggers import check_wandb
 
     assert check_wandb(None) == "offline"
-    monkeypatch.setattr("replications.loggers.find_spec", lambda _: None)
+    monkeypatch.setattr("replications.experiment.loggers.find_spec", lambda _: None)
     assert check_wandb(None) == "off"
     assert "pip install wandb" in refused(capsys, "gilmer2017", "--dataset", "digits", "--wandb", "offline")
 

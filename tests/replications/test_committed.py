@@ -5,11 +5,11 @@ from html import escape
 
 import pytest
 
-from replications.committed import RESULTS, committed, folders
 from replications.errors import ReplicationError
-from replications.report.finding import find
-from replications.report.page import page
-from replications.results import FILE
+from replications.experiment.results import FILE
+from replications.reporting.committed import RESULTS, committed, folders
+from replications.reporting.finding import find
+from replications.reporting.page import page
 from tests.replications.test_readme import named
 
 

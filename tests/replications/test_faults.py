@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from replications import registry
-from replications.claims import Claim
+from replications.experiment import registry
 from replications.faults import trained
 from replications.faults.command import PAGE, rows_of, uncaught, verdicts
 from replications.faults.recorded import caught, exchanged, matches, replaced
+from replications.judging.claims import Claim
 
 RUNS = {"dfa": {"a": 1.0}, "dfa-b1": {"a": 2.0}, "lafs": {"a": 3.0}, "lafs-b1": {"a": 4.0}, "bp": {"a": 0.0, "b": 9.0}}
 

@@ -1,14 +1,16 @@
 """Oracle: runs that are computed at once are recorded, logged and resumed as if each had been alone."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
-from replications.claims import judge
-from replications.many import log_file, read_seeds, seed_log
-from replications.results import read
-from replications.statistics import p_value
+from replications.experiment.many import log_file, read_seeds, seed_log
+from replications.experiment.results import read
+from replications.experiment.session import conclude
+from replications.judging.claims import judge
+from replications.judging.statistics import p_value
 from tests.replications.test_claims import a_claim
 from tests.replications.test_results import a_session, runs
 
@@ -19,20 +21,20 @@ def metrics_of(group):
 
 def test_every_seed_of_a_group_has_a_record_and_a_share_of_the_time(tmp_path):
     session = a_session(tmp_path)
-    session.finish_together([runs(2)], metrics_of)
-    session.judge()
+    session.loop.finish_together([runs(2)], metrics_of)
+    conclude(session)
     content = read(tmp_path / "results.json")
     assert [(run["seed"], run["metrics"]) for run in content["runs"]] == [(0, {"value": 12.0}), (1, {"value": 13.0})]
     assert content["claims"][0]["value"] == 12.5
 
 
 def test_a_finished_group_is_not_repeated_and_more_seeds_only_add_records(tmp_path):
-    a_session(tmp_path).finish_together([runs(2)], metrics_of)
-    a_session(tmp_path).finish_together([runs(2)], lambda group: pytest.fail("repeated"))
+    a_session(tmp_path).loop.finish_together([runs(2)], metrics_of)
+    a_session(tmp_path).loop.finish_together([runs(2)], lambda group: pytest.fail("repeated"))
     session = a_session(tmp_path, seeds=3)
-    session.finish_together([runs(3)], metrics_of)
+    session.loop.finish_together([runs(3)], metrics_of)
     assert [run["seed"] for run in read(tmp_path / "results.json")["runs"]] == [0, 1, 2]
-    assert len(session.records) == 3
+    assert len(session.loop.records) == 3
 
 
 def test_the_log_of_a_group_is_read_back_by_seed(tmp_path):
@@ -49,9 +51,9 @@ def test_the_log_of_a_group_is_read_back_by_seed(tmp_path):
 def test_one_experiment_after_another_completes_one_file(tmp_path):
     for experiment in ("fig1", "fig2"):
         session = a_session(tmp_path)
-        session.experiments = (experiment,)
-        session.finish_together([runs(2)], metrics_of)
-        session.judge()
+        session = replace(session, experiments=(experiment,))
+        session.loop.finish_together([runs(2)], metrics_of)
+        conclude(session)
     assert [claim["id"] for claim in read(tmp_path / "results.json")["claims"]] == [a_claim().id, "other"]
 
 
@@ -86,21 +88,21 @@ def test_a_t_test_is_undecided_about_a_mean_that_is_positive_by_chance():
 
 def test_a_claim_without_randomness_is_judged_on_one_seed(tmp_path):
     session = a_session(tmp_path, seeds=3)
-    session.finish_together([runs(1)], metrics_of)
+    session.loop.finish_together([runs(1)], metrics_of)
     object.__setattr__(session.paper.claims[0], "seeds", 1)
-    session.judge()
+    conclude(session)
     assert read(tmp_path / "results.json")["claims"][0]["n"] == 1
 
 
 def test_what_is_missing_to_the_preset_is_in_the_results_as_a_command(tmp_path):
     session = a_session(tmp_path)
     session.paper.seeds["quick"] = 2  # type: ignore[index]
-    session.finish_together([runs(2)], metrics_of)
-    session.judge()
+    session.loop.finish_together([runs(2)], metrics_of)
+    conclude(session)
     rest = read(tmp_path / "results.json")["environment"]["rest"]
     assert rest == "python -m replications toy2000/fig2 --preset quick --seeds 2"
-    session.experiments = ("fig1", "fig2")
-    session.judge()
+    session = replace(session, experiments=("fig1", "fig2"))
+    conclude(session)
     assert read(tmp_path / "results.json")["environment"]["rest"] is None
 
 
@@ -110,9 +112,9 @@ def rest_after(out, **seeds):
     for experiment, count in seeds.items():
         session = a_session(out, seeds=count)
         session.paper.seeds["quick"] = 3  # type: ignore[index]
-        session.experiments = (experiment,)
-        session.finish_together([runs(count)], metrics_of)
-        session.judge()
+        session = replace(session, experiments=(experiment,))
+        session.loop.finish_together([runs(count)], metrics_of)
+        conclude(session)
     return read(out / "results.json")["environment"]["rest"]
 
 
@@ -130,7 +132,7 @@ def test_what_is_missing_is_not_asked_for_with_more_seeds_than_its_claims_are_ab
     session = a_session(tmp_path, seeds=3)
     session.paper.seeds["quick"] = 3  # type: ignore[index]
     object.__setattr__(session.paper.claims[1], "seeds", 1)
-    session.finish_together([runs(3)], metrics_of)
-    session.judge()
+    session.loop.finish_together([runs(3)], metrics_of)
+    conclude(session)
     rest = read(tmp_path / "results.json")["environment"]["rest"]
     assert rest == "python -m replications toy2000/fig2 --preset quick --seeds 1"

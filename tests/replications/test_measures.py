@@ -6,7 +6,7 @@ from torch import nn
 
 from lightning_fa import metrics
 from lightning_fa.metrics import accuracy
-from replications import measures
+from replications.measuring import measures
 
 
 def test_the_angle_of_opposite_vectors_is_180_degrees_and_not_0():

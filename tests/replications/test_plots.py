@@ -1,7 +1,7 @@
 """Oracle: figures hold the data they were given."""
 
-from replications import plots
-from replications.plots import draw
+from replications.reporting import plots
+from replications.reporting.plots import draw
 
 
 def test_a_figure_is_written_as_png_and_svg_with_a_line_per_layer_and_step_0_on_the_log_axis(tmp_path):

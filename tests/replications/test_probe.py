@@ -9,11 +9,11 @@ from torch import nn
 
 import lightning_fa as fa
 from lightning_fa import metrics
-from replications import measures
-from replications.datasets import batches
-from replications.fit import quiet_lightning
-from replications.gilmer2017.model import TanhNetwork
-from replications.probe import FeedbackProbe
+from replications.data import batches
+from replications.experiment.fit import quiet_lightning
+from replications.measuring import measures
+from replications.measuring.probe import FeedbackProbe
+from replications.papers.gilmer2017.model import TanhNetwork
 
 
 @pytest.fixture

@@ -1,0 +1,141 @@
+"""Claims about figures 2a and 2b: one hidden layer of 1000 logistic units on MNIST."""
+
+from replications.judging.claims import Claim
+from replications.judging.measured import difference, of
+
+EPOCH_15 = "evidence: fig2a-pilot"
+TEXT = "text; evidence: fig2a-text"
+
+ERRORS = (
+    Claim(
+        "mnist-bp",
+        "fig2a",
+        "backpropagation: test error (%)",
+        "2.4 (n=20)",
+        (1.5, 2.7),
+        TEXT,
+        of("mnist-bp", "test_error"),
+        judged_from="full",
+    ),
+    Claim(
+        "mnist-fa",
+        "fig2a",
+        "feedback alignment: test error (%)",
+        "2.1 (n=20)",
+        (1.4, 2.6),
+        TEXT,
+        of("mnist-fa", "test_error"),
+        judged_from="full",
+    ),
+    Claim(
+        "mnist-fa-bp",
+        "fig2a",
+        "test errors of the two, distance (points)",
+        "2.4 and 2.1",
+        (0.0, 0.5),
+        TEXT,
+        lambda runs: abs(difference("test_error", "mnist-fa", "mnist-bp")(runs)),
+        judged_from="full",
+        possible=(0, 100),
+    ),
+    Claim(
+        "mnist-shallow",
+        "fig2a",
+        "only the last layer learns: test error (%)",
+        "7.2",
+        (6.0, 9.5),
+        "figure 2a; evidence: fig2a-text",
+        of("mnist-shallow", "test_error"),
+        judged_from="full",
+    ),
+    Claim(
+        "mnist-fa-sparse",
+        "fig2a",
+        "feedback alignment, half of W and of B removed: test error (%)",
+        "2.4 (n=20)",
+        (1.5, 2.9),
+        TEXT,
+        of("mnist-fa-sparse-w", "test_error"),
+        judged_from="full",
+    ),
+    Claim(
+        "mnist-sparse-fa",
+        "fig2a",
+        "test error of the sparse variant above that of the full one (points)",
+        "2.4 against 2.1",
+        (-0.6, 0.6),
+        TEXT,
+        difference("test_error", "mnist-fa-sparse-w", "mnist-fa"),
+        judged_from="full",
+    ),
+    Claim(
+        "mnist-bp-15",
+        "fig2a",
+        "backpropagation: test error after 15 epochs (%)",
+        "no number",
+        (4.0, 7.0),
+        EPOCH_15,
+        of("mnist-bp", "test_error_15"),
+    ),
+    Claim(
+        "mnist-fa-15",
+        "fig2a",
+        "feedback alignment: test error after 15 epochs (%)",
+        "no number",
+        (3.0, 6.0),
+        EPOCH_15,
+        of("mnist-fa", "test_error_15"),
+    ),
+)
+
+ANGLES = (
+    Claim(
+        "mnist-angle-1",
+        "fig2b",
+        "angle of B e to W^T e, first epoch (degrees)",
+        "falls from 90",
+        (74, 90),
+        "figure 2b; evidence: fig2b",
+        of("mnist-fa", "angle_epoch_1"),
+    ),
+    Claim(
+        "mnist-angle-10",
+        "fig2b",
+        "the same, tenth epoch",
+        "falls",
+        (20, 50),
+        "figure 2b; evidence: fig2b",
+        of("mnist-fa", "angle_epoch_10"),
+    ),
+    Claim(
+        "mnist-angle",
+        "fig2b",
+        "the same, at the end",
+        "stays low",
+        (20, 42),
+        "figure 2b; evidence: fig2b",
+        of("mnist-fa", "angle"),
+        judged_from="full",
+    ),
+    Claim(
+        "mnist-sparse-angle",
+        "fig2b",
+        "the same of the sparse variant, at the end",
+        "no number",
+        (44, 64),
+        "evidence: fig2b",
+        of("mnist-fa-sparse-w", "angle"),
+        judged_from="full",
+    ),
+    Claim(
+        "mnist-control-angle",
+        "fig2b",
+        "control: the same angle in a network trained by backpropagation, at the end",
+        "90 is chance",
+        (80, 97),
+        "ours; evidence: fig2b",
+        of("mnist-bp", "angle"),
+        over_seeds="every",
+    ),
+)
+CLAIMS = (*ERRORS, *ANGLES)
