@@ -22,11 +22,13 @@ class TanhNetwork(ImageClassifier):
             if isinstance(layer, nn.Linear):
                 nn.init.zeros_(layer.bias)
 
-    @property
-    def taps(self) -> list[str]:
-        """The names of the layers whose inputs are the hidden activations."""
-        linear = [f"layers.{index}" for index, layer in enumerate(self.layers) if isinstance(layer, nn.Linear)]
-        return linear[1:]
+    def activations(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The hidden activations, which are the inputs of all linear layers but the first, and the logits."""
+        h, hidden = x.flatten(1), []
+        for layer in self.layers:
+            h = layer(h)
+            hidden += [h] if isinstance(layer, nn.Tanh) else []
+        return hidden, h
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.layers(x.flatten(1))

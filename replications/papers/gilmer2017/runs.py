@@ -11,8 +11,8 @@ from lightning_fa.feedback import draw
 from replications.experiment.fit import fit
 from replications.experiment.run import Run
 from replications.experiment.session import Session
-from replications.measuring.probe import FeedbackProbe
 from replications.papers.gilmer2017.model import TanhNetwork
+from replications.papers.gilmer2017.probe import FeedbackProbe
 from replications.papers.gilmer2017.settings import Settings
 from replications.papers.gilmer2017.summary import summary
 
@@ -47,7 +47,6 @@ def train(session: Session, run: Run) -> dict[str, float]:
     model = TanhNetwork(data.width, settings.hidden, data.classes, settings.learning_rate)
     probe = FeedbackProbe(
         model,
-        model.taps,
         probed.train_inputs,
         probed.train_labels,
         settings.probe_steps,

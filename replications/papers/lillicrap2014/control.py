@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lightning_fa.callbacks.monitor import Monitor
 from lightning_fa.callbacks.schedule import Steps
-from replications.measuring.measures import mean_angle
+from lightning_fa.metrics import angles
 from replications.papers.lillicrap2014.network import LogisticNetwork
 
 
@@ -24,6 +24,6 @@ class FeedbackAngle(Monitor):
         assert isinstance(module, LogisticNetwork)
         x, y = batch
         e = torch.sigmoid(module(x)) - torch.nn.functional.one_hot(y, module.outputs)
-        found = {"control/angle": mean_angle(e @ self.B.to(e), e @ module.layers[2].weight)}
+        found = {"control/angle": angles(e @ self.B.to(e), e @ module.layers[2].weight).nanmean().item()}
         for logger in trainer.loggers:
             logger.log_metrics(found, step=trainer.global_step)

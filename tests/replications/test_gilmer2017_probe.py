@@ -11,9 +11,8 @@ import lightning_fa as fa
 from lightning_fa import metrics
 from replications.data import batches
 from replications.experiment.fit import quiet_lightning
-from replications.measuring import measures
-from replications.measuring.probe import FeedbackProbe
 from replications.papers.gilmer2017.model import TanhNetwork
+from replications.papers.gilmer2017.probe import FeedbackProbe, fresh
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def network() -> TanhNetwork:
 
 
 def probe_of(model, samples, steps=(0, 1, 2), local_error=False):
-    return FeedbackProbe(model, model.taps, *samples, steps, local_error=local_error, fresh_draws=2, seed=0)
+    return FeedbackProbe(model, *samples, steps, local_error=local_error, fresh_draws=2, seed=0)
 
 
 def train(model, samples, callbacks, rule=None):
@@ -59,7 +58,7 @@ def test_feedback_equal_to_the_downstream_weights_delivers_backpropagations_sign
     """In the last hidden layer W^T e is backpropagation's gradient, so the angle of B e to it is 0 if B = W^T."""
     model = network()
     B = [torch.randn(5, 3), model.layers[4].weight.detach().T]
-    numbers = probe_of(model, samples).measure(B)
+    numbers = probe_of(model, samples).numbers(B)
     assert numbers["backprop_angle/2"] == pytest.approx(0, abs=0.01)
     assert numbers["backprop_angle/1"] > 1
     assert numbers["readout/2"] == pytest.approx(numbers["accuracy/top"])
@@ -76,22 +75,22 @@ def test_lafs_is_measured_by_its_own_signal(samples):
     nn.functional.cross_entropy(model.layers[2:](hidden), y, reduction="sum").backward()
     cosine = nn.functional.cosine_similarity(e_1 @ B[0].T, hidden.grad)
     expected = torch.rad2deg(torch.arccos(cosine)).mean().item()
-    assert probe_of(model, samples, local_error=True).measure(B)["backprop_angle/1"] == pytest.approx(
+    assert probe_of(model, samples, local_error=True).numbers(B)["backprop_angle/1"] == pytest.approx(
         expected, abs=0.01
     )
-    assert probe_of(model, samples).measure(B)["backprop_angle/1"] != pytest.approx(expected, abs=0.1)
+    assert probe_of(model, samples).numbers(B)["backprop_angle/1"] != pytest.approx(expected, abs=0.1)
 
 
 def test_the_probe_measures_at_the_steps_asked_for_and_at_the_end_with_the_weights_of_that_moment(samples):
     model = network()
     probe, sent = probe_of(model, samples, steps=(0, 2)), []
-    probe._send = lambda trainer, numbers: sent.append((trainer.global_step, numbers))
+    probe.send = lambda trainer, numbers: sent.append((trainer.global_step, numbers))
     trainer = train(model, samples, [probe])
     steps = [step for step, numbers in sent if "accuracy/top" in numbers]
     assert steps == [0, 2, 3]
     feedback = list(trainer.strategy.attached.feedback.values())
-    assert sent[-1][1] == probe_of(model, samples).measure(feedback)
-    assert sent[0][1] == probe_of(network(), samples).measure(feedback)
+    assert sent[-1][1] == probe_of(model, samples).numbers(feedback)
+    assert sent[0][1] == probe_of(network(), samples).numbers(feedback)
     assert sent[0][1] != sent[-1][1]
     assert all(math.isfinite(value) for _, numbers in sent for value in numbers.values())
 
@@ -102,18 +101,31 @@ def test_the_null_of_the_angle_is_that_of_matrices_of_the_size_of_b(samples):
     B = [torch.randn(5, 3), torch.randn(4, 3)]
     h = torch.tanh(model.layers[0](x)).detach()
     e_y = metrics.output_error(model(x).detach(), y)
-    fresh = measures.fresh(B[0], draws=2, seed=1)  # two draws, the seed of layer 1
-    expected = sum(metrics.angles(metrics.readout_error(h, other, y), e_y).mean().item() for other in fresh) / 2
-    numbers = probe_of(model, samples).measure(B)
+    null = fresh(B[0], draws=2, seed=1)  # two draws, the seed of layer 1
+    expected = sum(metrics.angles(metrics.readout_error(h, other, y), e_y).mean().item() for other in null) / 2
+    numbers = probe_of(model, samples).numbers(B)
     assert numbers["fresh_error_angle/1"] == pytest.approx(expected)
-    assert probe_of(model, samples).measure([3 * B[0], B[1]])["fresh_error_angle/1"] > expected + 1
+    assert probe_of(model, samples).numbers([3 * B[0], B[1]])["fresh_error_angle/1"] > expected + 1
 
 
 def test_a_network_under_backpropagation_is_measured_with_a_b_that_it_does_not_use(samples):
     """Its gap to a fresh B is the control of every claim on that gap."""
     model, sent, unused = network(), [], [torch.randn(5, 3), torch.randn(4, 3)]
-    probe = FeedbackProbe(model, model.taps, *samples, (0,), local_error=False, fresh_draws=2, seed=0, unused=unused)
-    probe._send = lambda trainer, numbers: sent.append(numbers)
+    probe = FeedbackProbe(model, *samples, (0,), local_error=False, fresh_draws=2, seed=0, unused=unused)
+    probe.send = lambda trainer, numbers: sent.append(numbers)
     train(model, samples, [probe], fa.Backpropagation())
-    assert sent[-1] == probe_of(model, samples).measure(unused)
+    assert sent[-1] == probe_of(model, samples).numbers(unused)
     assert {"error_angle/1", "fresh_error_angle/2"} <= set(sent[0])
+
+
+def test_fresh_matrices_have_the_entries_of_b_in_other_places_and_read_out_at_chance():
+    """If they did not, good readouts through B would be no evidence that training aligned the features with B."""
+    y = torch.arange(10).repeat(20)
+    h, B = torch.eye(10)[y], torch.eye(10)
+    drawn = list(fresh(B, draws=200, seed=0))
+    assert metrics.accuracy(h @ B, y) == 100
+    assert 7 < sum(metrics.accuracy(h @ other, y) for other in drawn) / 200 < 13
+    assert all(other.shape == B.shape and other.sum() == 10 and other.max() == 1 for other in drawn)
+    assert torch.equal(drawn[0], next(fresh(B, draws=1, seed=0)))
+    assert not torch.equal(drawn[0], next(fresh(B, draws=1, seed=1)))
+    assert not torch.equal(drawn[0], drawn[1])
