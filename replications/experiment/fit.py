@@ -1,7 +1,6 @@
 """One training with Lightning: Trainer, loggers, test. The same for all papers."""
 
 import logging
-import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from lightning.pytorch.strategies import Strategy
 from lightning_fa.callbacks import RuleConfig
 from replications.data import Dataset, batches
 from replications.experiment.environment import commit
-from replications.experiment.loggers import Curve, read_curve
+from replications.experiment.loggers import Curve
 from replications.experiment.progress import ShowSteps
 from replications.experiment.run import Run
 from replications.experiment.session import Session
@@ -50,9 +49,6 @@ def fit_loaders(
 ) -> Curve:
     """The same for batches of any kind, as of several data sets at once."""
     settings = run.settings
-    folder = session.folder(run)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     shown = [ShowSteps(session.loop.progress)] if session.loop.progress else []
     with quiet_lightning(), session.loggers(run.label, run, seed=run.seed) as logged_to:
         trainer = Trainer(
@@ -68,7 +64,7 @@ def fit_loaders(
         if trainer.interrupted:
             raise KeyboardInterrupt
         trainer.test(module, test, verbose=False)
-    return read_curve(folder / "metrics.csv")
+    return session.curve(run)
 
 
 def quiet_trainer(session: Session) -> dict[str, Any]:

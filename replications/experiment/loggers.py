@@ -4,7 +4,7 @@ import csv
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -127,6 +127,11 @@ def read_curve(path: Path) -> Curve:
                 if name != "step" and text:
                     curve.setdefault(name, {})[int(row["step"])] = float(text)
     return curve
+
+
+def last(line: Mapping[int, float]) -> float:
+    """The value at the last step."""
+    return line[max(line)]
 
 
 def _has_key() -> bool:

@@ -1,5 +1,7 @@
 """One call of the command for one paper: what was asked for, checked, and where it goes."""
 
+import shutil
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +11,7 @@ from lightning.pytorch.loggers import Logger
 
 from replications.data import Dataset
 from replications.experiment.environment import environment
-from replications.experiment.loggers import loggers
+from replications.experiment.loggers import Curve, loggers, read_curve
 from replications.experiment.loop import Loop
 from replications.experiment.registry import Paper
 from replications.experiment.run import Run
@@ -49,8 +51,22 @@ class Session:
         """Where the logs of a run lie."""
         return self.logs / run.label
 
+    def curve(self, run: Run) -> Curve:
+        """What a run has logged."""
+        return read_curve(self.folder(run) / "metrics.csv")
+
+    def curves(self, runs: Iterable[Run]) -> dict[str, list[Curve]]:
+        """The same of all seeds, by the name of the run."""
+        found: dict[str, list[Curve]] = {}
+        for run in runs:
+            found.setdefault(run.name, []).append(self.curve(run))
+        return found
+
     def loggers(self, label: str, run: Run, **config: Any) -> AbstractContextManager[list[Logger]]:
-        """Loggers into the folder `label`, of one group in W&B; `config` is kept beside the run's settings."""
+        """Loggers into the folder `label`, emptied, of one group in W&B; `config` is kept beside the run's settings."""
+        folder = self.logs / label
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
         settings = {
             **asdict(run.settings),
             **config,
@@ -59,7 +75,7 @@ class Session:
             "run": run.name,
         }
         group = f"{self.paper.name}/{run.group}"
-        return loggers(self.logs / label, self.out, self.wandb, group=group, rule=run.rule, name=label, config=settings)
+        return loggers(folder, self.out, self.wandb, group=group, rule=run.rule, name=label, config=settings)
 
 
 def conclude(session: Session) -> None:

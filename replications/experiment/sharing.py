@@ -3,14 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
-from typing import IO
 
-fcntl: ModuleType | None
-try:
-    import fcntl
-except ImportError:  # not on Windows, where a folder belongs to one process
-    fcntl = None
+from filelock import BaseFileLock, FileLock, Timeout
 
 FOLDER = "locks"
 
@@ -18,28 +12,26 @@ FOLDER = "locks"
 @contextmanager
 def claimed(out: Path, label: str) -> Iterator[bool]:
     """Whether the run `label` is this process's, until the block or the process ends, however it ends."""
-    if fcntl is None:
-        yield True
+    lock = _lock(out, label)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        yield False
         return
-    with _open(out, label) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
+    try:
         yield True
+    finally:
+        lock.release()
 
 
 @contextmanager
 def alone(out: Path) -> Iterator[None]:
     """Inside, no other process changes what `out` says."""
-    with _open(out, "results") as file:
-        if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX)
+    with _lock(out, "results"):
         yield
 
 
-def _open(out: Path, name: str) -> IO[str]:
+def _lock(out: Path, name: str) -> BaseFileLock:
     path = out / FOLDER / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("w")
+    return FileLock(path)

@@ -4,15 +4,11 @@ import subprocess
 import sys
 import threading
 
-import pytest
-
 from replications.experiment import loop
 from replications.experiment.results import read
 from replications.experiment.session import conclude
 from replications.experiment.sharing import alone, claimed
 from tests.replications.test_results import a_session, runs
-
-pytest.importorskip("fcntl")
 
 
 def test_a_claim_is_one_processs_until_it_is_done(tmp_path):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from replications.experiment.loggers import Curve, read_curve
+from replications.experiment.loggers import Curve
 from replications.experiment.run import Run
 from replications.experiment.session import Session
 from replications.papers.cheung2019.runs import BACKWARD, BOTH, STANDARD
@@ -13,9 +13,7 @@ PANELS = {"forward": "forward network", "reverse": "reverse network"}
 
 def draw_figures(session: Session, runs: Sequence[Run]) -> None:
     """For each pairing the figures of the experiments that were chosen."""
-    curves: dict[str, list[Curve]] = {}
-    for run in runs:
-        curves.setdefault(run.name, []).append(read_curve(session.folder(run) / "metrics.csv"))
+    curves = session.curves(runs)
     for pairing in session.settings.pairings:
         if "fig2" in session.experiments:
             _fig2(session, curves, pairing)

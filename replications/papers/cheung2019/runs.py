@@ -9,7 +9,6 @@ from torch import Tensor
 import lightning_fa as fa
 from lightning_fa.callbacks import AlignmentMonitor
 from replications.experiment.fit import fit_loaders, quiet_lightning
-from replications.experiment.loggers import read_curve
 from replications.experiment.run import Run
 from replications.experiment.session import Session
 from replications.measuring.held_out import HeldOut
@@ -49,7 +48,7 @@ def train(session: Session, run: Run) -> dict[str, float]:
         session, run, module, strategy, stream, tested, monitors(settings, both, steps), steps_per_epoch=steps
     )
     standard = replace(run, name=STANDARD)  # the first run of every seed, to whose final accuracy all are compared
-    return summary(curve, read_curve(session.folder(standard) / "metrics.csv"))
+    return summary(curve, session.curve(standard))
 
 
 def rule_of(run: Run) -> fa.BidirectionalFeedbackAlignment:

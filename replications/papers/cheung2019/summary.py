@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from replications.experiment.loggers import Curve
+from replications.experiment.loggers import Curve, last
 from replications.judging.statistics import spearman
 from replications.papers.cheung2019.cosines import PAIRINGS
 from replications.papers.cheung2019.networks import NETS
@@ -12,10 +12,9 @@ def summary(curve: Curve, standard: Curve) -> dict[str, float]:
     """Test accuracies, steps to 90 % of the standard run's, and of every cosine its change since the start and its trend."""
     numbers = {}
     for net in NETS:
-        accuracy = curve[f"test/{net}_accuracy"]
-        numbers[f"{net}_accuracy"] = accuracy[max(accuracy)]
-        goal = standard[f"test/{net}_accuracy_at"]
-        numbers[f"{net}_steps"] = steps_to(curve[f"test/{net}_accuracy_at"], 0.9 * goal[max(goal)])
+        numbers[f"{net}_accuracy"] = last(curve[f"test/{net}_accuracy"])
+        goal = 0.9 * last(standard[f"test/{net}_accuracy_at"])
+        numbers[f"{net}_steps"] = steps_to(curve[f"test/{net}_accuracy_at"], goal)
     for pairing in PAIRINGS:
         for layer in layers(curve, pairing):
             values = curve[f"cosine/{pairing}/{layer}"]

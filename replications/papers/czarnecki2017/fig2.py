@@ -13,8 +13,8 @@ from lightning_fa.metrics import implied_loss
 from lightning_fa.rules import SyntheticGradient
 from replications.experiment.run import Run
 from replications.experiment.session import Session
+from replications.experiment.without_trainer import logged
 from replications.papers.czarnecki2017.artificial import grid, label
-from replications.papers.czarnecki2017.logged import logged
 from replications.papers.czarnecki2017.network import stack
 from replications.papers.czarnecki2017.objectives import LOSSES, correlation
 from replications.papers.czarnecki2017.settings import Grid

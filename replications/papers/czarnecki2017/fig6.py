@@ -7,7 +7,7 @@ from torch import Tensor
 
 from replications.experiment.run import Run
 from replications.experiment.session import Session
-from replications.papers.czarnecki2017.logged import logged
+from replications.experiment.without_trainer import logged
 from replications.papers.czarnecki2017.settings import Spurious
 
 X = torch.tensor([-2.0, -1.0, 1.0, 2.0], dtype=torch.float64)

@@ -10,7 +10,7 @@ from lightning_fa.metrics import accuracy, representation_similarity
 from lightning_fa.rules import SyntheticGradient, SyntheticGradientPropagation
 from replications.data import Dataset
 from replications.experiment.fit import fit
-from replications.experiment.loggers import Curve
+from replications.experiment.loggers import Curve, last
 from replications.experiment.run import Run
 from replications.experiment.session import Session
 from replications.papers.czarnecki2017.network import DeepClassifier, block
@@ -58,7 +58,7 @@ def rule_of(run: Run) -> fa.Rule:
 
 def summary(curve: Curve) -> dict[str, float]:
     """The last value of everything, and after how many steps the running loss fell to 0.02 (nan if it did not)."""
-    metrics = {name: values[max(values)] for name, values in curve.items() if name != "epoch"}
+    metrics = {name: last(values) for name, values in curve.items() if name != "epoch"}
     reached = [step for step, loss in sorted(curve["train/running_loss"].items()) if loss <= 0.02]
     return metrics | {"steps_to_0.02": float(reached[0]) if reached else float("nan")}
 

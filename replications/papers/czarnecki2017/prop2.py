@@ -12,8 +12,8 @@ import lightning_fa as fa
 from lightning_fa.rules import SyntheticGradient
 from replications.experiment.run import Run
 from replications.experiment.session import Session
+from replications.experiment.without_trainer import logged
 from replications.papers.czarnecki2017.artificial import gaussian, generator
-from replications.papers.czarnecki2017.logged import logged
 from replications.papers.czarnecki2017.settings import Tracking
 
 OUTPUTS = 3

@@ -12,7 +12,7 @@ import lightning_fa as fa
 from lightning_fa.rules import SyntheticGradient
 from replications.experiment.run import Run
 from replications.experiment.session import Session
-from replications.papers.czarnecki2017.logged import logged
+from replications.experiment.without_trainer import logged
 from replications.papers.czarnecki2017.network import stack
 from replications.papers.czarnecki2017.settings import StepTime
 

@@ -11,8 +11,8 @@ import lightning_fa as fa
 from lightning_fa.rules import Kickback, SyntheticGradient, SyntheticGradientPropagation
 from replications.experiment.run import Run
 from replications.experiment.session import Session
+from replications.experiment.without_trainer import logged
 from replications.papers.czarnecki2017.artificial import generator
-from replications.papers.czarnecki2017.logged import logged
 from replications.papers.czarnecki2017.network import stack
 from replications.papers.czarnecki2017.settings import Unification
 

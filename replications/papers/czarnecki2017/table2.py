@@ -10,8 +10,8 @@ import lightning_fa as fa
 from lightning_fa.rules import SyntheticGradient
 from replications.experiment.run import Run
 from replications.experiment.session import Session
+from replications.experiment.without_trainer import Send, logged
 from replications.papers.czarnecki2017.artificial import gaussian, label
-from replications.papers.czarnecki2017.logged import Send, logged
 from replications.papers.czarnecki2017.objectives import LOSSES, optimum
 from replications.papers.czarnecki2017.settings import Table2
 

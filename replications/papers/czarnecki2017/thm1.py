@@ -7,8 +7,8 @@ from torch import Tensor
 
 from replications.experiment.run import Run
 from replications.experiment.session import Session
+from replications.experiment.without_trainer import logged
 from replications.papers.czarnecki2017.artificial import generator
-from replications.papers.czarnecki2017.logged import logged
 from replications.papers.czarnecki2017.settings import Theorem1
 
 OUTPUTS = 2

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from replications.experiment.loggers import Curve, read_curve
+from replications.experiment.loggers import Curve
 from replications.experiment.run import Run
 from replications.experiment.session import Session
 from replications.papers.gilmer2017.summary import layers
@@ -14,7 +14,7 @@ TITLES = {"dfa": "DFA", "lafs": "LAFS"}
 
 def draw_figures(session: Session, runs: Sequence[Run]) -> None:
     """All figures of the experiments that were chosen."""
-    curves = _curves(session, runs)
+    curves = session.curves(runs)
     standard = {TITLES[name]: curves[name] for name in TITLES if name in curves}
     scaled = {_title(name): seeds for name, seeds in curves.items() if "-b" in name and name.split("-")[0] in TITLES}
     folder = session.out / "figures"
@@ -28,13 +28,6 @@ def draw_figures(session: Session, runs: Sequence[Run]) -> None:
     if scaled:
         angle = {name: _angles(seeds) for name, seeds in scaled.items()}
         draw(angle, folder / "b-scale", title=session.title, ylabel="angle between $e^i$ and $e^y$ (degrees)", top=60)
-
-
-def _curves(session: Session, runs: Sequence[Run]) -> dict[str, list[Curve]]:
-    curves: dict[str, list[Curve]] = {}
-    for run in runs:
-        curves.setdefault(run.name, []).append(read_curve(session.folder(run) / "metrics.csv"))
-    return curves
 
 
 def _hidden(seeds: Sequence[Curve], quantity: str) -> dict[str, Line]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from replications.experiment.loggers import Curve
+from replications.experiment.loggers import Curve, last
 from replications.judging.claims import Metrics, NotRunError
 
 SETTLED = 100
@@ -16,14 +16,14 @@ def summary(curve: Curve) -> dict[str, float]:
     `below_fresh` is by how much that angle is below the one of a fresh B at the end, `least_below_fresh` the least of
     it at the steps from SETTLED on.
     """
-    metrics = {name: values[max(values)] for name, values in curve.items() if name not in ("epoch", "train/loss")}
+    metrics = {name: last(values) for name, values in curve.items() if name not in ("epoch", "train/loss")}
     for layer in layers(metrics):
         angle, fresh = curve[f"error_angle/{layer}"], curve[f"fresh_error_angle/{layer}"]
         below = {step: fresh[step] - angle[step] for step in angle}
         later = [below[step] for step in below if step >= SETTLED] or [math.nan]
         metrics[f"initial_error_angle/{layer}"] = angle[0]
         metrics[f"largest_error_angle/{layer}"] = max(_defined([angle[step] for step in angle if step >= 1]))
-        metrics[f"below_fresh/{layer}"] = below[max(below)]
+        metrics[f"below_fresh/{layer}"] = last(below)
         metrics[f"least_below_fresh/{layer}"] = min(_defined(later))
     return metrics
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from replications.experiment.many import seed_log
 from replications.experiment.run import Run
 from replications.experiment.session import Session
+from replications.experiment.without_trainer import seed_log
 from replications.papers.lillicrap2014.settings import Flow
 
 # (w0, w) at the start: the origin, the paper's counterexample, and a frame around the figure

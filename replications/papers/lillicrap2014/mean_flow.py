@@ -9,9 +9,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from replications.experiment.many import seed_log
 from replications.experiment.run import Run
 from replications.experiment.session import Session
+from replications.experiment.without_trainer import seed_log
 from replications.papers.lillicrap2014.flow import runge_kutta
 from replications.papers.lillicrap2014.settings import MeanFlow
 from replications.papers.lillicrap2014.task1 import per_seed

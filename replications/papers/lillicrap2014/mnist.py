@@ -10,7 +10,7 @@ import lightning_fa as fa
 from lightning_fa.callbacks import AlignmentMonitor
 from replications.data import Dataset
 from replications.experiment.fit import fit
-from replications.experiment.loggers import Curve
+from replications.experiment.loggers import Curve, last
 from replications.experiment.run import Run
 from replications.experiment.session import Session
 from replications.measuring.held_out import HeldOut
@@ -94,7 +94,7 @@ def angle_of(curve: Curve) -> dict[int, float]:
 def summary(curve: Curve, steps: int) -> dict[str, float]:
     """Test errors in percent, at the end and after 15 epochs, and angles in degrees; `steps` per epoch."""
     angles = angle_of(curve)
-    numbers = {"test_error": 100 - _last(curve["test/accuracy"]), "angle": _last(angles)}
+    numbers = {"test_error": 100 - last(curve["test/accuracy"]), "angle": last(angles)}
     at_15 = curve.get("test/accuracy_at", {}).get(15 * steps)
     if at_15 is not None:
         numbers["test_error_15"] = 100 - at_15
@@ -104,10 +104,6 @@ def summary(curve: Curve, steps: int) -> dict[str, float]:
     if tenth:
         numbers["angle_epoch_10"] = sum(tenth) / len(tenth)
     return numbers
-
-
-def _last(values: dict[int, float]) -> float:
-    return values[max(values)]
 
 
 def receptive_fields(model: LogisticNetwork) -> Tensor:

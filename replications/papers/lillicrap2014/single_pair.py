@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from lightning_fa.metrics import angles
-from replications.experiment.many import seed_log
 from replications.experiment.run import Run
 from replications.experiment.session import Session
+from replications.experiment.without_trainer import seed_log
 from replications.papers.lillicrap2014.linear import times
 from replications.papers.lillicrap2014.settings import SinglePair
 from replications.papers.lillicrap2014.task1 import per_seed

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from lightning_fa.metrics import angles
-from replications.experiment.many import seed_log
 from replications.experiment.run import Run
 from replications.experiment.session import Session
+from replications.experiment.without_trainer import seed_log
 from replications.papers.lillicrap2014.error import SquaredErrors
 from replications.papers.lillicrap2014.linear import Network, Task, stack, train
 from replications.papers.lillicrap2014.settings import OMEGAS, Linear

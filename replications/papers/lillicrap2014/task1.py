@@ -6,9 +6,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from replications.experiment.many import seed_log
 from replications.experiment.run import Run
 from replications.experiment.session import Session
+from replications.experiment.without_trainer import seed_log
 from replications.papers.lillicrap2014.error import SquaredErrors, window
 from replications.papers.lillicrap2014.linear import backprop, feedback_alignment, stack, train
 from replications.papers.lillicrap2014.settings import Linear

@@ -6,9 +6,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from replications.experiment.many import seed_log
 from replications.experiment.run import Run
 from replications.experiment.session import Session
+from replications.experiment.without_trainer import seed_log
 from replications.papers.lillicrap2014.settings import Teacher
 from replications.papers.lillicrap2014.student import Student, draw_layers, draw_student, forward, learn, mean_error
 from replications.papers.lillicrap2014.task1 import per_seed

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from replications.experiment.loggers import Curve, read_curve
+from replications.experiment.loggers import Curve, last
 from replications.experiment.run import Run
 from replications.experiment.session import Session
 
@@ -18,7 +18,7 @@ TITLES = {
 
 def curves(session: Session, runs: Sequence[Run]) -> list[Curve]:
     """One per run."""
-    return [read_curve(session.folder(run) / "metrics.csv") for run in runs]
+    return [session.curve(run) for run in runs]
 
 
 def pictured(session: Session, runs: Sequence[Run]) -> dict[str, list[Run]]:
@@ -33,5 +33,4 @@ def pictured(session: Session, runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 def at_the_end(curve: Mapping[str, Mapping[int, float]], pattern: str, depth: int, first: int = 1) -> dict[str, float]:
     """A quantity of all layers; ``{}`` in ``pattern`` stands for the layer's number."""
-    found = {str(i): curve[pattern.format(i)] for i in range(first, depth + 1)}
-    return {layer: values[max(values)] for layer, values in found.items()}
+    return {str(i): last(curve[pattern.format(i)]) for i in range(first, depth + 1)}

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from replications.experiment.many import log_file
 from replications.experiment.run import Run
 from replications.experiment.session import Session
+from replications.experiment.without_trainer import log_file
 from replications.papers.lillicrap2014.figures import fields, flow, lines
 
 Group = Sequence[Run]

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from replications.experiment.loggers import Curve
-from replications.experiment.many import read_seeds
 from replications.experiment.run import Run
 from replications.experiment.session import Session
+from replications.experiment.without_trainer import read_seeds
 from replications.papers.lillicrap2014.figures.lines import without_data
 from replications.papers.lillicrap2014.flow import FRAME, STARTS, velocity
 from replications.reporting.plots import STYLES, sheet

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from replications.experiment.loggers import read_curve
-from replications.experiment.many import read_seeds
 from replications.experiment.run import Run
 from replications.experiment.session import Session
+from replications.experiment.without_trainer import read_seeds
 from replications.papers.lillicrap2014.mnist import angle_of
 from replications.papers.lillicrap2014.settings import OMEGAS
 from replications.reporting.plots import Line, draw
@@ -67,7 +66,7 @@ def fig2a(session: Session, groups: Groups) -> None:
     """Test error on MNIST."""
     lines = {}
     for label, name in TASK2.items():
-        curves = [read_curve(session.folder(run) / "metrics.csv")["test/accuracy_at"] for run in groups[name]]
+        curves = [session.curve(run)["test/accuracy_at"] for run in groups[name]]
         lines[label] = [_errors(session, curve) for curve in curves]
     path = session.out / "figures" / "fig2a"
     draw({"MNIST": lines}, path, title=session.title, ylabel="test error (%)", **_millions(top=14))
@@ -77,7 +76,7 @@ def fig2b(session: Session, groups: Groups) -> None:
     """Angle on MNIST, and in the controls."""
     lines = {}
     for label, name in TASK2.items():
-        angles = [angle_of(read_curve(session.folder(run) / "metrics.csv")) for run in groups[name]]
+        angles = [angle_of(session.curve(run)) for run in groups[name]]
         lines[label] = [_by_examples(session, angle) for angle in angles]
     draw({"MNIST": lines}, session.out / "figures" / "fig2b", title=session.title, **_millions() | ANGLES)
 

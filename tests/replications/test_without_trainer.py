@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from replications.experiment.many import log_file, read_seeds, seed_log
 from replications.experiment.results import read
 from replications.experiment.session import conclude
+from replications.experiment.without_trainer import log_file, read_seeds, seed_log
 from replications.judging.claims import judge
 from replications.judging.statistics import p_value
 from tests.replications.test_claims import a_claim
