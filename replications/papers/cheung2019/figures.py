@@ -1,12 +1,13 @@
 """Figures 2 and 3 of cheung2019, drawn from the CSV logs."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from replications.experiment.loggers import Curve
 from replications.experiment.run import Run
 from replications.experiment.session import Session
 from replications.papers.cheung2019.runs import BACKWARD, BOTH, STANDARD
-from replications.reporting.plots import Line, draw
+from replications.reporting.figures import Line, draw
 
 PANELS = {"forward": "forward network", "reverse": "reverse network"}
 
@@ -38,9 +39,7 @@ def _fig2(session: Session, curves: dict[str, list[Curve]], pairing: str) -> Non
         }
         for net, title in PANELS.items()
     }
-    path = session.out / "figures" / f"fig2-{pairing}"
-    title = f"{session.title}, {pairing} pairing"
-    draw(panels, path, title=title, ylabel="test accuracy (%)", top=100, xscale="linear", markers=False)
+    _draw(session, "fig2", pairing, panels, ylabel="test accuracy (%)", top=100)
 
 
 def _fig3(session: Session, curves: dict[str, list[Curve]], pairing: str) -> None:
@@ -51,6 +50,9 @@ def _fig3(session: Session, curves: dict[str, list[Curve]], pairing: str) -> Non
         }
         for name in layers
     }
-    path = session.out / "figures" / f"fig3-{pairing}"
+    _draw(session, "fig3", pairing, panels, ylabel="cosine of $W$ and $B$", bottom=None)
+
+
+def _draw(session: Session, figure: str, pairing: str, panels: dict[str, dict[str, Line]], **axes: Any) -> None:
     title = f"{session.title}, {pairing} pairing"
-    draw(panels, path, title=title, ylabel="cosine of $W$ and $B$", bottom=None, xscale="linear", markers=False)
+    draw(session, f"{figure}-{pairing}", panels, title=title, xscale="linear", markers=False, **axes)

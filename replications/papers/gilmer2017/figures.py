@@ -7,7 +7,7 @@ from replications.experiment.loggers import Curve
 from replications.experiment.run import Run
 from replications.experiment.session import Session
 from replications.papers.gilmer2017.summary import layers
-from replications.reporting.plots import Line, draw
+from replications.reporting.figures import Line, draw
 
 TITLES = {"dfa": "DFA", "lafs": "LAFS"}
 
@@ -17,17 +17,16 @@ def draw_figures(session: Session, runs: Sequence[Run]) -> None:
     curves = session.curves(runs)
     standard = {TITLES[name]: curves[name] for name in TITLES if name in curves}
     scaled = {_title(name): seeds for name, seeds in curves.items() if "-b" in name and name.split("-")[0] in TITLES}
-    folder = session.out / "figures"
     if standard:
         angle = {name: _angles(seeds) for name, seeds in standard.items()}
         readout = {name: _hidden(seeds, "readout") | _top(seeds) for name, seeds in standard.items()}
         signal = {name: _hidden(seeds, "backprop_angle") for name, seeds in standard.items()}
-        draw(angle, folder / "fig1-left", title=session.title, ylabel="angle between $e^i$ and $e^y$ (degrees)")
-        draw(readout, folder / "fig1-right", title=session.title, ylabel="training accuracy (%)", top=100)
-        draw(signal, folder / "alignment", title=session.title, ylabel="angle of signal to backprop (degrees)", top=100)
+        draw(session, "fig1-left", angle, ylabel="angle between $e^i$ and $e^y$ (degrees)")
+        draw(session, "fig1-right", readout, ylabel="training accuracy (%)", top=100)
+        draw(session, "alignment", signal, ylabel="angle of signal to backprop (degrees)", top=100)
     if scaled:
         angle = {name: _angles(seeds) for name, seeds in scaled.items()}
-        draw(angle, folder / "b-scale", title=session.title, ylabel="angle between $e^i$ and $e^y$ (degrees)", top=60)
+        draw(session, "b-scale", angle, ylabel="angle between $e^i$ and $e^y$ (degrees)", top=60)
 
 
 def _hidden(seeds: Sequence[Curve], quantity: str) -> dict[str, Line]:

@@ -9,7 +9,7 @@ from replications.papers.launay2019.configurations import CHANGES
 from replications.papers.launay2019.plan import PRE_ALIGNED, VARIANTS, bottleneck_name
 from replications.papers.launay2019.summary import cosines
 from replications.papers.launay2019.titles import second
-from replications.reporting.plots import Line, draw
+from replications.reporting.figures import Line, draw
 
 EPOCHS: Any = {"xlabel": "epoch", "xscale": "linear"}
 Curves = Mapping[str, Sequence[Curve]]  # of each seed, by the name of the run
@@ -18,23 +18,21 @@ Curves = Mapping[str, Sequence[Curve]]  # of each seed, by the name of the run
 def draw_figures(session: Session) -> None:
     """All figures of the experiments that were chosen."""
     curves = _curves(session)
-    folder, title = session.out / "figures", session.title
     for net in ("fc", "conv"):
         shown = [name for name in (*CHANGES, PRE_ALIGNED) if name.startswith(net) and name in curves]
         panels = {name: _layers(curves[name]) for name in shown}
         if panels:
-            path = folder / f"cosines-{net}"
-            draw(panels, path, title=title, ylabel="cosine to backpropagation", top=1, bottom=-0.1, **EPOCHS)
+            draw(session, f"cosines-{net}", panels, ylabel="cosine to backpropagation", top=1, bottom=-0.1, **EPOCHS)
     if any(bottleneck_name("repo", size) in curves for size in session.settings.sizes):
-        width = {"xlabel": "width of the second layer", "xscale": "log", "title": title}
+        width: Any = {"xlabel": "width of the second layer", "xscale": "log"}
         accuracy = {v: _over_sizes(session, curves, v, _accuracies) for v in VARIANTS}
         cosine = {v: _over_sizes(session, curves, v, _second(v)) for v in VARIANTS}
-        draw(accuracy, folder / "bottleneck-accuracy", ylabel="accuracy (%)", **width)
-        draw(cosine, folder / "bottleneck-cosine", ylabel="cosine of the second layer", top=1, **width)
+        draw(session, "bottleneck-accuracy", accuracy, ylabel="accuracy (%)", **width)
+        draw(session, "bottleneck-cosine", cosine, ylabel="cosine of the second layer", top=1, **width)
     for net in session.settings.recipes:
         lines = {name: _tested(curves[name]) for name in curves if name.startswith(f"{net}-") and name not in CHANGES}
         if lines:
-            draw({net: lines}, folder / f"recipes-{net}", title=title, ylabel="test accuracy (%)", **EPOCHS)
+            draw(session, f"recipes-{net}", {net: lines}, ylabel="test accuracy (%)", **EPOCHS)
 
 
 def _curves(session: Session) -> Curves:

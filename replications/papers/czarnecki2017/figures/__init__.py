@@ -1,13 +1,12 @@
 """The paper's figures, drawn from the logs of the runs."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from replications.experiment.run import Run
 from replications.experiment.session import Session
 from replications.papers.czarnecki2017.figures import convergence, curves, layers, maps, surface
 
-DRAWN: dict[str, Callable[[Session, Sequence[Run], Path], None]] = {
+DRAWN: dict[str, Callable[[Session, Sequence[Run]], None]] = {
     "fig2": maps.fig2,
     "fig9": maps.fig9,
     "fig3": layers.fig3,
@@ -26,4 +25,4 @@ def draw_figures(session: Session, runs: Sequence[Run]) -> None:
     """All figures of the experiments that were chosen."""
     for experiment in session.experiments:
         if experiment in DRAWN:
-            DRAWN[experiment](session, runs, session.out / "figures")
+            DRAWN[experiment](session, runs)

@@ -1,36 +1,33 @@
 """Theorem 1, corollary 1 and table 2: distances that fall to zero, or do not."""
 
-import math
 from collections.abc import Sequence
-from pathlib import Path
 
-from lightning_fa.figures import learning_curves, save
+from lightning_fa.figures import learning_curves
 from replications.experiment.run import Run
 from replications.experiment.session import Session
 from replications.papers.czarnecki2017.figures.logs import curves
+from replications.reporting.figures import draw, keep
 
 SMALLEST = 1e-16  # of what is shown
 
 
-def thm1(session: Session, runs: Sequence[Run], folder: Path) -> None:
+def thm1(session: Session, runs: Sequence[Run]) -> None:
     """Distance of the weights from least squares, and the error of SG."""
     names = {
         "distance": "weights from least squares",
         "sg_error": "SG from the gradient",
         "distance_untrained": "weights, SG does not learn",
     }
-    _lines(session, [run for run in runs if run.experiment == "thm1"], names, folder / "thm1", "distance")
+    _lines(session, [run for run in runs if run.experiment == "thm1"], names, "thm1", "distance")
 
 
-def prop2(session: Session, runs: Sequence[Run], folder: Path) -> None:
+def prop2(session: Session, runs: Sequence[Run]) -> None:
     """Loss above the optimum."""
     names = {"gap": "main step only while SG tracks"}
-    _lines(
-        session, [run for run in runs if run.experiment == "prop2"], names, folder / "prop2", "loss above the optimum"
-    )
+    _lines(session, [run for run in runs if run.experiment == "prop2"], names, "prop2", "loss above the optimum")
 
 
-def table2(session: Session, runs: Sequence[Run], folder: Path) -> None:
+def table2(session: Session, runs: Sequence[Run]) -> None:
     """Log loss of the linear model on separable and on random labels."""
     for size, _ in session.settings.table2_sizes:
         seeds = {
@@ -43,15 +40,16 @@ def table2(session: Session, runs: Sequence[Run], folder: Path) -> None:
         }
         title = f"{session.title}: linear model, {size} dimensions"
         figure = learning_curves(lines, title=title, ylabel="log loss", band="ci95", log_values=True)
-        save(figure, folder / f"table2-{size}")
+        keep(session, f"table2-{size}", figure)
 
 
-def _lines(session: Session, runs: Sequence[Run], names: dict[str, str], path: Path, quantity: str) -> None:
-    """In powers of ten, so that the band is that of the powers."""
+def _lines(session: Session, runs: Sequence[Run], names: dict[str, str], figure: str, quantity: str) -> None:
+    """On a logarithmic axis, on which what is 0 is the smallest number shown."""
     found = curves(session, runs)
     lines = {
-        title: [{step: math.log10(max(value, SMALLEST)) for step, value in curve[name].items()} for curve in found]
+        title: [{step: max(value, SMALLEST) for step, value in curve[name].items()} for curve in found]
         for name, title in names.items()
     }
     title = f"{session.paper.name}, preset {session.preset}"
-    save(learning_curves(lines, title=title, ylabel=f"{quantity} (power of 10)", band="ci95"), path)
+    axes = {"ylabel": quantity, "yscale": "log", "bottom": None, "xscale": "linear", "markers": False}
+    draw(session, figure, {"": lines}, title=title, **axes)

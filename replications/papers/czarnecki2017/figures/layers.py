@@ -1,47 +1,47 @@
 """Figures 3, 5, 7 and 8: what differs from layer to layer."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
-from lightning_fa.figures import probe_accuracy_by_depth, rdm_grid, save, weight_norms_by_depth
+from lightning_fa.figures import probe_accuracy_by_depth, rdm_grid, weight_norms_by_depth
 from replications.experiment.run import Run
 from replications.experiment.session import Session
 from replications.papers.czarnecki2017.figures.logs import TITLES, at_the_end, curves, pictured
+from replications.reporting.figures import keep
 
 Depths = dict[str, list[dict[str, float]]]
 COLUMNS = 10
 
 
-def fig3(session: Session, runs: Sequence[Run], folder: Path) -> None:
+def fig3(session: Session, runs: Sequence[Run]) -> None:
     """Dissimilarity matrices of backprop and SG, and how alike the layers are to the last one."""
-    _matrices(session, runs, folder / "fig3", ("bp", "sg-mid", "sg-all"))
+    _matrices(session, runs, "fig3", ("bp", "sg-mid", "sg-all"))
     likeness = _by_layer(session, runs, "rsa/{}", tuple(TITLES))
     title, ylabel = session.title, "likeness to the last layer (RSM)"
-    save(probe_accuracy_by_depth(likeness, title=title, ylabel=ylabel), folder / "fig3-likeness")
+    keep(session, "fig3-likeness", probe_accuracy_by_depth(likeness, title=title, ylabel=ylabel, band="ci95"))
 
 
-def fig7(session: Session, runs: Sequence[Run], folder: Path) -> None:
+def fig7(session: Session, runs: Sequence[Run]) -> None:
     """The same with DFA."""
-    _matrices(session, runs, folder / "fig7", tuple(TITLES))
+    _matrices(session, runs, "fig7", tuple(TITLES))
 
 
-def fig5(session: Session, runs: Sequence[Run], folder: Path) -> None:
+def fig5(session: Session, runs: Sequence[Run]) -> None:
     """Norms of the matrices between hidden layers: from the second on."""
     norms = _by_layer(session, runs, "weights/layers.hidden{}/norm", ("bp", "sg-mid", "sg-all"), first=2)
-    save(weight_norms_by_depth(norms, title=session.title), folder / "fig5")
+    keep(session, "fig5", weight_norms_by_depth(norms, title=session.title, band="ci95"))
 
 
-def fig8(session: Session, runs: Sequence[Run], folder: Path) -> None:
+def fig8(session: Session, runs: Sequence[Run]) -> None:
     """Probes to the label, and back to the input."""
     rules = tuple(TITLES)
     accuracy = _by_layer(session, runs, "probe/layers.hidden{}/train_accuracy", rules)
     error = _by_layer(session, runs, "probe/layers.hidden{}/input_mse", rules)
     ylabel = "ridge probe: training accuracy (%)"
-    save(probe_accuracy_by_depth(accuracy, title=session.title, ylabel=ylabel), folder / "fig8-left")
+    keep(session, "fig8-left", probe_accuracy_by_depth(accuracy, title=session.title, ylabel=ylabel, band="ci95"))
     ylabel = "regression to the input: MSE"
-    save(probe_accuracy_by_depth(error, title=session.title, ylabel=ylabel), folder / "fig8-right")
+    keep(session, "fig8-right", probe_accuracy_by_depth(error, title=session.title, ylabel=ylabel, band="ci95"))
 
 
 def _by_layer(session: Session, runs: Sequence[Run], pattern: str, rules: Sequence[str], first: int = 1) -> Depths:
@@ -53,7 +53,7 @@ def _by_layer(session: Session, runs: Sequence[Run], pattern: str, rules: Sequen
     }
 
 
-def _matrices(session: Session, runs: Sequence[Run], path: Path, rules: Sequence[str]) -> None:
+def _matrices(session: Session, runs: Sequence[Run], name: str, rules: Sequence[str]) -> None:
     """Of the first seed; of deep networks every second layer or fewer."""
     rows = {}
     for rule, seeds in pictured(session, runs).items():
@@ -62,4 +62,4 @@ def _matrices(session: Session, runs: Sequence[Run], path: Path, rules: Sequence
             hidden = list(torch.load(file, weights_only=True).values())[:-1]
             every = -(-len(hidden) // COLUMNS)
             rows[TITLES[rule]] = {f"layer {i}": 1 - m for i, m in enumerate(hidden, start=1) if i % every == 0}
-    save(rdm_grid(rows, title=session.title), path)
+    keep(session, name, rdm_grid(rows, title=session.title), image=True)

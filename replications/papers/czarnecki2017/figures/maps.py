@@ -1,39 +1,37 @@
 """Figures 2 and 9: maps of the true loss and of the losses that the layers' SG modules imply, and their correlation."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from matplotlib.figure import Figure
 
-from lightning_fa.figures import save
-from lightning_fa.figures.style import MAP, styled
+from lightning_fa.figures.style import MAP, PAGE, styled
 from replications.experiment.run import Run
 from replications.experiment.session import Session
 from replications.papers.czarnecki2017.fig2 import MAPS
 from replications.papers.czarnecki2017.figures.logs import curves
-from replications.reporting.plots import draw
+from replications.reporting.figures import draw, keep
 
 EARLY = 300  # the step of the early maps
 SEEN = {"both": "full SG", "activations": "SG(h), without labels", "labels": "SG(y), without activations"}
 
 
-def fig2(session: Session, runs: Sequence[Run], folder: Path) -> None:
+def fig2(session: Session, runs: Sequence[Run]) -> None:
     """The full SG."""
-    _draw(session, [run for run in runs if run.experiment == "fig2"], folder / "fig2")
+    _draw(session, [run for run in runs if run.experiment == "fig2"], "fig2")
 
 
-def fig9(session: Session, runs: Sequence[Run], folder: Path) -> None:
+def fig9(session: Session, runs: Sequence[Run]) -> None:
     """Without labels, and without activations."""
     for inputs in ("activations", "labels"):
         chosen = [run for run in runs if run.experiment == "fig9" and run.settings.inputs == inputs]
-        _draw(session, chosen, folder / f"fig9-{inputs}")
+        _draw(session, chosen, f"fig9-{inputs}")
 
 
-def _draw(session: Session, runs: Sequence[Run], path: Path) -> None:
+def _draw(session: Session, runs: Sequence[Run], name: str) -> None:
     title = f"{session.paper.name}, preset {session.preset}: {SEEN[runs[0].settings.inputs]}"
-    save(_maps(session, [run for run in runs if run.seed == runs[0].seed], title), path)
+    keep(session, name, _maps(session, [run for run in runs if run.seed == runs[0].seed], title), image=True)
     panels: dict[str, list[Run]] = {}
     for run in runs:
         panels.setdefault(f"{run.settings.labels}, {run.settings.loss}", []).append(run)
@@ -44,8 +42,8 @@ def _draw(session: Session, runs: Sequence[Run], path: Path) -> None:
         }
         for panel, seeds in panels.items()
     }
-    target = path.with_name(f"{path.name}-correlation")
-    draw(lines, target, title=title, ylabel="correlation", bottom=-1, top=1, xscale="log", markers=False)
+    axes = {"ylabel": "correlation", "bottom": -1, "top": 1, "xscale": "log", "markers": False}
+    draw(session, f"{name}-correlation", lines, title=title, **axes)
 
 
 @styled
@@ -53,7 +51,8 @@ def _maps(session: Session, runs: Sequence[Run], title: str) -> Figure:
     """Two rows per panel, early and late; the columns are the true loss and every second layer from the top."""
     depth = runs[0].settings.depth
     columns = ["true", *(str(i) for i in range(depth, 0, -2))]
-    figure = Figure(figsize=(1.35 * len(columns) + 1.3, 1.4 * 2 * len(runs) + 0.5), layout="constrained")
+    side = min(1.35, (PAGE - 1.3) / len(columns))
+    figure = Figure(figsize=(side * len(columns) + 1.3, (side + 0.05) * 2 * len(runs) + 0.5), layout="constrained")
     grid = figure.subplots(2 * len(runs), len(columns), squeeze=False)
     for row, (run, late) in enumerate((run, late) for run in runs for late in (False, True)):
         stored = torch.load(session.folder(run) / MAPS, weights_only=True)

@@ -1,18 +1,18 @@
 """Figure 6: the loss of two scalars, the paths of backprop and SG over it, and what SG says at its own equilibrium."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
-from lightning_fa.figures import loss_surface, save
+from lightning_fa.figures import loss_surface
 from replications.experiment.run import Run
 from replications.experiment.session import Session
 from replications.papers.czarnecki2017.fig6 import STARTS, equilibrium, loss
 from replications.papers.czarnecki2017.figures.logs import curves
+from replications.reporting.figures import keep
 
 
-def fig6(session: Session, runs: Sequence[Run], folder: Path) -> None:
+def fig6(session: Session, runs: Sequence[Run]) -> None:
     """Rings are starts, dots are ends; a dot in its ring did not move."""
     curve = curves(session, [run for run in runs if run.experiment == "fig6"][:1])[0]
     a, b = torch.linspace(-1.5, 1.5, 181), torch.linspace(-3, 3, 181)
@@ -26,7 +26,7 @@ def fig6(session: Session, runs: Sequence[Run], folder: Path) -> None:
             for i, start in enumerate(STARTS)
         }
         figure = loss_surface(a, b, loss(columns, rows), paths=paths, title=f"{title}: $\\sum_x|ax+b|$", **names)
-        save(figure, folder / f"fig6-{system}")
+        keep(session, f"fig6-{system}", figure)
     title = "what SG learns to say: zero in a whole cone"
     figure = loss_surface(a, b, equilibrium(columns, rows), title=title, label="$c^*(a, b)$", **names)
-    save(figure, folder / "fig6-sg-says")
+    keep(session, "fig6-sg-says", figure)

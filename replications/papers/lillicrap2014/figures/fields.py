@@ -5,21 +5,26 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from lightning_fa.figures.panels import sheet
+from lightning_fa.figures.style import styled
 from replications.experiment.run import Run
 from replications.experiment.session import Session
 from replications.papers.lillicrap2014.mnist import fields_file
-from replications.reporting.plots import sheet
+from replications.reporting.figures import keep
 
 TITLES = {"mnist-bp": "backpropagation", "mnist-fa": "feedback alignment"}
 
 
+@styled
 def figs1(session: Session, groups: Mapping[str, Sequence[Run]]) -> None:
     """36 units of the first seed, side by side."""
-    with sheet(session.out / "figures" / "figS1", columns=2, title=session.title, share=False) as axes:
-        for axis, (name, title) in zip(axes, TITLES.items(), strict=True):
-            weights = torch.load(fields_file(session, groups[name][0]), weights_only=True)
-            axis.imshow(mosaic(weights).numpy(), cmap="gray")
-            axis.set(title=title, xticks=[], yticks=[])
+    figure, axes = sheet(2, title=session.title, share=False)
+    for axis, (name, title) in zip(axes, TITLES.items(), strict=True):
+        weights = torch.load(fields_file(session, groups[name][0]), weights_only=True)
+        axis.imshow(mosaic(weights).numpy(), cmap="gray")
+        axis.grid(visible=False)
+        axis.set(title=title, xticks=[], yticks=[])
+    keep(session, "figS1", figure, image=True)
 
 
 def mosaic(weights: Tensor) -> Tensor:

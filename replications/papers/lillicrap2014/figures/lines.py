@@ -1,19 +1,22 @@
 """Figures that are curves."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from replications.experiment.run import Run
 from replications.experiment.session import Session
 from replications.experiment.without_trainer import read_seeds
 from replications.papers.lillicrap2014.mnist import angle_of
 from replications.papers.lillicrap2014.settings import OMEGAS
-from replications.reporting.plots import Line, draw
+from replications.reporting.figures import Line, draw
 
 Groups = Mapping[str, Sequence[Run]]
-ERROR = "normalised squared error"
+Axes = dict[str, Any]
 DEGREES = "angle (degrees)"
-ANGLES = {"ylabel": "angle of $Be$ to $W^Te$ (degrees)", "xscale": "linear", "top": 100}
-EXAMPLES = {"xlabel": "examples", "xscale": "linear", "markers": False}
+ANGLES: Axes = {"ylabel": "angle of $Be$ to $W^Te$ (degrees)", "top": 100}
+EXAMPLES: Axes = {"xlabel": "examples", "xscale": "linear", "markers": False}
+MILLIONS: Axes = EXAMPLES | {"xlabel": "examples (millions)"}
+LOG_ERROR: Axes = EXAMPLES | {"ylabel": "normalised squared error", "yscale": "log", "bottom": None}
 TASK1 = {
     "shallow": "linear-shallow",
     "node perturbation": "linear-node-perturbation",
@@ -52,14 +55,13 @@ def without_data(session: Session) -> str:
 def fig1d(session: Session, groups: Groups) -> None:
     """Error of four algorithms on task 1."""
     panels = {"Linear function": _lines(session, groups, TASK1, "nse")}
-    path = session.out / "figures" / "fig1d"
-    draw(panels, path, title=without_data(session), ylabel=ERROR, yscale="log", bottom=None, **EXAMPLES)
+    draw(session, "fig1d", panels, title=without_data(session), **LOG_ERROR)
 
 
 def fig1e(session: Session, groups: Groups) -> None:
     """Angle of feedback alignment, and of the controls that do not learn by it."""
     panels = {"Linear function": _lines(session, groups, TASK1, "angle")}
-    draw(panels, session.out / "figures" / "fig1e", title=without_data(session), **EXAMPLES | ANGLES)
+    draw(session, "fig1e", panels, title=without_data(session), **EXAMPLES | ANGLES)
 
 
 def fig2a(session: Session, groups: Groups) -> None:
@@ -68,8 +70,7 @@ def fig2a(session: Session, groups: Groups) -> None:
     for label, name in TASK2.items():
         curves = [session.curve(run)["test/accuracy_at"] for run in groups[name]]
         lines[label] = [_errors(session, curve) for curve in curves]
-    path = session.out / "figures" / "fig2a"
-    draw({"MNIST": lines}, path, title=session.title, ylabel="test error (%)", **_millions(top=14))
+    draw(session, "fig2a", {"MNIST": lines}, ylabel="test error (%)", top=14, **MILLIONS)
 
 
 def fig2b(session: Session, groups: Groups) -> None:
@@ -78,7 +79,7 @@ def fig2b(session: Session, groups: Groups) -> None:
     for label, name in TASK2.items():
         angles = [angle_of(session.curve(run)) for run in groups[name]]
         lines[label] = [_by_examples(session, angle) for angle in angles]
-    draw({"MNIST": lines}, session.out / "figures" / "fig2b", title=session.title, **_millions() | ANGLES)
+    draw(session, "fig2b", {"MNIST": lines}, **MILLIONS | ANGLES)
 
 
 def _errors(session: Session, accuracies: Mapping[int, float]) -> dict[float, float]:
@@ -90,39 +91,30 @@ def _by_examples(session: Session, values: Mapping[int, float]) -> dict[float, f
     return {step * session.settings.mnist.batch_size / 1e6: value for step, value in values.items()}
 
 
-def _millions(**more: float) -> dict[str, object]:
-    return {**EXAMPLES, "xlabel": "examples (millions)", **more}
-
-
 def fig2d(session: Session, groups: Groups) -> None:
     """Error of students of two depths."""
     panels = {"Nonlinear teacher": _lines(session, groups, TASK3, "nse")}
-    path = session.out / "figures" / "fig2d"
-    draw(panels, path, title=without_data(session), ylabel=ERROR, yscale="log", bottom=None, **EXAMPLES)
+    draw(session, "fig2d", panels, title=without_data(session), **LOG_ERROR)
 
 
 def fig4(session: Session, groups: Groups) -> None:
     """Error and two angles for each size of the initial weights."""
     names = {rf"$\omega$ = {omega:g}": f"omega-{omega:g}" for omega in OMEGAS}
-    folder = session.out / "figures"
     errors = {"Error": _lines(session, groups, names, "nse")}
-    draw(
-        errors, folder / "fig4-error", title=without_data(session), ylabel=ERROR, yscale="log", bottom=None, **EXAMPLES
-    )
+    draw(session, "fig4-error", errors, title=without_data(session), **LOG_ERROR)
     angles = {
         "to backpropagation": _lines(session, groups, names, "bp_angle"),
         "to pseudobackpropagation": _lines(session, groups, names, "pbp_angle"),
     }
-    draw(angles, folder / "fig4-angles", title=without_data(session), ylabel=DEGREES, top=100, **EXAMPLES)
+    draw(session, "fig4-angles", angles, title=without_data(session), ylabel=DEGREES, top=100, **EXAMPLES)
 
 
 def thm1(session: Session, groups: Groups) -> None:
     """Error and Lyapunov function, beside the controls."""
     names = {"theorem 1": "mean-flow", "equal columns": "mean-flow-repeated-column", "8 hidden": "mean-flow-narrow"}
     panels = {"$|E|$": _lines(session, groups, names, "error"), "$V$": _lines(session, groups, names, "lyapunov")}
-    path = session.out / "figures" / "thm1"
-    shown = {"xlabel": "steps of the integration", "xscale": "linear", "markers": False}
-    draw(panels, path, title=without_data(session), ylabel="size", yscale="log", bottom=1e-30, **shown)
+    shown = EXAMPLES | {"xlabel": "steps of the integration", "ylabel": "size", "yscale": "log", "bottom": 1e-30}
+    draw(session, "thm1", panels, title=without_data(session), **shown)
 
 
 def thm2(session: Session, groups: Groups) -> None:
@@ -132,8 +124,7 @@ def thm2(session: Session, groups: Groups) -> None:
         "to pseudobackpropagation": _finite(_lines(session, groups, names, "pbp_angle")),
         "to backpropagation": _finite(_lines(session, groups, names, "bp_angle")),
     }
-    shown = {"xlabel": "steps", "xscale": "linear", "markers": False}
-    draw(panels, session.out / "figures" / "thm2", title=without_data(session), ylabel=DEGREES, **shown)
+    draw(session, "thm2", panels, title=without_data(session), **EXAMPLES | {"xlabel": "steps", "ylabel": DEGREES})
 
 
 def _finite(lines: Mapping[str, Line]) -> dict[str, Line]:
@@ -145,5 +136,4 @@ def pbp(session: Session, groups: Groups) -> None:
     """Error of two directions with steps of one length."""
     names = {"backpropagation": "matched-bp", "pseudobackpropagation": "matched-pbp"}
     panels = {"Steps of one length": _lines(session, groups, names, "nse")}
-    path = session.out / "figures" / "pbp"
-    draw(panels, path, title=without_data(session), ylabel=ERROR, yscale="log", bottom=None, **EXAMPLES)
+    draw(session, "pbp", panels, title=without_data(session), **LOG_ERROR)
