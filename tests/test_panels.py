@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
 from lightning_fa import figures
 from lightning_fa.figures.style import PAGE
@@ -24,6 +25,9 @@ SEVERAL = {
         {r: {f"layer {i}": np.eye(9) for i in range(20)} for r in ("SG after every layer", "bp")}
     ),
 }
+SEVERAL["long title"] = lambda: figures.learning_curves(
+    {"x": SEEDS}, title="the name of a paper, its data, a preset: and a model, " * 2
+)
 ALL = EVERY | SEVERAL
 
 
@@ -49,6 +53,14 @@ def test_the_legend_covers_no_plot_and_lies_within_the_figure(name):
     assert box.x0 >= 0
     assert box.x1 <= figure.bbox.x1 + 1
     assert box.y0 >= 0
+
+
+def test_a_long_title_is_not_cut_off():
+    figure = ALL["long title"]()
+    figure.draw_without_rendering()
+    box = figure.axes[0].title.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
 
 
 def test_three_panels_are_in_a_row_and_the_rest_below():
@@ -103,3 +115,8 @@ def test_images_are_written_once(tmp_path):
     """Two grids of matrices, as PNG and as SVG, were half of all committed results."""
     assert [path.name for path in figures.save(EVERY["rdm"](), tmp_path / "rdm", svg=False)] == ["rdm.png"]
     assert [path.name for path in tmp_path.iterdir()] == ["rdm.png"]
+    figures.save(EVERY["rdm"](), tmp_path / "both")
+    few, all_colours = (imread(tmp_path / name) for name in ("rdm.png", "both.png"))
+    assert few[0, 0, 3] == 0
+    shown = [image[..., :3] * image[..., 3:] for image in (few, all_colours)]
+    assert np.abs(shown[0] - shown[1]).mean() < 0.01

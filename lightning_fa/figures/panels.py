@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lightning_fa.figures.bands import Band, explained, mean_and_band
-from lightning_fa.figures.style import PAGE, STYLES, SYMLOG, legend, styled
+from lightning_fa.figures.style import PAGE, STYLES, SYMLOG, legend, styled, wrapped
 from lightning_fa.figures.time import Curves, seeds_of
 
 IN_A_ROW = 3
@@ -27,7 +27,7 @@ def sheet(count: int, *, title: str, share: bool = True) -> tuple[Figure, Any]:
     axes = figure.subplots(rows, across, sharey=share, squeeze=False).ravel()
     for unused in axes[count:]:
         unused.set_axis_off()
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(wrapped(title, width), fontsize=11)
     return figure, axes[:count]
 
 

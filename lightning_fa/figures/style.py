@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -82,8 +83,13 @@ def axis(title: str | None, xlabel: str, ylabel: str, size: tuple[float, float] 
     ax = figure.add_subplot()
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if title:
-        ax.set_title(title, fontsize=11)
+        ax.set_title(wrapped(title, size[0]), fontsize=11)
     return figure, ax
+
+
+def wrapped(title: str, inches: float) -> str:
+    """In as many lines as it needs at 11 points, rather than cut off on both sides."""
+    return textwrap.fill(title, int(inches * 10.5))
 
 
 def legend(figure: Figure, note: str | None = None) -> None:
@@ -114,14 +120,19 @@ def save(figure: Figure, path: str | Path, *, svg: bool = True) -> tuple[Path, .
     Args:
         figure: What one of the functions of this package returns.
         path: Without suffix.
-        svg: False for images, which a vector format holds no better.
+        svg: False for maps: a PNG alone, of 256 colours, which is a tenth of the bytes and looks the same.
     """
     stem = Path(path)
     stem.parent.mkdir(parents=True, exist_ok=True)
-    written = []
-    if svg:
-        written.append(stem.with_name(stem.name + ".svg"))
-        figure.savefig(written[0], metadata={"Date": None})
     png = stem.with_name(stem.name + ".png")
     figure.savefig(png, dpi=150, metadata={"Software": None})
-    return (*written, png)
+    if not svg:
+        from PIL import Image
+
+        with Image.open(png) as image:
+            few = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        few.save(png, optimize=True)
+        return (png,)
+    vectors = stem.with_name(stem.name + ".svg")
+    figure.savefig(vectors, metadata={"Date": None})
+    return vectors, png

@@ -70,3 +70,11 @@ def test_the_committed_results_make_a_page_and_a_description(tmp_path):
         assert f'id="{found.anchor}"' in text
         assert all(escape(claim["statement"]) in text for claim in found.content["claims"])
     assert "undefined" in text
+
+
+def test_no_committed_figure_is_larger_than_what_is_looked_at():
+    """Two grids of matrices, each as PNG and as SVG, were half of 18 MB that every clone pays for."""
+    sizes = {path: path.stat().st_size for path in RESULTS.glob("*/*/figures/*")}
+    assert sizes
+    assert {path: size for path, size in sizes.items() if size > 400_000} == {}
+    assert sum(path.stat().st_size for path in RESULTS.rglob("*") if path.is_file()) < 12_000_000

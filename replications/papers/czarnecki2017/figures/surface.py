@@ -26,7 +26,7 @@ def fig6(session: Session, runs: Sequence[Run]) -> None:
             for i, start in enumerate(STARTS)
         }
         figure = loss_surface(a, b, loss(columns, rows), paths=paths, title=f"{title}: $\\sum_x|ax+b|$", **names)
-        keep(session, f"fig6-{system}", figure)
+        keep(session, f"fig6-{system}", figure, image=True)
     title = "what SG learns to say: zero in a whole cone"
     figure = loss_surface(a, b, equilibrium(columns, rows), title=title, label="$c^*(a, b)$", **names)
-    keep(session, "fig6-sg-says", figure)
+    keep(session, "fig6-sg-says", figure, image=True)
