@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
 from replications.judging.presets import at_least
@@ -10,6 +10,8 @@ from replications.judging.statistics import mean_and_interval, p_value
 
 Metrics = Mapping[str, float]
 SIGNIFICANT = 0.01
+ANY_DATA = ("mnist", "digits", "digits (stand-in)")
+"""Of claims that are not about data: which images were loaded beside does not matter."""
 Verdict = Literal["reproduced", "undecided", "failed", "reported", "not run yet"]
 
 
@@ -26,7 +28,7 @@ class Recorded(dict[str, Any]):
 
 @dataclass(frozen=True)
 class Claim:
-    """One statement and how it is judged.
+    """One statement and how it is judged. What the claims of one figure share, a paper names once: ``partial(Claim, ...)``.
 
     measure: from the metrics of one seed's runs, by the name of the run, to the value in question
     expected: what the paper says, in words
@@ -40,12 +42,13 @@ class Claim:
     """
 
     id: str
-    experiment: str
     statement: str
-    expected: str
-    tolerance: tuple[float, float] | None
-    source: str
     measure: Callable[[Mapping[str, Metrics]], float]
+    _: KW_ONLY
+    experiment: str
+    expected: str = "not in the paper"
+    tolerance: tuple[float, float] | None = None
+    source: str = "ours"
     over_seeds: Literal["mean", "every", "t-test"] = "mean"
     judged_from: str = "quick"
     datasets: tuple[str, ...] = ("mnist",)

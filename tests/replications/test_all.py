@@ -24,8 +24,8 @@ class Settings:
 TITLE, EXPERIMENTS = "A toy", {"fig1": "one number"}
 PRESETS, SEEDS, DATASETS = {"smoke": Settings()}, {"smoke": 2}, ("mnist", "digits")
 CLAIMS = (
-    Claim("c", "fig1", "the number of NAME", "about 1 [or 2]", (0, 10), "figure 1", lambda runs: runs["r"]["value"],
-          judged_from="smoke", datasets=("digits (stand-in)",)),
+    Claim("c", "the number of NAME", lambda runs: runs["r"]["value"], experiment="fig1", expected="about 1 [or 2]",
+          tolerance=(0, 10), judged_from="smoke", datasets=("digits (stand-in)",)),
 )
 TRAINED, VALUE, BREAKS_AT = [], 1.0, None
 

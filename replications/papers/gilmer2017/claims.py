@@ -10,9 +10,11 @@ fresh B of the same size.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 
-from replications.judging.claims import Claim, Metrics
+from replications.judging.claims import Claim
+from replications.judging.measured import Measure, Runs, needed
 from replications.papers.gilmer2017.summary import SETTLED, over_layers
 
 ALIGNED = '"well aligned throughout training"'
@@ -20,10 +22,9 @@ READS_OUT = '"obtains good accuracy" without being trained as a readout'
 NOISY = '"DFA performs like a noisy version of LAFS"'
 PERCENT = (0.0, 100.0)
 SIZE = "the paper does not give the size of B"
-Runs = Mapping[str, Metrics]
 
 
-def _of(run: str, quantity: str, pick: Callable[[list[float]], float]) -> Callable[[Runs], float]:
+def _of(run: str, quantity: str, pick: Callable[[list[float]], float]) -> Measure:
     """One number out of the layers of one run."""
     return lambda runs: pick(over_layers(runs[run], quantity))
 
@@ -32,7 +33,7 @@ def _mean(values: list[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def _least_gap(quantity: str, larger: str, smaller: str) -> Callable[[Runs], float]:
+def _least_gap(quantity: str, larger: str, smaller: str) -> Measure:
     """The smallest difference, over the layers, between two runs."""
 
     def gap(runs: Runs) -> float:
@@ -45,99 +46,47 @@ def _least_gap(quantity: str, larger: str, smaller: str) -> Callable[[Runs], flo
     return gap
 
 
-def _test(run: str) -> Callable[[Runs], float]:
-    return lambda runs: runs[run]["test/accuracy"]
+def _test(run: str) -> Measure:
+    return needed(run, "test/accuracy")
 
 
+fig1 = partial(Claim, experiment="fig1")
+b_scale = partial(Claim, experiment="b-scale", judged_from="full")
+discussion = partial(Claim, experiment="discussion")
+
+
+# fmt: off
 def _of_rule(
     rule: str, name: str, below: tuple[float, float], readout: tuple[float, float], test: tuple[float, float]
 ) -> list[Claim]:
     """What is claimed of DFA and LAFS alike."""
     return [
-        Claim(
-            f"{rule}-below-fresh",
-            "fig1",
+        fig1(f"{rule}-below-fresh",
             f"{name}: final angle of e^i to e^y below that through a fresh B of the same size, worst layer (degrees)",
-            ALIGNED,
-            below,
-            "figure 1 left; null: a fresh B; evidence: below-fresh",
-            _of(rule, "below_fresh", min),
-        ),
-        Claim(
-            f"{rule}-below-fresh-throughout",
-            "fig1",
+            _of(rule, "below_fresh", min), expected=ALIGNED, tolerance=below,
+            source="figure 1 left; null: a fresh B; evidence: below-fresh"),
+        fig1(f"{rule}-below-fresh-throughout",
             f"{name}: the same, least over all measured steps from {SETTLED} on (above 0 by t test)",
-            ALIGNED,
-            (0, 60),
-            "figure 1 left; evidence: null-of-a-fresh-b",
-            _of(rule, "least_below_fresh", min),
-            over_seeds="t-test",
-        ),
-        Claim(
-            f"{rule}-fresh-angle",
-            "fig1",
-            f"{name}: final angle of e^i to e^y through a fresh B, mean over layers (degrees)",
-            "not in the paper: the null of its figure 1 left",
-            None,
-            "ours",
-            _of(rule, "fresh_error_angle", _mean),
-        ),
-        Claim(
-            f"{rule}-largest-angle",
-            "fig1",
+            _of(rule, "least_below_fresh", min), expected=ALIGNED, tolerance=(0, 60),
+            source="figure 1 left; evidence: null-of-a-fresh-b", over_seeds="t-test"),
+        fig1(f"{rule}-fresh-angle", f"{name}: final angle of e^i to e^y through a fresh B, mean over layers (degrees)",
+            _of(rule, "fresh_error_angle", _mean), expected="not in the paper: the null of its figure 1 left"),
+        fig1(f"{rule}-largest-angle",
             f"{name}: largest angle of e^i to e^y at any step from 1 on, worst layer (degrees)",
-            f"{ALIGNED}; no angle can exceed 60",
-            None,
-            "figure 1 left",
-            _of(rule, "largest_error_angle", max),
-        ),
-        Claim(
-            f"{rule}-initial-angle",
-            "fig1",
-            f"{name}: angle of e^i to e^y before training, worst layer (degrees)",
-            '"e_i will be very similar to e_k"; true of any B of this size',
-            None,
-            "section 3",
+            _of(rule, "largest_error_angle", max), expected=f"{ALIGNED}; no angle can exceed 60",
+            source="figure 1 left"),
+        fig1(f"{rule}-initial-angle", f"{name}: angle of e^i to e^y before training, worst layer (degrees)",
             _of(rule, "initial_error_angle", max),
-        ),
-        Claim(
-            f"{rule}-readout",
-            "fig1",
-            f"{name}: final training accuracy of the readout by B^i, worst layer (%)",
-            READS_OUT,
-            readout,
-            "figure 1 right; evidence: readouts",
-            _of(rule, "readout", min),
-            possible=PERCENT,
-        ),
-        Claim(
-            f"{rule}-fresh-readout",
-            "fig1",
-            f"{name}: the same by fresh random matrices, best layer (%)",
-            "control, not in the paper: chance is 10",
-            None,
-            "ours",
-            _of(rule, "fresh_readout", max),
-        ),
-        Claim(
-            f"{rule}-test-accuracy",
-            "fig1",
-            f"{name}: test accuracy (%)",
-            "no number",
-            test,
-            "evidence: test-accuracy",
-            _test(rule),
-            possible=PERCENT,
-        ),
-        Claim(
-            f"{rule}-backprop-angle",
-            "fig1",
-            f"{name}: final angle of the signal to backprop's, worst layer (degrees)",
-            "not in the paper",
-            None,
-            "ours",
-            _of(rule, "backprop_angle", max),
-        ),
+            expected='"e_i will be very similar to e_k"; true of any B of this size', source="section 3"),
+        fig1(f"{rule}-readout", f"{name}: final training accuracy of the readout by B^i, worst layer (%)",
+            _of(rule, "readout", min), expected=READS_OUT, tolerance=readout,
+            source="figure 1 right; evidence: readouts", possible=PERCENT),
+        fig1(f"{rule}-fresh-readout", f"{name}: the same by fresh random matrices, best layer (%)",
+            _of(rule, "fresh_readout", max), expected="control, not in the paper: chance is 10"),
+        fig1(f"{rule}-test-accuracy", f"{name}: test accuracy (%)", _test(rule), expected="no number", tolerance=test,
+            source="evidence: test-accuracy", possible=PERCENT),
+        fig1(f"{rule}-backprop-angle", f"{name}: final angle of the signal to backprop's, worst layer (degrees)",
+            _of(rule, "backprop_angle", max)),
     ]
 
 
@@ -145,92 +94,43 @@ def _of_scale(bound: float, rule: str, name: str, least_readout: float) -> list[
     """What is claimed of figure 1, asked of another size of B; a better accuracy than there is no fault here."""
     run, of = f"{rule}-b{bound:g}", f"{name}, B within ±{bound:g}"
     return [
-        Claim(
-            f"{run}-readout",
-            "b-scale",
-            f"{of}: final training accuracy of the readout by B^i, worst layer (%)",
-            f"{READS_OUT}; {SIZE}",
-            (least_readout, 100),
-            "figure 1 right; evidence: other-sizes",
-            _of(run, "readout", min),
-            possible=PERCENT,
-            judged_from="full",
-        ),
-        Claim(
-            f"{run}-test-accuracy",
-            "b-scale",
-            f"{of}: test accuracy (%)",
-            f"no number; {SIZE}",
-            (91, 100),
-            "evidence: other-sizes",
-            _test(run),
-            possible=PERCENT,
-            judged_from="full",
-        ),
-        Claim(
-            f"{run}-below-fresh",
-            "b-scale",
+        b_scale(f"{run}-readout", f"{of}: final training accuracy of the readout by B^i, worst layer (%)",
+            _of(run, "readout", min), expected=f"{READS_OUT}; {SIZE}", tolerance=(least_readout, 100),
+            source="figure 1 right; evidence: other-sizes", possible=PERCENT),
+        b_scale(f"{run}-test-accuracy", f"{of}: test accuracy (%)", _test(run), expected=f"no number; {SIZE}",
+            tolerance=(91, 100), source="evidence: other-sizes", possible=PERCENT),
+        b_scale(f"{run}-below-fresh",
             f"{of}: final angle of e^i to e^y below that through a fresh B, worst layer (degrees; above 0 by t test)",
-            f"{ALIGNED}; {SIZE}",
-            (0, 60),
-            "figure 1 left; evidence: null-of-a-fresh-b",
-            _of(run, "below_fresh", min),
-            over_seeds="t-test",
-            judged_from="full",
-        ),
+            _of(run, "below_fresh", min), expected=f"{ALIGNED}; {SIZE}", tolerance=(0, 60),
+            source="figure 1 left; evidence: null-of-a-fresh-b", over_seeds="t-test"),
     ]
 
 
 CLAIMS = (
     *_of_rule("dfa", "DFA", below=(3.6, 14.4), readout=(70, 97), test=(91, 95)),
     *_of_rule("lafs", "LAFS", below=(6.75, 27), readout=(85, 97), test=(91.5, 95.5)),
-    Claim(
-        "lafs-reads-out-better",
-        "fig1",
-        "readout accuracy of LAFS above that of DFA, smallest gap (points)",
-        NOISY,
-        (0.1, 30),
-        "figure 1 right; evidence: noisy-version",
-        _least_gap("readout", "lafs", "dfa"),
-    ),
-    Claim(
-        "dfa-angle-larger",
-        "fig1",
-        "final angle of DFA above that of LAFS, smallest gap (degrees)",
-        NOISY,
-        (0.1, 30),
-        "figure 1 left; evidence: noisy-version",
-        _least_gap("error_angle", "dfa", "lafs"),
-    ),
-    Claim(
-        "equal-test-accuracy",
-        "fig1",
-        "test accuracies of DFA and LAFS, distance (points)",
-        NOISY,
-        (0, 2),
-        "evidence: test-accuracy",
-        lambda runs: abs(_test("dfa")(runs) - _test("lafs")(runs)),
-        possible=(0, 100),
-    ),
+    fig1("lafs-reads-out-better", "readout accuracy of LAFS above that of DFA, smallest gap (points)",
+        _least_gap("readout", "lafs", "dfa"), expected=NOISY, tolerance=(0.1, 30),
+        source="figure 1 right; evidence: noisy-version"),
+    fig1("dfa-angle-larger", "final angle of DFA above that of LAFS, smallest gap (degrees)",
+        _least_gap("error_angle", "dfa", "lafs"), expected=NOISY, tolerance=(0.1, 30),
+        source="figure 1 left; evidence: noisy-version"),
+    fig1("equal-test-accuracy", "test accuracies of DFA and LAFS, distance (points)",
+        lambda runs: abs(_test("dfa")(runs) - _test("lafs")(runs)), expected=NOISY, tolerance=(0, 2),
+        source="evidence: test-accuracy", possible=(0, 100)),
     *(
         claim
         for bound in (0.2, 1.0)
         for rule, name, least in (("dfa", "DFA", 70), ("lafs", "LAFS", 85))
         for claim in _of_scale(bound, rule, name, least)
     ),
-    Claim(
-        "backprop-below-fresh",
-        "discussion",
+    discussion("backprop-below-fresh",
         "control, backpropagation and a B that it does not use: angle below that through a fresh B, mean over layers (degrees)",
-        "not in the paper: 0",
-        (-1.8, 1.8),
-        "evidence: null-of-a-fresh-b",
-        _of("bp", "below_fresh", _mean),
-    ),
+        _of("bp", "below_fresh", _mean), expected="not in the paper: 0", tolerance=(-1.8, 1.8),
+        source="evidence: null-of-a-fresh-b"),
     *(
-        Claim(
-            name, "discussion", f"backpropagation in {net}: test accuracy (%)", question, None, "section 5", _test(run)
-        )
+        discussion(name, f"backpropagation in {net}: test accuracy (%)", _test(run), expected=question,
+            source="section 5")
         for name, net, question, run in (
             ("one-hidden-layer", "one hidden layer", "open question: can DFA or LAFS outperform it?", "bp-1-layer"),
             ("backprop", "the same three layers", "not in the paper", "bp"),

@@ -6,9 +6,11 @@ pilot's (evidence.json); what rests on memory alone is reported and not judged.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 from replications.judging.claims import Claim, NotRunError
-from replications.judging.measured import Measure, Runs, of
+from replications.judging.measured import Measure, Runs, minus, of
 from replications.judging.statistics import spearman
 from replications.papers.launay2019.configurations import CHANGES, baseline
 from replications.papers.launay2019.plan import (
@@ -75,70 +77,62 @@ def _drop(runs: Runs, variant: str) -> float:
     return wide - max(worst)
 
 
-def _alignment() -> list[Claim]:
-    pilot = "evidence: fc-tanh"
+alignment = partial(Claim, experiment="alignment", source="evidence: fc-tanh", judged_from="full", datasets=CIFAR)
+practice = partial(Claim, experiment="best-practices", expected=MEMORY, datasets=CIFAR)
+bottleneck = partial(
+    Claim,
+    experiment="bottleneck",
+    source="the authors' log, one seed; evidence: bottleneck-log",
+    datasets=CIFAR,
+)
+conv = partial(
+    Claim,
+    experiment="conv",
+    expected='"direct feedback alignment fails in convolutional networks" for lack of alignment: abstract',
+    judged_from="full",  # after one epoch an untrained network passes
+    datasets=CIFAR,
+)
+recipes = partial(Claim, experiment="recipes", datasets=CIFAR)
+pre_alignment = partial(
+    Claim,
+    experiment="pre-alignment",
+    source="the authors' log, one seed, of `repo` blocks",
+    datasets=CIFAR,
+)
 
-    def claim(name: str, statement: str, expected: str, bounds: tuple[float, float], measure: Measure) -> Claim:
-        return Claim(
-            f"{LONGEST}-{name}",
-            "alignment",
-            f"{LONGEST}: {statement}",
-            expected,
-            bounds,
-            pilot,
-            measure,
-            judged_from="full",
-            datasets=CIFAR,
-        )
+
+# fmt: off
+def _alignment() -> list[Claim]:
+    def claim(name: str, statement: str, measure: Measure, **more: Any) -> Claim:
+        return alignment(f"{LONGEST}-{name}", f"{LONGEST}: {statement}", measure, **more)
 
     def bottom_up(runs: Runs) -> float:
         h1, h2, h3 = cosines(LONGEST, HIDDEN, "early_cosine")(runs)
         return min(h1 - h2, h2 - h3)
 
     return [
-        claim("accuracy", "test accuracy (%)", "46.5 (pilot)", (44, 50), of(LONGEST, "test/accuracy")),
-        claim(
-            "final-cosines",
-            "cosine at the end, worst layer",
-            "0.64 (pilot)",
-            (0.5, 0.98),
-            lambda runs: min(cosines(LONGEST, HIDDEN)(runs)),
-        ),
-        claim(
-            "later-cosines",
-            "least cosine after 10 epochs or more, worst layer",
-            "above 0.15 (pilot)",
-            (0.15, 0.98),
-            lambda runs: min(cosines(LONGEST, HIDDEN, "least_later_cosine")(runs)),
-        ),
-        claim(
-            "bottom-up",
-            "after 5 epochs, cosine of a layer above that of the next, smallest gap",
-            "0.2 (pilot)",
-            (1e-3, 0.9),
-            bottom_up,
-        ),
+        claim("accuracy", "test accuracy (%)", of(LONGEST, "test/accuracy"), expected="46.5 (pilot)",
+            tolerance=(44, 50)),
+        claim("final-cosines", "cosine at the end, worst layer", lambda runs: min(cosines(LONGEST, HIDDEN)(runs)),
+            expected="0.64 (pilot)", tolerance=(0.5, 0.98)),
+        claim("later-cosines", "least cosine after 10 epochs or more, worst layer",
+            lambda runs: min(cosines(LONGEST, HIDDEN, "least_later_cosine")(runs)), expected="above 0.15 (pilot)",
+            tolerance=(0.15, 0.98)),
+        claim("bottom-up", "after 5 epochs, cosine of a layer above that of the next, smallest gap", bottom_up,
+            expected="0.2 (pilot)", tolerance=(1e-3, 0.9)),
     ]
 
 
 def _practices() -> list[Claim]:
     claims = [
-        Claim(
-            "backprop-is-backprop",
-            "best-practices",
-            "cosine of backpropagation to itself, worst layer (control)",
-            "1 by definition",
-            (1 - 1e-5, 1 + 1e-5),
-            "ours; evidence: itself",
-            lambda runs: min(cosines("bp-fc-tanh", HIDDEN)(runs)),
-            over_seeds="every",
-            judged_from="smoke",
-            datasets=("cifar10", "digits"),
-        )
+        practice("backprop-is-backprop", "cosine of backpropagation to itself, worst layer (control)",
+            lambda runs: min(cosines("bp-fc-tanh", HIDDEN)(runs)), expected="1 by definition",
+            tolerance=(1 - 1e-5, 1 + 1e-5), source="ours; evidence: itself", over_seeds="every", judged_from="smoke",
+            datasets=("cifar10", "digits"))
     ]
     for name in CHANGES:
         claims.append(
-            _reported(f"{name}-behind", f"{name}: points behind tuned backpropagation", behind_backprop(name))
+            practice(f"{name}-behind", f"{name}: points behind tuned backpropagation", behind_backprop(name))
         )
     for other, statement in (
         ("fc-relu", "tanh above ReLU"),
@@ -148,152 +142,79 @@ def _practices() -> list[Claim]:
         ("fc-drop-high", "without above with much dropout"),
     ):
         claims += [
-            _reported(
-                f"{other}-cosine",
-                f"{statement}: difference of the mean cosine",
-                _minus(mean_cosine(LONGEST, HIDDEN), mean_cosine(other, HIDDEN)),
-            ),
-            _reported(
-                f"{other}-accuracy",
-                f"{statement}: difference of test accuracy (points)",
-                _minus(of(LONGEST, "test/accuracy"), of(other, "test/accuracy")),
-            ),
+            practice(f"{other}-cosine", f"{statement}: difference of the mean cosine",
+                minus(mean_cosine(LONGEST, HIDDEN), mean_cosine(other, HIDDEN))),
+            practice(f"{other}-accuracy", f"{statement}: difference of test accuracy (points)",
+                minus(of(LONGEST, "test/accuracy"), of(other, "test/accuracy"))),
         ]
     return claims
 
 
-def _minus(larger: Measure, smaller: Measure) -> Measure:
-    return lambda runs: larger(runs) - smaller(runs)
-
-
-def _reported(name: str, statement: str, measure: Measure, experiment: str = "best-practices") -> Claim:
-    expected = MEMORY if experiment == "best-practices" else "not in the paper"
-    return Claim(name, experiment, statement, expected, None, "ours", measure, datasets=CIFAR)
-
-
 def _bottleneck() -> list[Claim]:
-    log = "the authors' log, one seed"
-
-    def repo(name: str, statement: str, expected: str, bounds: tuple[float, float], measure: Measure) -> Claim:
-        return Claim(
-            f"repo-{name}",
-            "bottleneck",
-            f"repo: {statement}",
-            expected,
-            bounds,
-            f"{log}; evidence: bottleneck-log",
-            measure,
-            judged_from="full",
-            datasets=CIFAR,
-        )
+    def repo(name: str, statement: str, measure: Measure, **more: Any) -> Claim:
+        return bottleneck(f"repo-{name}", f"repo: {statement}", measure, judged_from="full", **more)
 
     def cosine(size: int) -> Measure:
         return of(bottleneck_name("repo", size), "cosine/" + second("repo"))
 
     claims = [
-        Claim(
-            f"{variant}-rises",
-            "bottleneck",
-            f"{variant}: rank correlation of the second layer's cosine with its width",
-            "rises with every size (the authors' code, of which `repo` is the copy)",
-            (0.95, 1) if variant == "repo" else None,
-            f"{log}; evidence: bottleneck-log",
-            rises(variant),
-            datasets=CIFAR,
-        )
+        bottleneck(f"{variant}-rises", f"{variant}: rank correlation of the second layer's cosine with its width",
+            rises(variant), expected="rises with every size (the authors' code, of which `repo` is the copy)",
+            tolerance=(0.95, 1) if variant == "repo" else None)
         for variant in VARIANTS
     ]
     claims += [
-        Claim(
-            f"{variant}-drop",
-            "bottleneck",
+        bottleneck(f"{variant}-drop",
             f"{variant}: cosine of the second layer with 800 units above that with 5 or fewer, smallest difference",
-            '"narrow layers" do not align: abstract',
-            (0.3, 1),
-            "abstract; evidence: bottleneck-log",
-            lambda runs, variant=variant: _drop(runs, variant),
-            judged_from="full",
-            datasets=CIFAR,
-        )
+            lambda runs, variant=variant: _drop(runs, variant), expected='"narrow layers" do not align: abstract',
+            tolerance=(0.3, 1), source="abstract; evidence: bottleneck-log", judged_from="full")
         for variant in ("narrow", "mask")
     ]
     return [
         *claims,
-        repo("cosine-1", "cosine of the second layer, size 1", "0.07", (-0.05, 0.2), cosine(1)),
-        repo("cosine-46", "the same, size 46", "0.62", (0.5, 0.75), cosine(46)),
-        repo("cosine-800", "the same, size 800", "0.89", (0.8, 0.98), cosine(800)),
-        repo("test-1", "test accuracy, size 1 (%)", "40.5", (37, 44), of("repo-1", "test/accuracy")),
-        repo("test-118", "test accuracy, size 118 (%)", "47.9", (45, 50), of("repo-118", "test/accuracy")),
-        repo("train-800", "training accuracy, size 800 (%)", "99.5", (95, 100), of("repo-800", "train/accuracy")),
+        repo("cosine-1", "cosine of the second layer, size 1", cosine(1), expected="0.07", tolerance=(-0.05, 0.2)),
+        repo("cosine-46", "the same, size 46", cosine(46), expected="0.62", tolerance=(0.5, 0.75)),
+        repo("cosine-800", "the same, size 800", cosine(800), expected="0.89", tolerance=(0.8, 0.98)),
+        repo("test-1", "test accuracy, size 1 (%)", of("repo-1", "test/accuracy"), expected="40.5", tolerance=(37, 44)),
+        repo("test-118", "test accuracy, size 118 (%)", of("repo-118", "test/accuracy"), expected="47.9",
+            tolerance=(45, 50)),
+        repo("train-800", "training accuracy, size 800 (%)", of("repo-800", "train/accuracy"), expected="99.5",
+            tolerance=(95, 100)),
     ]
 
 
 def _conv() -> list[Claim]:
-    hypothesis = '"direct feedback alignment fails in convolutional networks" for lack of alignment: abstract'
-
-    def claim(name: str, statement: str, bounds: tuple[float, float] | None, source: str, measure: Measure) -> Claim:
-        return Claim(
-            f"{CONVOLUTIONAL}-{name}",
-            "conv",
-            f"{CONVOLUTIONAL}: {statement}",
-            hypothesis,
-            bounds,
-            f"abstract; {source}",
-            measure,
-            judged_from="full",  # after one epoch an untrained network passes
-            datasets=CIFAR,
-        )
-
     convolutions, dense = mean_cosine(CONVOLUTIONAL, CONVOLUTIONS), mean_cosine(CONVOLUTIONAL, (DENSE,))
+    name, evidence = CONVOLUTIONAL, "abstract; evidence: convolutions"
     return [
-        claim("cosine", "mean cosine of the convolutions", None, "an untrained network has 0", convolutions),
-        claim(
-            "dense-above",
-            "cosine of the layer behind them above that mean",
-            (0.05, 1),
-            "evidence: convolutions",
-            _minus(dense, convolutions),
-        ),
-        claim(
-            "far-behind",
-            "points of test accuracy behind tuned backpropagation",
-            (5, 40),
-            "evidence: convolutions",
-            behind_backprop(CONVOLUTIONAL),
-        ),
+        conv(f"{name}-cosine", f"{name}: mean cosine of the convolutions", convolutions,
+            source="abstract; an untrained network has 0"),
+        conv(f"{name}-dense-above", f"{name}: cosine of the layer behind them above that mean",
+            minus(dense, convolutions), tolerance=(0.05, 1), source=evidence),
+        conv(f"{name}-far-behind", f"{name}: points of test accuracy behind tuned backpropagation",
+            behind_backprop(name), tolerance=(5, 40), source=evidence),
     ]
 
 
 def _recipes() -> list[Claim]:
     return [
-        _reported(
-            f"{net}-{rule}",
-            f"{net}, {TITLES[rule]}: test accuracy at equal tuning effort (%)",
-            of(f"{net}-{rule}", "test/accuracy"),
-            "recipes",
-        )
+        recipes(f"{net}-{rule}", f"{net}, {TITLES[rule]}: test accuracy at equal tuning effort (%)",
+            of(f"{net}-{rule}", "test/accuracy"))
         for net in PAPER.recipes
         for rule in RECIPE_RULES
     ]
 
 
 def _pre_alignment() -> list[Claim]:
-    log = "the authors' log, one seed, of `repo` blocks"
-
-    def claim(name: str, statement: str, expected: str, measure: Measure) -> Claim:
-        return Claim(f"{PRE_ALIGNED}-{name}", "pre-alignment", statement, expected, None, log, measure, datasets=CIFAR)
-
-    least = "pre-aligned weights: cosine at the end, worst layer"
+    name, accuracy = PRE_ALIGNED, of(PRE_ALIGNED, "test/accuracy")
     return [
-        claim("cosine", least, "0.96", lambda runs: min(cosines(PRE_ALIGNED, HIDDEN)(runs))),
-        claim("accuracy", "pre-aligned weights: test accuracy (%)", "46.5", of(PRE_ALIGNED, "test/accuracy")),
-        claim(
-            "gain",
-            "pre-aligned weights: test accuracy above that without (points)",
-            "-0.6",
-            _minus(of(PRE_ALIGNED, "test/accuracy"), of(LONGEST, "test/accuracy")),
-        ),
+        pre_alignment(f"{name}-cosine", "pre-aligned weights: cosine at the end, worst layer",
+            lambda runs: min(cosines(name, HIDDEN)(runs)), expected="0.96"),
+        pre_alignment(f"{name}-accuracy", "pre-aligned weights: test accuracy (%)", accuracy, expected="46.5"),
+        pre_alignment(f"{name}-gain", "pre-aligned weights: test accuracy above that without (points)",
+            minus(accuracy, of(LONGEST, "test/accuracy")), expected="-0.6"),
     ]
 
 
+# fmt: on
 CLAIMS = (*_alignment(), *_practices(), *_pre_alignment(), *_bottleneck(), *_conv(), *_recipes())

@@ -1,9 +1,11 @@
 """Figure 4 and footnote 5: networks with a synthetic gradient learn."""
 
 from collections.abc import Callable
+from functools import partial
 
 from replications.judging.claims import Claim, Metrics, NotRunError
-from replications.papers.czarnecki2017.claims.common import Measure, Runs, defined, pictured
+from replications.judging.measured import Measure, Runs, defined
+from replications.papers.czarnecki2017.claims.common import pictured
 
 ACTIVATIONS = ("relu", "sigmoid")
 
@@ -52,74 +54,38 @@ def _probe_gain(runs: Runs) -> float:
     return taught[name] - untaught[name]
 
 
+fig4 = partial(Claim, experiment="fig4", source="figure 4")
+footnote5 = partial(Claim, experiment="footnote5")
+# fmt: off
 LEARNING = (
     *(
         claim
         for act in ACTIVATIONS
         for claim in (
-            Claim(
-                f"fig4-{act}-train",
-                "fig4",
-                f"{act}, one SG in the middle: final training accuracy, worst depth (%)",
-                '"SG-based architectures converge well even if there are many hidden layers"',
-                (99, 100),
-                "figure 4; evidence: depth-10",
+            fig4(f"fig4-{act}-train", f"{act}, one SG in the middle: final training accuracy, worst depth (%)",
                 _train_accuracy(act),
-            ),
-            Claim(
-                f"fig4-{act}-test",
-                "fig4",
-                f"{act}, one SG in the middle: test accuracy above backprop's, worst depth (points)",
-                "no number",
-                (-0.5, 2),
-                "figure 4; evidence: depth-10",
-                _test_gap(act),
-            ),
-            Claim(
-                f"fig4-{act}-faster",
-                "fig4",
+                expected='"SG-based architectures converge well even if there are many hidden layers"',
+                tolerance=(99, 100), source="figure 4; evidence: depth-10"),
+            fig4(f"fig4-{act}-test",
+                f"{act}, one SG in the middle: test accuracy above backprop's, worst depth (points)", _test_gap(act),
+                expected="no number", tolerance=(-0.5, 2), source="figure 4; evidence: depth-10"),
+            fig4(f"fig4-{act}-faster",
                 f"{act}: steps to a training loss of 0.02, one SG over backprop, deepest network",
-                '"SG-based models actually seem to converge faster" (20 and 50 layers)',
-                None,
-                "figure 4",
                 _deepest(act, _speed),
-            ),
-            Claim(
-                f"fig4-{act}-ahead",
-                "fig4",
+                expected='"SG-based models actually seem to converge faster" (20 and 50 layers)'),
+            fig4(f"fig4-{act}-ahead",
                 f"{act}: final training accuracy, one SG above backprop, deepest network (points; post hoc)",
-                '"SG-based models actually seem to converge faster"; defined where neither reaches a loss of 0.02',
-                None,
-                "figure 4",
                 _deepest(act, _ahead),
-            ),
+                expected='"SG-based models actually seem to converge faster"; defined where neither reaches a loss of 0.02'),
         )
     ),
-    Claim(
-        "footnote5-test",
-        "footnote5",
-        "lower half trained by the gradient of the SG loss alone, at 3e-5: test accuracy (%)",
-        "it also learns",
-        (95, 99.5),
-        "footnote 5; evidence: depth-10",
-        lambda runs: pictured(runs, "sg-loss-alone")["test/accuracy"],
-    ),
-    Claim(
-        "footnote5-lower-half",
-        "footnote5",
+    footnote5("footnote5-test", "lower half trained by the gradient of the SG loss alone, at 3e-5: test accuracy (%)",
+        lambda runs: pictured(runs, "sg-loss-alone")["test/accuracy"], expected="it also learns", tolerance=(95, 99.5),
+        source="footnote 5; evidence: depth-10"),
+    footnote5("footnote5-lower-half",
         "the same: probe at the last layer below the SG above that of a lower half left as it was (points)",
-        "control, not in the paper: the upper half alone could reach the accuracy",
-        (0.5, 60),
-        "ours; evidence: lower-half",
-        _probe_gain,
-    ),
-    Claim(
-        "footnote5-control",
-        "footnote5",
-        "lower half left as it was: test accuracy (%)",
-        "control, not in the paper",
-        None,
-        "ours",
-        lambda runs: pictured(runs, "lower-half-fixed")["test/accuracy"],
-    ),
+        _probe_gain, expected="control, not in the paper: the upper half alone could reach the accuracy",
+        tolerance=(0.5, 60), source="ours; evidence: lower-half"),
+    footnote5("footnote5-control", "lower half left as it was: test accuracy (%)",
+        lambda runs: pictured(runs, "lower-half-fixed")["test/accuracy"], expected="control, not in the paper"),
 )

@@ -1,10 +1,12 @@
 """Figures 3, 5, 7 and 8: what the layers of these networks are like."""
 
+from functools import partial
 from statistics import fmean
 
 from replications.judging.claims import Claim
+from replications.judging.measured import Measure, Runs, defined
 from replications.judging.statistics import spearman
-from replications.papers.czarnecki2017.claims.common import Measure, Runs, by_layer, defined, pictured
+from replications.papers.czarnecki2017.claims.common import by_layer, pictured
 
 STATIC = 0.95
 
@@ -57,133 +59,57 @@ def _gradual(runs: Runs) -> float:
 
 SCATTERED = '"no longer a point in the progression of layers where the representation is more or less static"'
 BOTTOM_UP = '"DFA tries to solve the classification problem bottom-up as opposed to up-bottom"'
+fig3 = partial(Claim, experiment="fig3", source="figure 3")
+fig5 = partial(Claim, experiment="fig5", source="figure 5; evidence: no-trend", judged_from="full")
+fig7 = partial(Claim, experiment="fig7", source="figure 7")
+fig8 = partial(Claim, experiment="fig8")
+# fmt: off
 REPRESENTATIONS = (
-    Claim(
-        "fig3-bp-static",
-        "fig3",
+    fig3("fig3-bp-static",
         "backprop: from which layer on all are like the last one (correlation of RSMs at least 0.95), as a share of depth",
-        '"after 9 layers is nearly the same as the final layer\'s" (of 20)',
-        (0.1, 0.6),
-        "figure 3; evidence: likeness",
-        _static_share("bp"),
-    ),
-    Claim(
-        "fig3-sg-different",
-        "fig3",
-        "below the SG: largest difference to backprop in a layer's likeness to the last layer",
-        '"the layers before the SG module develop a qualitatively different style of representation"',
-        (0.1, 1),
-        "figure 3; evidence: likeness",
+        _static_share("bp"), expected='"after 9 layers is nearly the same as the final layer\'s" (of 20)',
+        tolerance=(0.1, 0.6), source="figure 3; evidence: likeness"),
+    fig3("fig3-sg-different", "below the SG: largest difference to backprop in a layer's likeness to the last layer",
         _difference_below,
-    ),
-    Claim(
-        "fig3-sg-all-later",
-        "fig3",
+        expected='"the layers before the SG module develop a qualitatively different style of representation"',
+        tolerance=(0.1, 1), source="figure 3; evidence: likeness"),
+    fig3("fig3-sg-all-later",
         "SG everywhere: static that much later than backprop at the same rate, as a share of depth",
-        SCATTERED,
-        None,
-        "figure 3",
-        _later("sg-all", "bp-as-sg-all"),
-    ),
-    Claim(
-        "fig3-sg-all-gradual",
-        "fig3",
+        _later("sg-all", "bp-as-sg-all"), expected=SCATTERED),
+    fig3("fig3-sg-all-gradual",
         "SG everywhere: how much less like the last layer than with backprop at the same rate, mean over layers",
-        SCATTERED,
-        None,
-        "figure 3",
-        _gradual,
-    ),
-    Claim(
-        "fig7-dfa-static",
-        "fig7",
+        _gradual, expected=SCATTERED),
+    fig7("fig7-dfa-static",
         "DFA: from which layer on all are like the last one, later than backprop, as a share of depth",
-        BOTTOM_UP,
-        None,
-        "figure 7",
-        _later("dfa", "bp"),
-    ),
-    Claim(
-        "fig5-bp",
-        "fig5",
-        "backprop: rank correlation of layer and norm of the matrix between hidden layers",
-        '"norms slowly increasing towards the output"',
-        (0.001, 1),
-        "figure 5; evidence: no-trend",
-        _norm_trend("bp"),
-        judged_from="full",
-    ),
-    Claim(
-        "fig5-sg-all",
-        "fig5",
-        "SG everywhere: the same",
-        '"norms that start high, and then decrease towards the output"',
-        (-1, -0.001),
-        "figure 5; evidence: no-trend",
-        _norm_trend("sg-all"),
-        judged_from="full",
-    ),
-    Claim(
-        "fig5-sg-mid", "fig5", "one SG: the same", '"more chaotic" before it', None, "figure 5", _norm_trend("sg-mid")
-    ),
+        _later("dfa", "bp"), expected=BOTTOM_UP),
+    fig5("fig5-bp", "backprop: rank correlation of layer and norm of the matrix between hidden layers",
+        _norm_trend("bp"), expected='"norms slowly increasing towards the output"', tolerance=(0.001, 1)),
+    fig5("fig5-sg-all", "SG everywhere: the same", _norm_trend("sg-all"),
+        expected='"norms that start high, and then decrease towards the output"', tolerance=(-1, -0.001)),
+    fig5("fig5-sg-mid", "one SG: the same", _norm_trend("sg-mid"), expected='"more chaotic" before it',
+        source="figure 5", judged_from="quick"),
     *(
-        Claim(
-            f"fig8-{rule}-layer-2",
-            "fig8",
-            f"{name}: training accuracy of a converged linear probe at layer 2 (%)",
-            '"can achieve 100% training accuracy after the first two hidden-layers"',
-            None,
-            "figure 8 left; not judged, since an untrained network passes",
-            _probe(rule, 2),
-        )
+        fig8(f"fig8-{rule}-layer-2", f"{name}: training accuracy of a converged linear probe at layer 2 (%)",
+            _probe(rule, 2), expected='"can achieve 100% training accuracy after the first two hidden-layers"',
+            source="figure 8 left; not judged, since an untrained network passes")
         for rule, name in (("bp", "backprop"), ("sg-mid", "one SG"))
     ),
     *(
-        Claim(
-            f"fig8-untrained-layer-{layer}",
-            "fig8",
+        fig8(f"fig8-untrained-layer-{layer}",
             f"control, no weight trained: training accuracy of a converged linear probe at layer {layer} (%)",
-            "not in the paper",
-            None,
-            "ours",
-            _probe("untrained", layer),
-        )
+            _probe("untrained", layer))
         for layer in (1, 2)
     ),
-    Claim(
-        "fig8-dfa-layer-1",
-        "fig8",
-        "DFA: training accuracy of a converged linear probe at layer 1 above backprop's (points)",
-        '"for DFA we can have 100% accuracy after the very first hidden layer", not "even for backpropagation"',
-        None,
-        "figure 8 left; not judged, since an untrained network passes",
+    fig8("fig8-dfa-layer-1", "DFA: training accuracy of a converged linear probe at layer 1 above backprop's (points)",
         lambda runs: _probe("dfa", 1)(runs) - _probe("bp", 1)(runs),
-    ),
-    Claim(
-        "fig8-dfa-layer-1-ridge",
-        "fig8",
-        "the same of ridge probes (points)",
-        "the same",
-        None,
-        "figure 8 left",
-        lambda runs: _ridge("dfa", 1)(runs) - _ridge("bp", 1)(runs),
-    ),
-    Claim(
-        "fig8-dfa-untrained-ridge",
-        "fig8",
+        expected='"for DFA we can have 100% accuracy after the very first hidden layer", not "even for backpropagation"',
+        source="figure 8 left; not judged, since an untrained network passes"),
+    fig8("fig8-dfa-layer-1-ridge", "the same of ridge probes (points)",
+        lambda runs: _ridge("dfa", 1)(runs) - _ridge("bp", 1)(runs), expected="the same", source="figure 8 left"),
+    fig8("fig8-dfa-untrained-ridge",
         "DFA: training accuracy of a ridge probe at layer 1 above that of an untrained network (points)",
-        "not in the paper",
-        None,
-        "ours",
-        lambda runs: _ridge("dfa", 1)(runs) - _ridge("untrained", 1)(runs),
-    ),
-    Claim(
-        "fig8-input",
-        "fig8",
-        "error of the regression to the input, DFA above backprop, smallest gap in layers 1 to 3",
-        '"DFA performs lots of non-linear transformations very early on"',
-        (1e-5, 1),
-        "figure 8 right; evidence: input-regression",
-        _input_error,
-    ),
+        lambda runs: _ridge("dfa", 1)(runs) - _ridge("untrained", 1)(runs)),
+    fig8("fig8-input", "error of the regression to the input, DFA above backprop, smallest gap in layers 1 to 3",
+        _input_error, expected='"DFA performs lots of non-linear transformations very early on"', tolerance=(1e-5, 1),
+        source="figure 8 right; evidence: input-regression"),
 )

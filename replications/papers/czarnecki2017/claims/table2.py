@@ -1,9 +1,10 @@
 """Table 2: on which problems a linear SG reaches the global optimum."""
 
 import math
+from functools import partial
 
-from replications.judging.claims import Claim, NotRunError
-from replications.papers.czarnecki2017.claims.common import ANY_DATA, Measure, Runs, defined
+from replications.judging.claims import ANY_DATA, Claim, NotRunError
+from replications.judging.measured import Measure, Runs, defined
 
 PAPER = {
     ("linear2", "shallow"): 0.03842,
@@ -51,61 +52,32 @@ def _squared(model: str) -> Measure:
     return worst
 
 
-def _claim(
-    name: str, statement: str, expected: str, bound: tuple[float, float] | None, source: str, measure: Measure
-) -> Claim:
-    return Claim(
-        name,
-        "table2",
-        statement,
-        expected,
-        bound,
-        source,
-        measure,
-        judged_from="full",
-        datasets=ANY_DATA,
-        possible=(ROUNDING, math.inf),
-    )
-
-
+table2 = partial(
+    Claim,
+    experiment="table2",
+    source="table 2; evidence: table2-paper",
+    judged_from="full",
+    datasets=ANY_DATA,
+    possible=(ROUNDING, math.inf),
+)
+# fmt: off
 TABLE2 = (
     *(
-        _claim(
-            f"table2-{model}-mse",
-            f"{model}, MSE: loss above the global optimum, worst data set",
-            at_most,
-            (ROUNDING, 1e-3),
-            "table 2; evidence: table2-paper",
-            _squared(model),
-        )
+        table2(f"table2-{model}-mse", f"{model}, MSE: loss above the global optimum, worst data set", _squared(model),
+            expected=at_most, tolerance=(ROUNDING, 1e-3))
         for model, at_most in (("shallow", "0.00004"), ("deep", "0.00001"))
     ),
     *(
-        _claim(
-            f"table2-{model}-log-{dataset}",
+        table2(f"table2-{model}-log-{dataset}",
             f"{dataset}, {model}, log loss: above the global optimum"
             + (", mean of the last fifth of the steps over 3 starts and 3 rates" if model == "deep" else ""),
-            f"{value:.5f}",
-            BOUNDS[dataset, model],
-            "table 2; evidence: table2-paper",
-            _excess(dataset, model),
-        )
+            _excess(dataset, model), expected=f"{value:.5f}", tolerance=BOUNDS[dataset, model])
         for (dataset, model), value in PAPER.items()
     ),
-    _claim(
-        "table2-linear2-ratio",
-        "linear2, shallow, log loss: SG's excess over that of backprop after as many steps",
-        "control: the excess is SG's, not that of a training cut short",
-        (3, 1e4),
-        "ours; evidence: table2-pilot",
+    table2("table2-linear2-ratio", "linear2, shallow, log loss: SG's excess over that of backprop after as many steps",
         lambda runs: runs["linear2"]["shallow-log/sg"] / runs["linear2"]["shallow-log/bp"],
-    ),
-    _claim(
-        "table2-linear100-backprop",
-        "linear100, shallow, log loss: backprop after as many steps",
-        "control, not in the paper",
-        None,
-        "ours",
-        lambda runs: runs["linear100"]["shallow-log/bp"],
-    ),
+        expected="control: the excess is SG's, not that of a training cut short", tolerance=(3, 1e4),
+        source="ours; evidence: table2-pilot"),
+    table2("table2-linear100-backprop", "linear100, shallow, log loss: backprop after as many steps",
+        lambda runs: runs["linear100"]["shallow-log/bp"], expected="control, not in the paper", source="ours"),
 )

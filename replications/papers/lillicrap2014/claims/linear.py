@@ -1,16 +1,12 @@
 """Claims about task 1: figures 1d, 1e and 4, and the comparison of pseudobackpropagation with backpropagation."""
 
 import math
+from functools import partial
 
-from replications.judging.claims import Claim
+from replications.judging.claims import ANY_DATA, Claim
 from replications.judging.measured import Measure, Runs, difference, of
 from replications.judging.statistics import spearman
 from replications.papers.lillicrap2014.settings import OMEGAS
-
-ANY_DATA = ("mnist", "digits", "digits (stand-in)")  # none of these claims is about data
-READ_OFF = "figure 1d, read off; evidence: fig1d-read-off"
-TEXT_1E = "text on figure 1e; evidence: fig1e"
-FIG4 = "figure 4; evidence: fig4"
 
 
 def omega(value: float) -> str:
@@ -42,195 +38,67 @@ def largest_when_learnt(runs: Runs) -> float:
     return math.nan if any(map(math.isnan, angles)) else max(angles)
 
 
+fig1d = partial(Claim, experiment="fig1d", source="figure 1d, read off; evidence: fig1d-read-off", datasets=ANY_DATA)
+fig1e = partial(Claim, experiment="fig1e", source="text on figure 1e; evidence: fig1e", datasets=ANY_DATA)
+fig4 = partial(Claim, experiment="fig4", source="figure 4; evidence: fig4", datasets=ANY_DATA)
+pbp = partial(Claim, experiment="pbp", datasets=ANY_DATA, judged_from="smoke")
+
+# fmt: off
 FIG1D = (
-    Claim(
-        "linear-fa",
-        "fig1d",
-        "feedback alignment: log10 of the error after 2000 examples",
-        "-11.7",
-        (-14, -8),
-        READ_OFF,
-        of("linear-fa", "log10_nse"),
-        datasets=ANY_DATA,
-    ),
-    Claim(
-        "linear-bp",
-        "fig1d",
-        "backpropagation: the same",
-        "-11",
-        (-14, -8),
-        READ_OFF,
-        of("linear-bp", "log10_nse"),
-        datasets=ANY_DATA,
-    ),
-    Claim(
-        "linear-fa-ahead",
-        "fig1d",
+    fig1d("linear-fa", "feedback alignment: log10 of the error after 2000 examples", of("linear-fa", "log10_nse"),
+        expected="-11.7", tolerance=(-14, -8)),
+    fig1d("linear-bp", "backpropagation: the same", of("linear-bp", "log10_nse"), expected="-11", tolerance=(-14, -8)),
+    fig1d("linear-fa-ahead",
         "fraction of seeds in which feedback alignment is ahead of backpropagation after 500 examples",
-        "2.5e-4 against 3e-3",
-        (0.9, 1),
-        READ_OFF,
-        ahead("nse_500", "linear-fa", "linear-bp"),
-        datasets=ANY_DATA,
-        judged_from="smoke",
-    ),
-    Claim(
-        "linear-shallow",
-        "fig1d",
-        "only W learns: error after 2000 examples",
-        "0.5; a random projection to 20 of 30 dimensions leaves 1/3",
-        (0.2, 0.7),
-        READ_OFF,
-        of("linear-shallow", "nse"),
-        datasets=ANY_DATA,
-    ),
-    Claim(
-        "linear-node-perturbation",
-        "fig1d",
-        "node perturbation: log10 of the error after 2000 examples",
-        "-2.3",
-        (-6, -0.7),
-        READ_OFF,
-        of("linear-node-perturbation", "log10_nse"),
-        datasets=ANY_DATA,
-    ),
+        ahead("nse_500", "linear-fa", "linear-bp"), expected="2.5e-4 against 3e-3", tolerance=(0.9, 1),
+        judged_from="smoke"),
+    fig1d("linear-shallow", "only W learns: error after 2000 examples", of("linear-shallow", "nse"),
+        expected="0.5; a random projection to 20 of 30 dimensions leaves 1/3", tolerance=(0.2, 0.7)),
+    fig1d("linear-node-perturbation", "node perturbation: log10 of the error after 2000 examples",
+        of("linear-node-perturbation", "log10_nse"), expected="-2.3", tolerance=(-6, -0.7)),
 )
 
 FIG1E = (
-    Claim(
-        "linear-angle-first",
-        "fig1e",
-        "angle of B e to W^T e, first 3 examples (degrees)",
-        '"about 90"',
-        None,
-        "text on figure 1e; not judged, since untrained networks have about 90 as well",
-        of("linear-fa", "angle_first"),
-        datasets=ANY_DATA,
-        judged_from="smoke",
-    ),
-    Claim(
-        "linear-angle-last",
-        "fig1e",
-        "the same, last 100 examples",
-        '"they soon shrink"',
-        (10, 40),
-        TEXT_1E,
-        of("linear-fa", "angle_last"),
-        datasets=ANY_DATA,
-    ),
-    Claim(
-        "linear-angle-below-90",
-        "fig1e",
-        "the same, largest mean over 10 examples after 300 of them",
-        "below 90",
-        (5, 90),
-        TEXT_1E,
-        of("linear-fa", "angle_largest"),
-        over_seeds="every",
-        datasets=ANY_DATA,
-        judged_from="smoke",
-    ),
-    Claim(
-        "linear-angle-bp-control",
-        "fig1e",
+    fig1e("linear-angle-first", "angle of B e to W^T e, first 3 examples (degrees)", of("linear-fa", "angle_first"),
+        expected='"about 90"', source="text on figure 1e; not judged, since untrained networks have about 90 as well",
+        judged_from="smoke"),
+    fig1e("linear-angle-last", "the same, last 100 examples", of("linear-fa", "angle_last"),
+        expected='"they soon shrink"', tolerance=(10, 40)),
+    fig1e("linear-angle-below-90", "the same, largest mean over 10 examples after 300 of them",
+        of("linear-fa", "angle_largest"), expected="below 90", tolerance=(5, 90), over_seeds="every",
+        judged_from="smoke"),
+    fig1e("linear-angle-bp-control",
         "control: the same angle in networks trained by backpropagation, last 100 examples",
-        "90 is chance",
-        (80, 100),
-        "ours; evidence: fig1e",
-        of("linear-bp", "angle_last"),
-        datasets=ANY_DATA,
-        judged_from="smoke",
-    ),
-    Claim(
-        "linear-angle-shallow-control",
-        "fig1e",
-        "control: the same where only W learns",
-        "90 is chance",
-        (80, 100),
-        "ours; evidence: fig1e",
-        of("linear-shallow", "angle_last"),
-        datasets=ANY_DATA,
-        judged_from="smoke",
-    ),
+        of("linear-bp", "angle_last"), expected="90 is chance", tolerance=(80, 100), source="ours; evidence: fig1e",
+        judged_from="smoke"),
+    fig1e("linear-angle-shallow-control", "control: the same where only W learns", of("linear-shallow", "angle_last"),
+        expected="90 is chance", tolerance=(80, 100), source="ours; evidence: fig1e", judged_from="smoke"),
 )
 
 FIG4_CLAIMS = (
-    Claim(
-        "omega-gap",
-        "fig4",
+    fig4("omega-gap",
         "after 2000 examples, angle to backpropagation above that to pseudobackpropagation, worst omega up to 0.2 (degrees)",
-        '"quickly becomes smaller"',
-        (5, 60),
-        FIG4,
-        least_gap,
-        datasets=ANY_DATA,
-    ),
-    Claim(
-        "omega-bp-monotone",
-        "fig4",
+        least_gap, expected='"quickly becomes smaller"', tolerance=(5, 60)),
+    fig4("omega-bp-monotone",
         "rank correlation of omega, from 0.05 on, and the angle to backpropagation after 2000 examples",
-        "larger weights align less",
-        (0.9, 1),
-        FIG4,
-        rank_correlation("bp_angle_2000"),
-        datasets=ANY_DATA,
-    ),
-    Claim(
-        "omega-pbp-monotone",
-        "fig4",
-        "the same of the angle to pseudobackpropagation",
-        "larger weights align less",
-        (0.9, 1),
-        FIG4,
-        rank_correlation("pbp_angle_2000"),
-        datasets=ANY_DATA,
-    ),
-    Claim(
-        "omega-pbp-learnt",
-        "fig4",
+        rank_correlation("bp_angle_2000"), expected="larger weights align less", tolerance=(0.9, 1)),
+    fig4("omega-pbp-monotone", "the same of the angle to pseudobackpropagation", rank_correlation("pbp_angle_2000"),
+        expected="larger weights align less", tolerance=(0.9, 1)),
+    fig4("omega-pbp-learnt",
         "angle to pseudobackpropagation when the error falls below 1e-10, worst omega up to 0.01 (degrees)",
-        "falls towards 0",
-        (0.01, 10),
-        FIG4,
-        largest_when_learnt,
-        datasets=ANY_DATA,
-    ),
+        largest_when_learnt, expected="falls towards 0", tolerance=(0.01, 10)),
 )
 
 PBP = (
-    Claim(
-        "gauss-newton",
-        "pbp",
-        "relative distance of W^+ e from the Gauss-Newton step",
-        "0",
-        (0, 1e-10),
-        "proof 2; evidence: rounding",
-        of("matched-pbp", "gauss_newton_distance"),
-        over_seeds="every",
-        datasets=ANY_DATA,
-        judged_from="smoke",
-    ),
-    Claim(
-        "gauss-newton-control",
-        "pbp",
-        "control: angle of W^T e to the Gauss-Newton step (degrees)",
-        "not 0",
-        (5, 90),
-        "ours; evidence: not-zero",
-        of("matched-pbp", "bp_gauss_newton_angle"),
-        datasets=ANY_DATA,
-        judged_from="smoke",
-    ),
-    Claim(
-        "pbp-faster",
-        "pbp",
+    pbp("gauss-newton", "relative distance of W^+ e from the Gauss-Newton step",
+        of("matched-pbp", "gauss_newton_distance"), expected="0", tolerance=(0, 1e-10),
+        source="proof 2; evidence: rounding", over_seeds="every"),
+    pbp("gauss-newton-control", "control: angle of W^T e to the Gauss-Newton step (degrees)",
+        of("matched-pbp", "bp_gauss_newton_angle"), expected="not 0", tolerance=(5, 90),
+        source="ours; evidence: not-zero"),
+    pbp("pbp-faster",
         "examples to an error of 1e-6, backpropagation minus pseudobackpropagation with steps of the same length",
-        '"second order updates"',
-        (1, 3000),
-        "proof 2; evidence: faster",
-        difference("learnt_at", "matched-bp", "matched-pbp"),
-        over_seeds="every",
-        datasets=ANY_DATA,
-    ),
+        difference("learnt_at", "matched-bp", "matched-pbp"), expected='"second order updates"', tolerance=(1, 3000),
+        source="proof 2; evidence: faster", over_seeds="every", judged_from="quick"),
 )
 CLAIMS = (*FIG1D, *FIG1E, *FIG4_CLAIMS, *PBP)
