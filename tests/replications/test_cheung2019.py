@@ -15,10 +15,10 @@ from replications.judging.claims import judge
 from replications.papers.cheung2019 import CLAIMS, EXPERIMENTS, PRESETS
 from replications.papers.cheung2019.cosines import cosines, hidden_weights
 from replications.papers.cheung2019.data import held_out_stream, standardised, steps_per_epoch, train_stream
-from replications.papers.cheung2019.networks import Centre, TwoNetworks
-from replications.papers.cheung2019.runs import rule_of
+from replications.papers.cheung2019.network import Centre, TwoNetworks
 from replications.papers.cheung2019.settings import Settings
 from replications.papers.cheung2019.summary import steps_to, summary
+from replications.papers.cheung2019.training import rule_of
 
 WIDTHS = {"forward": 12, "reverse": 9}
 

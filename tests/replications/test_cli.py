@@ -13,7 +13,7 @@ def no_training(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("training began")
 
-    monkeypatch.setattr("replications.papers.gilmer2017.runs.fit", refuse)
+    monkeypatch.setattr("replications.papers.gilmer2017.training.fit", refuse)
     assert fit
 
 

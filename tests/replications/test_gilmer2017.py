@@ -9,10 +9,10 @@ from torch import nn
 from replications.experiment.run import Run
 from replications.judging.claims import judge
 from replications.papers.gilmer2017 import CLAIMS, EXPERIMENTS, PRESETS, SEEDS
-from replications.papers.gilmer2017.model import TanhNetwork
-from replications.papers.gilmer2017.runs import rule_of
+from replications.papers.gilmer2017.network import TanhNetwork
 from replications.papers.gilmer2017.settings import Settings
 from replications.papers.gilmer2017.summary import summary
+from replications.papers.gilmer2017.training import rule_of
 
 
 def metrics(angle=(25, 22, 19), readout=(78, 86, 90), test=93.0, fresh=(31.4, 31.5, 31.4)):

@@ -11,7 +11,7 @@ import lightning_fa as fa
 from lightning_fa import metrics
 from replications.data import batches
 from replications.experiment.fit import quiet_lightning
-from replications.papers.gilmer2017.model import TanhNetwork
+from replications.papers.gilmer2017.network import TanhNetwork
 from replications.papers.gilmer2017.probe import FeedbackProbe, fresh
 
 

@@ -1,5 +1,6 @@
 """Oracle: a paper is added by adding one module."""
 
+from importlib import resources
 from types import ModuleType
 
 import pytest
@@ -33,3 +34,11 @@ def test_every_paper_explains_itself_in_the_same_order():
         doc = __import__(f"replications.papers.{name}", fromlist=["x"]).__doc__
         places = [doc.index(f"\n{heading}\n") for heading in ("Paper", "Claims", "Set-up", "Differences", "Cost")]
         assert places == sorted(places)
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_every_paper_has_the_same_five_parts(name):
+    """Who has read one paper knows where another has its network and its claims; what is the paper's own lies beside."""
+    folder = resources.files(registry.PAPERS) / name
+    parts = {path.name.removesuffix(".py") for path in folder.iterdir()}
+    assert parts >= {"settings", "network", "training", "claims", "figures", "evidence.json"}

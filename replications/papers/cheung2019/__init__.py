@@ -44,9 +44,9 @@ from collections.abc import Mapping
 from replications.experiment.session import Session
 from replications.papers.cheung2019.claims import CLAIMS as CLAIMS
 from replications.papers.cheung2019.figures import draw_figures
-from replications.papers.cheung2019.runs import STANDARD, plan, train
 from replications.papers.cheung2019.settings import PRESETS as PRESETS
 from replications.papers.cheung2019.settings import SEEDS as SEEDS
+from replications.papers.cheung2019.training import STANDARD, plan, train
 
 TITLE = "Cheung and Jiang 2019, The many directions of feedback alignment"
 EXPERIMENTS: Mapping[str, str] = {

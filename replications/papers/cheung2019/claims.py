@@ -9,7 +9,7 @@ from typing import Any
 
 from replications.judging.claims import Claim
 from replications.judging.measured import Measure, minus, of
-from replications.papers.cheung2019.runs import BACKWARD, BOTH, STANDARD
+from replications.papers.cheung2019.training import BACKWARD, BOTH, STANDARD
 
 CIFAR = ("cifar10",)
 NULL = 1 / 1024

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from replications.data import Dataset, batches, load
 from replications.experiment.session import Session
-from replications.papers.cheung2019.networks import NETS
+from replications.papers.cheung2019.network import NETS
 from replications.papers.cheung2019.settings import Settings
 
 Tasks = Mapping[str, Dataset]

@@ -6,7 +6,7 @@ from typing import Any
 from replications.experiment.loggers import Curve
 from replications.experiment.run import Run
 from replications.experiment.session import Session
-from replications.papers.cheung2019.runs import BACKWARD, BOTH, STANDARD
+from replications.papers.cheung2019.training import BACKWARD, BOTH, STANDARD
 from replications.reporting.figures import Line, draw
 
 PANELS = {"forward": "forward network", "reverse": "reverse network"}

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from replications.experiment.loggers import Curve, last
 from replications.judging.statistics import spearman
 from replications.papers.cheung2019.cosines import PAIRINGS
-from replications.papers.cheung2019.networks import NETS
+from replications.papers.cheung2019.network import NETS
 
 
 def summary(curve: Curve, standard: Curve) -> dict[str, float]:

@@ -79,7 +79,7 @@ from replications.papers.czarnecki2017.figures import draw_figures
 from replications.papers.czarnecki2017.plan import plan
 from replications.papers.czarnecki2017.settings import PRESETS as PRESETS
 from replications.papers.czarnecki2017.settings import SEEDS as SEEDS
-from replications.papers.czarnecki2017.train import train
+from replications.papers.czarnecki2017.training import train
 
 TITLE = "Czarnecki et al. 2017, Understanding Synthetic Gradients and Decoupled Neural Interfaces"
 EXPERIMENTS: Mapping[str, str] = {

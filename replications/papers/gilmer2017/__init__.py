@@ -45,9 +45,9 @@ from collections.abc import Mapping
 from replications.experiment.session import Session
 from replications.papers.gilmer2017.claims import CLAIMS as CLAIMS
 from replications.papers.gilmer2017.figures import draw_figures
-from replications.papers.gilmer2017.runs import plan, train
 from replications.papers.gilmer2017.settings import PRESETS as PRESETS
 from replications.papers.gilmer2017.settings import SEEDS as SEEDS
+from replications.papers.gilmer2017.training import plan, train
 
 TITLE = "Gilmer et al. 2017, Explaining the Learning Dynamics of Direct Feedback Alignment"
 EXPERIMENTS: Mapping[str, str] = {

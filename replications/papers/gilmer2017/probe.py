@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from lightning_fa.callbacks.monitor import Monitor
 from lightning_fa.metrics import accuracy, angles, output_error, readout_error
-from replications.papers.gilmer2017.model import TanhNetwork
+from replications.papers.gilmer2017.network import TanhNetwork
 
 
 class FeedbackProbe(Monitor):

@@ -72,9 +72,9 @@ from replications.papers.launay2019.claims import CLAIMS as CLAIMS
 from replications.papers.launay2019.figures import draw_figures
 from replications.papers.launay2019.page import render
 from replications.papers.launay2019.plan import fixed, tuned
-from replications.papers.launay2019.runs import train
 from replications.papers.launay2019.settings import PRESETS as PRESETS
 from replications.papers.launay2019.settings import SEEDS as SEEDS
+from replications.papers.launay2019.training import train
 
 TITLE = "Launay et al. 2019, Principled Training of Neural Networks with Direct Feedback Alignment"
 EXPERIMENTS: Mapping[str, str] = {

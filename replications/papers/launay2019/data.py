@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from replications.data import Dataset
-from replications.papers.launay2019.networks import COLOURS, SIDE
+from replications.papers.launay2019.network import COLOURS, SIDE
 from replications.papers.launay2019.settings import Training
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)

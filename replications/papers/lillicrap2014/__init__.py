@@ -67,9 +67,9 @@ from collections.abc import Mapping
 from replications.experiment.session import Session
 from replications.papers.lillicrap2014.claims import CLAIMS as CLAIMS
 from replications.papers.lillicrap2014.figures import draw_figures
-from replications.papers.lillicrap2014.runs import plan, train_all
 from replications.papers.lillicrap2014.settings import PRESETS as PRESETS
 from replications.papers.lillicrap2014.settings import SEEDS as SEEDS
+from replications.papers.lillicrap2014.training import plan, train_all
 
 TITLE = "Lillicrap et al. 2014, Random feedback weights support learning in deep neural networks"
 EXPERIMENTS: Mapping[str, str] = {

@@ -11,7 +11,7 @@ from lightning_fa.feedback import draw
 from replications.experiment.fit import fit
 from replications.experiment.run import Run
 from replications.experiment.session import Session
-from replications.papers.gilmer2017.model import TanhNetwork
+from replications.papers.gilmer2017.network import TanhNetwork
 from replications.papers.gilmer2017.probe import FeedbackProbe
 from replications.papers.gilmer2017.settings import Settings
 from replications.papers.gilmer2017.summary import summary

@@ -12,7 +12,7 @@ from replications.experiment.run import Run
 from replications.experiment.session import Session
 from replications.measuring.held_out import HeldOut
 from replications.papers.launay2019.data import prepared
-from replications.papers.launay2019.networks import Classifier
+from replications.papers.launay2019.network import Classifier
 from replications.papers.launay2019.settings import Training
 from replications.papers.launay2019.summary import summary
 

@@ -14,7 +14,7 @@ from replications.experiment.session import Session
 from replications.measuring.held_out import HeldOut
 from replications.papers.cheung2019.cosines import WeightCosines
 from replications.papers.cheung2019.data import Tasks, held_out_stream, steps_per_epoch, tasks, train_stream
-from replications.papers.cheung2019.networks import NETS, TwoNetworks
+from replications.papers.cheung2019.network import NETS, TwoNetworks
 from replications.papers.cheung2019.settings import Settings
 from replications.papers.cheung2019.summary import summary
 
