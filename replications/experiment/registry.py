@@ -34,6 +34,7 @@ class Paper:
     claims: Sequence[Claim]
     run: Callable[..., None]
     beside: Mapping[str, Sequence[str]] = field(default_factory=dict)  # BESIDE: what is read besides one of `datasets`
+    captions: Mapping[str, str] = field(default_factory=dict)  # CAPTIONS: by name of a figure, what it shows
     pages: Mapping[str, Callable[..., str]] = field(default_factory=dict)  # PAGES: by path, what its results say there
 
 
@@ -69,7 +70,7 @@ def from_module(name: str, module: ModuleType) -> Paper:
     if missing:
         raise TypeError(f"Expected {module.__name__} to define {', '.join(missing)}.")
     fields = {attribute.lower(): getattr(module, attribute) for attribute in capitals}
-    optional = {attribute.lower(): getattr(module, attribute, {}) for attribute in ("BESIDE", "PAGES")}
+    optional = {attribute.lower(): getattr(module, attribute, {}) for attribute in ("BESIDE", "CAPTIONS", "PAGES")}
     return Paper(name=name, run=module.run, **fields, **optional)
 
 

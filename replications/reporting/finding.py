@@ -48,6 +48,10 @@ class Found:
         stems = {path.stem: path for suffix in (".png", ".svg") for path in folder.glob(f"*{suffix}")}
         return [stems[stem] for stem in sorted(stems)]
 
+    def caption(self, figure: str) -> str:
+        """What the paper's module says that a figure shows; empty if it says nothing."""
+        return registry.load(self.name).captions.get(figure, "") if self.name in registry.names() else ""
+
     @property
     def command(self) -> str:
         """What repeats it."""

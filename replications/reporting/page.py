@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from replications.reporting.finding import Found
+from replications.reporting.readme import BANDS
 from replications.reporting.table import accepted, got
 
 HERE = Path(__file__).parent
@@ -47,7 +48,7 @@ def _paper(result: Found) -> str:
         _unfinished(content),
         _stand_in(content["dataset"]),
         _section("Claims", _claims(content["claims"])),
-        _section("Figures", "".join(_figure(path) for path in result.figures) or "<p>There are no figures.</p>"),
+        _section("Figures", _figures(result) or "<p>There are no figures.</p>"),
         _section("Differences from the paper", _prose(result.section("Differences"))),
         _section("Set-up", _prose(result.section("Set-up"))),
         _section("Settings", _settings(content["runs"])),
@@ -113,12 +114,17 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -
     return f'<div class="scroll"><table class="{kind}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _figure(path: Path) -> str:
+def _figures(result: Found) -> str:
+    shown = [_figure(path, result.caption(path.stem)) for path in result.figures]
+    return f"<p>{escape(BANDS)}</p>{''.join(shown)}" if shown else ""
+
+
+def _figure(path: Path, caption: str) -> str:
     data = path.read_bytes()
     kind = "svg+xml" if path.suffix == ".svg" else "png"
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     name = escape(path.stem)
-    return f'<figure><img alt="{name}" src="{source}"><figcaption>{name}</figcaption></figure>'
+    return f'<figure><img alt="{name}" src="{source}"><figcaption>{name}. {escape(caption)}</figcaption></figure>'
 
 
 def _prose(text: str) -> str:

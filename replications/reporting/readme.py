@@ -17,6 +17,10 @@ ROOT = Path(__file__).parents[2]
 PAGES = Path("docs", "papers")
 """Beside the README."""
 Result = dict[str, Any]
+BANDS = (
+    "A line is the mean over the seeds; a line without a band is of one seed. What a band is stands in the figure. Where "
+    "neither the figure nor its caption says it, the figure is older, and the band is one standard deviation over the seeds."
+)
 HEAD = "| claim | paper says | accepted | we got: mean [95 % interval] | preset | verdict |\n|---|---|---|---|---|---|"
 
 
@@ -105,8 +109,13 @@ def _figures(paper: str, results: Sequence[Result]) -> str:
     for result in results:
         for path in sorted((RESULTS / paper / result["preset"] / "figures").glob("*.png")):
             found.setdefault(path.name, path)
-    shown = [f"![{path.stem}, preset {path.parent.parent.name}]({_from_page(path)})" for path in found.values()]
-    return "\n\n".join(["## Figures", *shown]) if shown else ""
+    captions = registry.load(paper).captions if paper in registry.names() else {}
+    shown = []
+    for path in found.values():
+        preset = path.parent.parent.name
+        shown.append(f"![{path.stem}, preset {preset}]({_from_page(path)})")
+        shown.append(f"*{path.stem}*, preset `{preset}`. {captions.get(path.stem, '')}".rstrip())
+    return "\n\n".join(["## Figures", BANDS, *shown]) if shown else ""
 
 
 def _from_page(path: Path) -> str:

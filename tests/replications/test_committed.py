@@ -6,10 +6,12 @@ from html import escape
 import pytest
 
 from replications.errors import ReplicationError
+from replications.experiment import registry
 from replications.experiment.results import FILE
 from replications.reporting.committed import RESULTS, committed, folders
 from replications.reporting.finding import find
 from replications.reporting.page import page
+from replications.reporting.readme import BANDS, PAGES, ROOT
 from tests.replications.test_readme import named
 
 
@@ -78,3 +80,16 @@ def test_no_committed_figure_is_larger_than_what_is_looked_at():
     assert sizes
     assert {path: size for path, size in sizes.items() if size > 400_000} == {}
     assert sum(path.stat().st_size for path in RESULTS.rglob("*") if path.is_file()) < 12_000_000
+
+
+def test_every_committed_figure_has_a_caption_on_its_page_and_in_the_report(tmp_path):
+    """A figure without a word on what it shows, and on what its bands are, is evidence of nothing."""
+    for found in find([], tmp_path / "no-runs"):
+        assert {path.stem for path in found.figures} <= set(registry.load(found.name).captions)
+        text = (ROOT / PAGES / f"{found.name}.md").read_text(encoding="utf-8")
+        assert BANDS in text
+        report = page([found])
+        assert escape(BANDS) in report
+        for path in found.figures:
+            assert found.caption(path.stem) in text
+            assert escape(found.caption(path.stem)) in report

@@ -43,6 +43,7 @@ from collections.abc import Mapping
 
 from replications.experiment.session import Session
 from replications.papers.cheung2019.claims import CLAIMS as CLAIMS
+from replications.papers.cheung2019.figures import CAPTIONS as CAPTIONS
 from replications.papers.cheung2019.figures import draw_figures
 from replications.papers.cheung2019.settings import PRESETS as PRESETS
 from replications.papers.cheung2019.settings import SEEDS as SEEDS

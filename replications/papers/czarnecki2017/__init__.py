@@ -75,6 +75,7 @@ from collections.abc import Mapping
 
 from replications.experiment.session import Session
 from replications.papers.czarnecki2017.claims import CLAIMS as CLAIMS
+from replications.papers.czarnecki2017.figures import CAPTIONS as CAPTIONS
 from replications.papers.czarnecki2017.figures import draw_figures
 from replications.papers.czarnecki2017.plan import plan
 from replications.papers.czarnecki2017.settings import PRESETS as PRESETS

@@ -44,6 +44,7 @@ from collections.abc import Mapping
 
 from replications.experiment.session import Session
 from replications.papers.gilmer2017.claims import CLAIMS as CLAIMS
+from replications.papers.gilmer2017.figures import CAPTIONS as CAPTIONS
 from replications.papers.gilmer2017.figures import draw_figures
 from replications.papers.gilmer2017.settings import PRESETS as PRESETS
 from replications.papers.gilmer2017.settings import SEEDS as SEEDS

@@ -10,7 +10,7 @@ fresh B of the same size.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from replications.judging.claims import Claim
@@ -24,12 +24,12 @@ PERCENT = (0.0, 100.0)
 SIZE = "the paper does not give the size of B"
 
 
-def _of(run: str, quantity: str, pick: Callable[[list[float]], float]) -> Measure:
+def _of(run: str, quantity: str, pick: Callable[[Sequence[float]], float]) -> Measure:
     """One number out of the layers of one run."""
     return lambda runs: pick(over_layers(runs[run], quantity))
 
 
-def _mean(values: list[float]) -> float:
+def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
 

@@ -1,10 +1,10 @@
 """From the curves of one run of gilmer2017 to the numbers that its claims are about."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from replications.experiment.loggers import Curve, last
 from replications.judging.claims import Metrics, NotRunError
+from replications.judging.measured import defined
 
 SETTLED = 100
 """Steps after which the readouts differ from those of a fresh B: before training they cannot."""
@@ -20,11 +20,11 @@ def summary(curve: Curve) -> dict[str, float]:
     for layer in layers(metrics):
         angle, fresh = curve[f"error_angle/{layer}"], curve[f"fresh_error_angle/{layer}"]
         below = {step: fresh[step] - angle[step] for step in angle}
-        later = [below[step] for step in below if step >= SETTLED] or [math.nan]
+        later = [below[step] for step in below if step >= SETTLED]
         metrics[f"initial_error_angle/{layer}"] = angle[0]
-        metrics[f"largest_error_angle/{layer}"] = max(_defined([angle[step] for step in angle if step >= 1]))
+        metrics[f"largest_error_angle/{layer}"] = max(defined([angle[step] for step in angle if step >= 1]))
         metrics[f"below_fresh/{layer}"] = last(below)
-        metrics[f"least_below_fresh/{layer}"] = min(_defined(later))
+        metrics[f"least_below_fresh/{layer}"] = min(defined(later))
     return metrics
 
 
@@ -33,14 +33,9 @@ def layers(metrics: Mapping[str, object]) -> list[int]:
     return sorted(int(name.split("/")[1]) for name in metrics if name.startswith("error_angle/"))
 
 
-def over_layers(metrics: Metrics, name: str) -> list[float]:
+def over_layers(metrics: Metrics, name: str) -> Sequence[float]:
     """One quantity in all hidden layers."""
     found = layers(metrics)
     if not found:
         raise NotRunError(name)
-    return _defined([metrics[f"{name}/{layer}"] for layer in found])
-
-
-def _defined(values: list[float]) -> list[float]:
-    """The values, or only nan if one of them is: max and min would pass over it and a diverged run would look good."""
-    return [math.nan] if any(math.isnan(value) for value in values) else values
+    return defined([metrics[f"{name}/{layer}"] for layer in found])

@@ -69,6 +69,7 @@ from collections.abc import Mapping
 
 from replications.experiment.session import Session
 from replications.papers.launay2019.claims import CLAIMS as CLAIMS
+from replications.papers.launay2019.figures import CAPTIONS as CAPTIONS
 from replications.papers.launay2019.figures import draw_figures
 from replications.papers.launay2019.page import render
 from replications.papers.launay2019.plan import fixed, tuned

@@ -15,6 +15,21 @@ EPOCHS: Any = {"xlabel": "epoch", "xscale": "linear"}
 Curves = Mapping[str, Sequence[Curve]]  # of each seed, by the name of the run
 
 
+CAPTIONS = {
+    "cosines-fc": "Cosine of the signal of direct feedback alignment to backpropagation's, after every epoch, for the "
+    "configurations of the fully connected network; 0 is chance, 1 is backpropagation.",
+    "cosines-conv": "The same in the convolutional network, whose layer 4 is fully connected. The paper: convolutions do not "
+    "align.",
+    "bottleneck-accuracy": "Training and test accuracy over the width of the second layer, in the three readings of "
+    "bottleneck: fewer units, fewer learning entries (`mask`), and what the authors' code does (`repo`).",
+    "bottleneck-cosine": "The cosine of the second layer over its width, in the same three readings. The authors' log of "
+    "`repo`: 0.07 at 1, 0.62 at 46, 0.89 at 800.",
+    "recipes-conv": "Test accuracy after every epoch at equal tuning effort, convolutional network with batch norm. Not in "
+    "the paper.",
+    "recipes-vgg": "The same in VGG-11.",
+}
+
+
 def draw_figures(session: Session) -> None:
     """All figures of the experiments that were chosen."""
     curves = _curves(session)

@@ -66,6 +66,7 @@ from collections.abc import Mapping
 
 from replications.experiment.session import Session
 from replications.papers.lillicrap2014.claims import CLAIMS as CLAIMS
+from replications.papers.lillicrap2014.figures import CAPTIONS as CAPTIONS
 from replications.papers.lillicrap2014.figures import draw_figures
 from replications.papers.lillicrap2014.settings import PRESETS as PRESETS
 from replications.papers.lillicrap2014.settings import SEEDS as SEEDS
