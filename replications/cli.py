@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
         if arguments[:1] == ["table"]:
             return _table(arguments[1:])
         if arguments[:1] == ["report"]:
-            from replications.reporting import report
+            from replications.reporting.command import report
 
             return report(arguments[1:])
         if arguments[:1] == ["audit"]:

@@ -131,3 +131,10 @@ def test_list_and_help_say_how_long_every_paper_takes(arguments, capsys):
     for name in registry.names():
         assert len(registry.cost(name)) > 40
         assert registry.cost(name) in said, name
+
+
+def test_the_report_of_committed_results_is_written_by_the_command(tmp_path, capsys):
+    """The command broke once while the functions that it calls passed all their tests."""
+    page = tmp_path / "report.html"
+    assert main(["report", "gilmer2017", "--runs", str(tmp_path / "none"), "--out", str(page)]) == 0
+    assert "Gilmer" in page.read_text()
