@@ -27,7 +27,7 @@ from lightning_fa.rules.base import (
     SyntheticRule,
     TransportRule,
 )
-from replications.readme import rewrite
+from replications.reporting.readme import rewrite
 
 PAGE = Path(__file__).parents[1] / "docs" / "is_it_the_rule.md"
 BEGIN, END = "<!-- errors:begin -->", "<!-- errors:end -->"

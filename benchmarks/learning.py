@@ -27,8 +27,8 @@ from torch import Tensor, nn
 import lightning_fa as fa
 from benchmarks.machine import machine
 from lightning_fa.metrics import angles
-from replications.datasets import Dataset, load
-from replications.readme import rewrite
+from replications.data import Dataset, load
+from replications.reporting.readme import rewrite
 
 RESULTS = Path(__file__).parent / "results" / "learning.json"
 README = Path(__file__).parents[1] / "README.md"

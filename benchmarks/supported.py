@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 import lightning_fa as fa
 from benchmarks.zoo import LIBRARIES, zoo
-from replications.readme import rewrite
+from replications.reporting.readme import rewrite
 
 RESULTS = Path(__file__).parent / "results" / "supported.json"
 PAGE = Path(__file__).parents[1] / "docs" / "supported.md"

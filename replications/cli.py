@@ -6,10 +6,11 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from replications import readme, registry
-from replications.committed import committed, judge_again
 from replications.errors import ReplicationError
-from replications.presets import PRESETS
+from replications.experiment import registry
+from replications.judging.presets import PRESETS
+from replications.reporting import readme
+from replications.reporting.committed import committed, judge_again
 
 EPILOG = (
     "Ends with status 0 if no claim failed, 1 if a claim failed, 2 if the request or the data were wrong or a paper broke "
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
         if arguments[:1] == ["table"]:
             return _table(arguments[1:])
         if arguments[:1] == ["report"]:
-            from replications.report import report
+            from replications.reporting.command import report
 
             return report(arguments[1:])
         if arguments[:1] == ["audit"]:
@@ -77,7 +78,7 @@ def _epilog() -> str:
 
 def _replicate(options: argparse.Namespace) -> int:
     # imported late: listing papers and refusing a wrong request should not wait for matplotlib and the data
-    from replications.prepare import prepare_all
+    from replications.experiment.prepare import prepare_all
     from replications.running import run_all
 
     return run_all(prepare_all(options))
@@ -101,12 +102,10 @@ def _table(arguments: Sequence[str]) -> int:
     )
     options.add_argument("--readme", type=Path, default=readme.ROOT / "README.md", help="default: this project's")
     chosen = options.parse_args(arguments)
-    from replications import practice  # imports a paper, and with it matplotlib
-
     current = judge_again(check=chosen.check)
     results = committed()
     current &= readme.update(chosen.readme, results, check=chosen.check)
-    current &= practice.update(chosen.readme.parent / practice.PAGE, results, check=chosen.check)
+    current &= readme.update_own_pages(chosen.readme.parent, results, check=chosen.check)
     if chosen.check and not current:
         print("error: generated results are stale: run `python -m replications table`.", file=sys.stderr)
     return int(chosen.check and not current)

@@ -5,15 +5,15 @@ import traceback
 from collections.abc import Sequence
 
 from replications.errors import Interrupted, ReplicationError
-from replications.overview import show_all
-from replications.session import Session
-from replications.table import show
+from replications.experiment.session import Session, conclude
+from replications.reporting.overview import show_all
+from replications.reporting.table import show
 
 
 def run_all(sessions: Sequence[Session]) -> int:
     """Replicate all papers, show what came of them; returns the status to exit with."""
     broken = {session.paper.name: error for session in sessions if (error := _run(session))}
-    contents = [session.results.content for session in sessions]
+    contents = [session.loop.results.content for session in sessions]
     if len(sessions) > 1:
         show_all(contents, broken)
     elif not broken:
@@ -29,9 +29,9 @@ def _run(session: Session) -> Exception | None:
     """The error that broke it off; what was finished before is on disk."""
     try:
         session.paper.run(session)
-        session.judge()
+        conclude(session)
     except KeyboardInterrupt:
-        several = session.paper_number[1] > 1
+        several = session.loop.paper[1] > 1
         raise Interrupted(session.out.parent if several else session.out) from None
     except Exception as error:
         if not isinstance(error, ReplicationError):

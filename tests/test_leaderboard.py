@@ -20,7 +20,7 @@ from benchmarks.leaderboard.interval import of_ratio, recovery
 from benchmarks.leaderboard.protocol import begin, train
 from benchmarks.leaderboard.task import IGNORED, Preset, Split, Splits, Task, loss
 from benchmarks.leaderboard.tasks import TASKS
-from replications.sharing import claimed
+from replications.experiment.sharing import claimed
 
 
 def splits() -> Splits:

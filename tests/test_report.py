@@ -15,9 +15,9 @@ import pytest
 
 from lightning_fa import figures
 from replications.cli import main
-from replications.report.finding import find
-from replications.report.page import page
-from replications.results import FILE
+from replications.experiment.results import FILE
+from replications.reporting.finding import find
+from replications.reporting.page import page
 from tests.wandb_server import KEY, rows, serving
 
 pytest.importorskip("wandb_workspaces")

@@ -4,7 +4,7 @@ import pytest
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from lightning_fa.callbacks import NAMES, RuleConfig, SyntheticGradientMonitor
-from replications.loggers import read_curve
+from replications.experiment.loggers import read_curve
 from tests.callbacks.net import all_callbacks, pattern
 from tests.test_wandb import train
 

@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 import lightning_fa as fa
 from lightning_fa.callbacks import NAMES, RuleConfig, SyntheticGradientMonitor
-from replications.loggers import loggers, read_curve
+from replications.experiment.loggers import loggers, read_curve
 from tests.callbacks.net import Net, all_callbacks, data, pattern
 from tests.wandb_files import offline_runs
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from replications.loggers import read_curve
+from replications.experiment.loggers import read_curve
 from tests.wandb_files import read
 from tests.wandb_server import KEY, rows, serving, wait
 
@@ -26,7 +26,7 @@ import torch
 torch.set_num_threads(1)
 from lightning.pytorch import Callback
 from lightning_fa.callbacks import AlignmentMonitor, WeightNorms
-from replications import loggers as ours
+from replications.experiment import loggers as ours
 from tests.test_wandb import train
 
 folder = Path(sys.argv[1])

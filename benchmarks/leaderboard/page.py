@@ -12,7 +12,7 @@ from benchmarks.leaderboard.row import RESULTS
 from benchmarks.leaderboard.table import facts, shown, table
 from benchmarks.leaderboard.task import Task
 from benchmarks.leaderboard.tasks import TASKS
-from replications.readme import rewrite
+from replications.reporting.readme import rewrite
 
 PAGE = Path(__file__).parents[2] / "docs" / "leaderboard.md"
 BEGIN, END = "<!-- leaderboard:begin -->", "<!-- leaderboard:end -->"

@@ -15,8 +15,8 @@ import torch
 from benchmarks.leaderboard import angle, cost
 from benchmarks.leaderboard.protocol import TUNING_SEED, RefusedError, better, make, train
 from benchmarks.leaderboard.task import Splits, Task
-from replications.environment import environment
-from replications.sharing import claimed
+from replications.experiment.environment import environment
+from replications.experiment.sharing import claimed
 
 RESULTS = Path(__file__).parent / "results"
 

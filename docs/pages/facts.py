@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import lightning_fa as fa
-from replications.registry import names as papers
+from replications.experiment.registry import names as papers
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -124,7 +124,7 @@ def replicated(name: str) -> list[str]:
     """Papers whose code here names the rule: by its short name in quotes, or by its class."""
     known = fa.RULES | fa.PAIR_RULES
     wanted = (f'"{name}"', known[name].__name__)
-    sources = {paper: (ROOT / "replications" / paper).rglob("*.py") for paper in papers()}
+    sources = {paper: (ROOT / "replications" / "papers" / paper).rglob("*.py") for paper in papers()}
     return [
         paper for paper, files in sources.items() if any(w in file.read_text("utf-8") for file in files for w in wanted)
     ]

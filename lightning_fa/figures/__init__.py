@@ -7,6 +7,7 @@ and PNG. Nothing here touches pyplot, its state or its backend.
 
 from lightning_fa.figures.depth import probe_accuracy_by_depth, weight_norms_by_depth
 from lightning_fa.figures.maps import loss_surface, rdm_grid
+from lightning_fa.figures.panels import panels
 from lightning_fa.figures.style import save
 from lightning_fa.figures.time import alignment_over_time, bottleneck, learning_curves
 
@@ -15,6 +16,7 @@ __all__ = [
     "bottleneck",
     "learning_curves",
     "loss_surface",
+    "panels",
     "probe_accuracy_by_depth",
     "rdm_grid",
     "save",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
@@ -35,6 +35,18 @@ def mean_and_band(seeds: Sequence[Mapping[K, float]], band: Band) -> tuple[list[
         freedom = len(seeds) - 1
         half = half * (T95[freedom - 1] if freedom <= len(T95) else 1.96) / np.sqrt(len(seeds))
     return keys, values.mean(axis=0), half
+
+
+def explained(lines: Iterable[Any], band: Band, *, shown: bool = True) -> str | None:
+    """What a figure says of its lines that are lists of seeds: how many seeds there are, and what the bands are."""
+    counts = sorted({len(seeds) for seeds in lines if not isinstance(seeds, Mapping)})
+    if not counts:
+        return None
+    many = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+    if counts[-1] == 1:
+        return "1 seed"
+    meaning = {"ci95": "95 % interval of the mean", "std": "one standard deviation"}[band]
+    return f"mean of {many} seeds" + (f"; band: {meaning}" if shown else "")
 
 
 def plot_band(ax: Any, x: Any, mean: Any, half: Any, label: str, style: dict[str, Any]) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lightning_fa.figures.bands import Band, mean_and_band, plot_band
-from lightning_fa.figures.style import axis, styled, styles
+from lightning_fa.figures.bands import Band, explained, mean_and_band, plot_band
+from lightning_fa.figures.style import axis, legend, styled, styles
 
 ByLayer = Mapping[str, "Mapping[str, float] | Sequence[Mapping[str, float]]"]
 """Label (a rule) -> ``{layer: value}`` in the order of depth, or a list of these, one per seed."""
@@ -41,5 +41,5 @@ def _by_depth(results: ByLayer, title: str | None, ylabel: str, band: Band) -> F
         ax.set_xticks(range(1, len(names) + 1), names)
     else:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend(fontsize=9)
+    legend(figure, explained(results.values(), band))
     return figure

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from lightning_fa.figures.style import INK, MAP, axis, styled
+from lightning_fa.figures.style import INK, MAP, PAGE, axis, legend, styled
 
 
 @styled
@@ -22,7 +23,8 @@ def rdm_grid(rows: Mapping[str, Mapping[str, Any]], *, title: str | None = None,
     """
     columns = max(len(layers) for layers in rows.values())
     shown = top or max(float(np.max(np.asarray(m))) for layers in rows.values() for m in layers.values())
-    size = (1.5 * columns + 1.2, 1.65 * len(rows) + (0.4 if title else 0.1))
+    side = min(1.5, (PAGE - 1.2) / columns)
+    size = (side * columns + 1.2, (side + 0.2) * len(rows) + (0.4 if title else 0.1))
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(len(rows), columns, squeeze=False)
     image = None
@@ -33,9 +35,9 @@ def rdm_grid(rows: Mapping[str, Mapping[str, Any]], *, title: str | None = None,
         for ax in line:
             ax.set(xticks=[], yticks=[])
             ax.grid(False)
-            for side in ax.spines.values():
-                side.set_visible(False)
-        line[0].set_ylabel(run)
+            for spine in ax.spines.values():
+                spine.set_visible(False)
+        line[0].set_ylabel(textwrap.fill(run, max(8, int(12 * side))), fontsize=9)
     assert image is not None
     bar = figure.colorbar(image, ax=grid, shrink=0.9, label="1 - correlation")
     bar.outline.set_edgecolor(INK)  # type: ignore[operator]
@@ -77,9 +79,10 @@ def loss_surface(
         points = np.asarray(path, dtype=float)
         # White under black: visible on every colour of the map.
         ax.plot(*points.T, color="white", linewidth=3)
-        ax.plot(*points.T, color="black", linewidth=1.4, linestyle=style, label=name)
+        ax.plot(*points.T, color="black", linewidth=1.4, linestyle=style)
+        ax.plot([], [], color=INK, linewidth=1.4, linestyle=style, label=name)  # the legend has no map behind it
         ax.plot(*points[0], marker="o", markersize=7, markerfacecolor="white", markeredgecolor="black")
         ax.plot(*points[-1], marker="o", markersize=6, markerfacecolor="black", markeredgecolor="white")
     if paths:
-        ax.legend(fontsize=9, facecolor="white", labelcolor="black", framealpha=0.85, frameon=True)
+        legend(figure)
     return figure

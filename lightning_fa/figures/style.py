@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -23,6 +24,10 @@ STYLES: Sequence[dict[str, Any]] = (
     {"color": "#A67C00", "linestyle": "--", "marker": "P"},
 )
 MAP = "cividis"
+PAGE = 9.0
+"""Inches of the widest figure: a page of documentation is that wide at 92 pixels per inch, where 9 points can be read."""
+SYMLOG: dict[str, Any] = {"linthresh": 1, "linscale": 0.4}
+"""Of axes of steps: linear below 1, so that step 0 has a place on the log axis."""
 
 RC: dict[str, Any] = {
     "figure.facecolor": "none",
@@ -44,6 +49,8 @@ RC: dict[str, Any] = {
     "lines.linewidth": 1.6,
     "lines.markersize": 4,
     "legend.frameon": False,
+    "legend.fontsize": 9,
+    "legend.title_fontsize": 9,
     "svg.hashsalt": "lightning-fa",
     "svg.fonttype": "none",
 }
@@ -76,8 +83,25 @@ def axis(title: str | None, xlabel: str, ylabel: str, size: tuple[float, float] 
     ax = figure.add_subplot()
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if title:
-        ax.set_title(title, fontsize=11)
+        ax.set_title(wrapped(title, size[0]), fontsize=11)
     return figure, ax
+
+
+def wrapped(title: str, inches: float) -> str:
+    """In as many lines as it needs at 11 points, rather than cut off on both sides."""
+    return textwrap.fill(title, int(inches * 10.5))
+
+
+def legend(figure: Figure, note: str | None = None) -> None:
+    """One entry per label, below all plots, where it covers nothing; ``note`` stands over it."""
+    lines = {label: line for ax in figure.axes for line, label in zip(*ax.get_legend_handles_labels())}
+    if not lines:
+        return
+    inches = 0.6 + 0.08 * max(len(label) for label in lines)
+    columns = max(1, min(len(lines), int(figure.get_figwidth() / inches)))
+    rows = -(-len(lines) // columns) + bool(note)
+    figure.set_figheight(figure.get_figheight() + 0.2 * rows)
+    figure.legend([*lines.values()], [*lines], loc="outside lower center", ncols=columns, title=note)
 
 
 def styles() -> Iterator[dict[str, Any]]:
@@ -90,11 +114,25 @@ def styles() -> Iterator[dict[str, Any]]:
 
 
 @styled
-def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
-    """Write ``path``.svg and ``path``.png, the same bytes for the same figure; returns both paths."""
+def save(figure: Figure, path: str | Path, *, svg: bool = True) -> tuple[Path, ...]:
+    """Write ``path``.svg and ``path``.png, the same bytes for the same figure; returns the paths.
+
+    Args:
+        figure: What one of the functions of this package returns.
+        path: Without suffix.
+        svg: False for maps: a PNG alone, of 256 colours, which is a tenth of the bytes and looks the same.
+    """
     stem = Path(path)
     stem.parent.mkdir(parents=True, exist_ok=True)
-    svg, png = stem.with_name(stem.name + ".svg"), stem.with_name(stem.name + ".png")
-    figure.savefig(svg, metadata={"Date": None})
+    png = stem.with_name(stem.name + ".png")
     figure.savefig(png, dpi=150, metadata={"Software": None})
-    return svg, png
+    if not svg:
+        from PIL import Image
+
+        with Image.open(png) as image:
+            few = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        few.save(png, optimize=True)
+        return (png,)
+    vectors = stem.with_name(stem.name + ".svg")
+    figure.savefig(vectors, metadata={"Date": None})
+    return vectors, png

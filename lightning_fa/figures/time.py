@@ -7,8 +7,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lightning_fa.figures.bands import Band, mean_and_band, plot_band
-from lightning_fa.figures.style import INK, axis, styled, styles
+from lightning_fa.figures.bands import Band, explained, mean_and_band, plot_band
+from lightning_fa.figures.style import INK, SYMLOG, axis, legend, styled, styles
 
 Curves = Mapping[str, "Mapping[int, float] | Sequence[Mapping[int, float]]"]
 """Label -> ``{step: value}``, or a list of these, one per seed."""
@@ -23,7 +23,7 @@ def alignment_over_time(
     ax.axhline(90, color=INK, linewidth=1, linestyle=(0, (1, 3)))
     _lines(ax, curves, band, log_steps=True)
     ax.set_ylim(0, max(100.0, ax.get_ylim()[1]))
-    ax.legend(ncols=2, fontsize=9)
+    legend(figure, explained(curves.values(), band))
     return figure
 
 
@@ -42,7 +42,7 @@ def learning_curves(
     _lines(ax, curves, band, log_steps=log_steps)
     if log_values:
         ax.set_yscale("log")
-    ax.legend(fontsize=9)
+    legend(figure, explained(curves.values(), band))
     return figure
 
 
@@ -59,24 +59,24 @@ def bottleneck(
     figure, ax = axis(title, xlabel, ylabel)
     ax.set_xscale("log")
     _lines(ax, curves, band, log_steps=None)
-    sizes = sorted({size for seeds in curves.values() for seed in _seeds(seeds) for size in seed})
+    sizes = sorted({size for seeds in curves.values() for seed in seeds_of(seeds) for size in seed})
     ax.set_xticks(sizes, [f"{size:g}" for size in sizes])
     ax.minorticks_off()
-    ax.legend(fontsize=9)
+    legend(figure, explained(curves.values(), band))
     return figure
 
 
-def _seeds(curve: Mapping[int, float] | Sequence[Mapping[int, float]]) -> Sequence[Mapping[int, float]]:
+def seeds_of(curve: Mapping[int, float] | Sequence[Mapping[int, float]]) -> Sequence[Mapping[int, float]]:
+    """A list of curves, one per seed."""
     return [curve] if isinstance(curve, Mapping) else list(curve)
 
 
 def _lines(ax: Any, curves: Curves, band: Band, *, log_steps: bool | None) -> None:
     for style, (label, curve) in zip(styles(), curves.items()):
-        steps, mean, half = mean_and_band(_seeds(curve), band)
+        steps, mean, half = mean_and_band(seeds_of(curve), band)
         markers = {} if len(steps) <= 40 else {"marker": ""}
         plot_band(ax, steps, mean, half, label, {**style, **markers})
     if log_steps:
-        # linear below 1, so that step 0 has a place on the log axis
-        ax.set_xscale("symlog", linthresh=1, linscale=0.4)
+        ax.set_xscale("symlog", **SYMLOG)
     if log_steps is not None:
         ax.set_xlim(left=0)

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from replications import registry
-from replications.claims import Claim
-from replications.committed import committed
+from replications.experiment import registry
 from replications.faults import formulas, trained
 from replications.faults.planted import BACKPROP, EXCHANGED, Pairs
 from replications.faults.recorded import Runs, caught, exchanged, matches, replaced, reproduced
-from replications.judging import by_seed
-from replications.readme import ROOT
+from replications.judging.claims import Claim
+from replications.judging.verdicts import by_seed
+from replications.reporting.committed import committed
+from replications.reporting.readme import ROOT
 
 PAGE = ROOT / "docs" / "planted_faults.md"
 FAULTS = ("backprop", "exchanged", "untrained", "idle", "redrawn")
@@ -151,7 +151,7 @@ def _recorded(paper: str) -> list[list[Runs]]:
 
 def _runs_of(claim: Claim, recorded: Sequence[list[Runs]]) -> list[Runs]:
     """Those of the longest preset that has what the claim needs."""
-    from replications.claims import measured
+    from replications.judging.claims import measured
 
     return next((seeds for seeds in recorded if any(measured(claim, runs) is not None for runs in seeds)), [])
 

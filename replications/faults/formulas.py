@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
-from replications.czarnecki2017 import fig6, prop2, table1
-from replications.czarnecki2017.settings import Settings
+from replications.papers.czarnecki2017 import fig6, prop2, table1
+from replications.papers.czarnecki2017.settings import Settings
 
 EXPERIMENTS = "table1,fig6,thm1,prop2,table2,fig2"
 

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from replications.claims import Claim, Metrics, judge, measured
 from replications.faults.planted import Pairs
+from replications.judging.claims import Claim, Metrics, judge, measured
 
 Runs = Mapping[str, Metrics]
 

@@ -12,12 +12,12 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import optim
 
-from replications import fit
-from replications.datasets import load
+from replications.data import load
+from replications.experiment import fit
+from replications.experiment.prepare import prepare
+from replications.experiment.registry import select
 from replications.faults.recorded import Runs
-from replications.judging import by_seed
-from replications.prepare import prepare
-from replications.registry import select
+from replications.judging.verdicts import by_seed
 
 EXPERIMENTS = {
     "cheung2019": "fig2,fig3",
@@ -90,6 +90,6 @@ def train(
         options.out = Path(out)
         session = prepare(options, load)
         settings = replace(chosen.presets["smoke"], **changes)
-        session.paper = replace(session.paper, presets={**chosen.presets, "smoke": settings})
-        session.paper.run(session)
-        return list(by_seed(session.records, session.seeds))
+        paper_of = replace(session.paper, presets={**chosen.presets, "smoke": settings})
+        paper_of.run(replace(session, paper=paper_of))
+        return list(by_seed(session.loop.records, session.seeds))

@@ -9,7 +9,7 @@ from torch import nn
 import lightning_fa as fa
 from lightning_fa.callbacks import AlignmentMonitor
 from lightning_fa.metrics import angles
-from replications.loggers import read_curve
+from replications.experiment.loggers import read_curve
 from tests.callbacks.net import Governed, Net, by_hand, fit
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")

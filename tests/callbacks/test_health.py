@@ -5,7 +5,7 @@ import torch
 
 import lightning_fa as fa
 from lightning_fa.callbacks import GradientHealth
-from replications.loggers import read_curve
+from replications.experiment.loggers import read_curve
 from tests.callbacks.net import Net, fit
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import lightning_fa as fa
 from lightning_fa.callbacks import NAMES, AlignmentMonitor, RepresentationMonitor, WeightNorms
 from lightning_fa.callbacks.schedule import check_steps, is_due
-from replications.loggers import read_curve
+from replications.experiment.loggers import read_curve
 from tests.callbacks.net import RULES, Net, all_callbacks, data, fit, pattern
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")

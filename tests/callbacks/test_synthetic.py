@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from lightning_fa.callbacks import NAMES, SyntheticGradientMonitor
 from lightning_fa.metrics import angles
-from replications.loggers import read_curve
+from replications.experiment.loggers import read_curve
 from tests.callbacks.net import Net, by_hand, fit
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-import replications
-from replications import prepare, registry
+from replications import papers as package
 from replications.cli import main, parser
-from replications.datasets import digits
+from replications.data import digits
+from replications.experiment import prepare, registry
 
 PAPER = """
 from dataclasses import dataclass
-from replications.claims import Claim
-from replications.session import Run
+from replications.judging.claims import Claim
+from replications.experiment.run import Run
 
 @dataclass(frozen=True)
 class Settings:
@@ -24,13 +24,13 @@ class Settings:
 TITLE, EXPERIMENTS = "A toy", {"fig1": "one number"}
 PRESETS, SEEDS, DATASETS = {"smoke": Settings()}, {"smoke": 2}, ("mnist", "digits")
 CLAIMS = (
-    Claim("c", "fig1", "the number of NAME", "about 1 [or 2]", (0, 10), "figure 1", lambda runs: runs["r"]["value"],
-          judged_from="smoke", datasets=("digits (stand-in)",)),
+    Claim("c", "the number of NAME", lambda runs: runs["r"]["value"], experiment="fig1", expected="about 1 [or 2]",
+          tolerance=(0, 10), judged_from="smoke", datasets=("digits (stand-in)",)),
 )
 TRAINED, VALUE, BREAKS_AT = [], 1.0, None
 
 def run(session):
-    session.finish([Run("fig1", "r", "bp", seed, Settings()) for seed in session.seeds], train)
+    session.loop.finish([Run("fig1", "r", "bp", seed, Settings()) for seed in session.seeds], train)
 
 def train(run):
     if run.seed == BREAKS_AT:
@@ -48,11 +48,11 @@ def papers(tmp_path, monkeypatch):
     folder.mkdir()
     for name in NAMES:
         (folder / f"{name}.py").write_text(PAPER.replace("NAME", name))
-    monkeypatch.setattr(replications, "__path__", [*replications.__path__, str(folder)])
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
     monkeypatch.setattr(registry, "names", lambda: NAMES)
-    yield {name: importlib.import_module(f"replications.{name}") for name in NAMES}
+    yield {name: importlib.import_module(f"replications.papers.{name}") for name in NAMES}
     for name in NAMES:
-        sys.modules.pop(f"replications.{name}")
+        sys.modules.pop(f"replications.papers.{name}")
 
 
 def everything(out, *more):

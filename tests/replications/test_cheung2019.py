@@ -7,18 +7,18 @@ import pytest
 import torch
 
 import lightning_fa as fa
-from replications.cheung2019 import CLAIMS, EXPERIMENTS, PRESETS
-from replications.cheung2019.cosines import cosines, hidden_weights
-from replications.cheung2019.data import held_out_stream, standardised, steps_per_epoch, train_stream
-from replications.cheung2019.networks import Centre, TwoNetworks
-from replications.cheung2019.runs import rule_of
-from replications.cheung2019.settings import Settings
-from replications.cheung2019.summary import steps_to, summary
-from replications.claims import judge
 from replications.cli import main
-from replications.datasets import digits
-from replications.loggers import read_curve
-from replications.session import Run
+from replications.data import digits
+from replications.experiment.loggers import read_curve
+from replications.experiment.run import Run
+from replications.judging.claims import judge
+from replications.papers.cheung2019 import CLAIMS, EXPERIMENTS, PRESETS
+from replications.papers.cheung2019.cosines import cosines, hidden_weights
+from replications.papers.cheung2019.data import held_out_stream, standardised, steps_per_epoch, train_stream
+from replications.papers.cheung2019.network import Centre, TwoNetworks
+from replications.papers.cheung2019.settings import Settings
+from replications.papers.cheung2019.summary import steps_to, summary
+from replications.papers.cheung2019.training import rule_of
 
 WIDTHS = {"forward": 12, "reverse": 9}
 

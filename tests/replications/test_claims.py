@@ -2,9 +2,9 @@
 
 import pytest
 
-from replications.claims import Claim, judge
-from replications.presets import PRESETS
-from replications.results import CLAIM_KEYS
+from replications.experiment.results import CLAIM_KEYS
+from replications.judging.claims import Claim, judge
+from replications.judging.presets import PRESETS
 
 
 def a_claim(**changes) -> Claim:

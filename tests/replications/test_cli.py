@@ -4,8 +4,8 @@ from contextlib import suppress
 
 import pytest
 
-from replications import fit, registry
 from replications.cli import main
+from replications.experiment import fit, registry
 
 
 @pytest.fixture(autouse=True)
@@ -13,7 +13,7 @@ def no_training(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("training began")
 
-    monkeypatch.setattr("replications.gilmer2017.runs.fit", refuse)
+    monkeypatch.setattr("replications.papers.gilmer2017.training.fit", refuse)
     assert fit
 
 
@@ -72,16 +72,16 @@ def test_damaged_data_are_refused_with_the_name_of_the_file(capsys, tmp_path):
 
 
 def test_wandb_online_without_a_key_is_refused_before_training(capsys, monkeypatch):
-    monkeypatch.setattr("replications.loggers._has_key", lambda: False)
+    monkeypatch.setattr("replications.experiment.loggers._has_key", lambda: False)
     message = refused(capsys, "gilmer2017", "--dataset", "digits", "--wandb", "online")
     assert "wandb login" in message
 
 
 def test_wandb_is_off_where_it_is_not_installed_and_an_error_where_it_was_asked_for(capsys, monkeypatch):
-    from replications.loggers import check_wandb
+    from replications.experiment.loggers import check_wandb
 
     assert check_wandb(None) == "offline"
-    monkeypatch.setattr("replications.loggers.find_spec", lambda _: None)
+    monkeypatch.setattr("replications.experiment.loggers.find_spec", lambda _: None)
     assert check_wandb(None) == "off"
     assert "pip install wandb" in refused(capsys, "gilmer2017", "--dataset", "digits", "--wandb", "offline")
 
@@ -131,3 +131,10 @@ def test_list_and_help_say_how_long_every_paper_takes(arguments, capsys):
     for name in registry.names():
         assert len(registry.cost(name)) > 40
         assert registry.cost(name) in said, name
+
+
+def test_the_report_of_committed_results_is_written_by_the_command(tmp_path, capsys):
+    """The command broke once while the functions that it calls passed all their tests."""
+    page = tmp_path / "report.html"
+    assert main(["report", "gilmer2017", "--runs", str(tmp_path / "none"), "--out", str(page)]) == 0
+    assert "Gilmer" in page.read_text()

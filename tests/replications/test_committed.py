@@ -5,11 +5,13 @@ from html import escape
 
 import pytest
 
-from replications.committed import RESULTS, committed, folders
 from replications.errors import ReplicationError
-from replications.report.finding import find
-from replications.report.page import page
-from replications.results import FILE
+from replications.experiment import registry
+from replications.experiment.results import FILE
+from replications.reporting.committed import RESULTS, committed, folders
+from replications.reporting.finding import find
+from replications.reporting.page import page
+from replications.reporting.readme import BANDS, PAGES, ROOT
 from tests.replications.test_readme import named
 
 
@@ -70,3 +72,24 @@ def test_the_committed_results_make_a_page_and_a_description(tmp_path):
         assert f'id="{found.anchor}"' in text
         assert all(escape(claim["statement"]) in text for claim in found.content["claims"])
     assert "undefined" in text
+
+
+def test_no_committed_figure_is_larger_than_what_is_looked_at():
+    """Two grids of matrices, each as PNG and as SVG, were half of 18 MB that every clone pays for."""
+    sizes = {path: path.stat().st_size for path in RESULTS.glob("*/*/figures/*")}
+    assert sizes
+    assert {path: size for path, size in sizes.items() if size > 400_000} == {}
+    assert sum(path.stat().st_size for path in RESULTS.rglob("*") if path.is_file()) < 12_000_000
+
+
+def test_every_committed_figure_has_a_caption_on_its_page_and_in_the_report(tmp_path):
+    """A figure without a word on what it shows, and on what its bands are, is evidence of nothing."""
+    for found in find([], tmp_path / "no-runs"):
+        assert {path.stem for path in found.figures} <= set(registry.load(found.name).captions)
+        text = (ROOT / PAGES / f"{found.name}.md").read_text(encoding="utf-8")
+        assert BANDS in text
+        report = page([found])
+        assert escape(BANDS) in report
+        for path in found.figures:
+            assert found.caption(path.stem) in text
+            assert escape(found.caption(path.stem)) in report

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from replications.claims import judge
-from replications.czarnecki2017 import CLAIMS, EXPERIMENTS
-from replications.czarnecki2017.claims.representations import first_static
-from replications.czarnecki2017.claims.table2 import PAPER
+from replications.judging.claims import judge
+from replications.papers.czarnecki2017 import CLAIMS, EXPERIMENTS
+from replications.papers.czarnecki2017.claims.representations import first_static
+from replications.papers.czarnecki2017.claims.table2 import PAPER
 
 DEPTH = 10
 RISING = [i / DEPTH for i in range(1, DEPTH + 1)]

@@ -7,8 +7,8 @@ import torch
 
 import lightning_fa as fa
 from lightning_fa.rules import SyntheticGradient
-from replications.czarnecki2017 import PRESETS, fig6, prop2, table1, thm1
-from replications.czarnecki2017.settings import Spurious, Theorem1, Tracking, Unification
+from replications.papers.czarnecki2017 import PRESETS, fig6, prop2, table1, thm1
+from replications.papers.czarnecki2017.settings import Spurious, Theorem1, Tracking, Unification
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -9,12 +9,12 @@ from torch import nn
 
 import lightning_fa as fa
 from lightning_fa.rules import SyntheticGradient
-from replications.czarnecki2017 import EXPERIMENTS, PRESETS, fig2, mnist, objectives, table2
-from replications.czarnecki2017.artificial import gaussian, grid, label
-from replications.czarnecki2017.network import DeepClassifier
-from replications.czarnecki2017.plan import plan
-from replications.czarnecki2017.settings import Mnist
-from replications.session import Run
+from replications.experiment.run import Run
+from replications.papers.czarnecki2017 import EXPERIMENTS, PRESETS, fig2, mnist, objectives, table2
+from replications.papers.czarnecki2017.artificial import gaussian, grid, label
+from replications.papers.czarnecki2017.network import DeepClassifier
+from replications.papers.czarnecki2017.plan import plan
+from replications.papers.czarnecki2017.settings import Mnist
 
 
 def test_noisy_labels_are_the_linear_ones_with_a_tenth_swapped():

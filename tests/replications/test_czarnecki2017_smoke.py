@@ -3,7 +3,7 @@
 import json
 
 from replications.cli import main
-from replications.loggers import read_curve
+from replications.experiment.loggers import read_curve
 
 CHOSEN = "table1,table2,fig2,fig6,thm1,fig3,fig8"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from replications.datasets import batches, digits, load, mnist
-from replications.datasets.files import KnownFile, check_files
+from replications.data import batches, digits, load, mnist
+from replications.data.files import KnownFile, check_files
 from replications.errors import ReplicationError
 
 
@@ -95,7 +95,7 @@ def test_one_changed_byte_is_found(folder):
 
 
 def test_a_damaged_file_in_the_cache_is_named_too_and_not_downloaded_again(folder, monkeypatch):
-    monkeypatch.setattr("replications.datasets.source.cache_folder", lambda: folder)
+    monkeypatch.setattr("replications.data.source.cache_folder", lambda: folder)
     (folder / mnist.RAW / "train-labels-idx1-ubyte").write_bytes(b"half")
     with pytest.raises(ReplicationError, match="train-labels-idx1-ubyte"):
         load("mnist")
@@ -191,7 +191,7 @@ def test_a_mirror_that_never_answers_does_not_hang_the_command(monkeypatch):
     import threading
     import time
 
-    from replications.datasets import download
+    from replications.data import download
 
     never = threading.Event()
     monkeypatch.setattr(download, "SECONDS_TO_ANSWER", 0.2)

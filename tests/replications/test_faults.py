@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from replications import registry
-from replications.claims import Claim
+from replications.experiment import registry
 from replications.faults import trained
 from replications.faults.command import PAGE, rows_of, uncaught, verdicts
 from replications.faults.recorded import caught, exchanged, matches, replaced
+from replications.judging.claims import Claim
 
 RUNS = {"dfa": {"a": 1.0}, "dfa-b1": {"a": 2.0}, "lafs": {"a": 3.0}, "lafs-b1": {"a": 4.0}, "bp": {"a": 0.0, "b": 9.0}}
 
@@ -49,11 +49,11 @@ def test_a_pattern_names_the_partner_of_each_run():
 
 
 def test_a_fault_is_caught_if_it_changes_the_verdict_and_not_if_it_changes_nothing():
-    claim = Claim("id", "e", "s", "x", (0.5, 1.5), "source", lambda runs: runs["dfa"]["a"])
+    claim = Claim("id", "s", lambda runs: runs["dfa"]["a"], experiment="e", tolerance=(0.5, 1.5))
     honest = [RUNS, RUNS]
     assert caught(claim, honest, [replaced(runs, [("dfa", "bp")]) for runs in honest]) is True
     assert caught(claim, honest, [replaced(runs, [("lafs", "bp")]) for runs in honest]) is None
-    wide = Claim("id", "e", "s", "x", (-9, 9), "source", lambda runs: runs["dfa"]["a"])
+    wide = Claim("id", "s", lambda runs: runs["dfa"]["a"], experiment="e", tolerance=(-9, 9))
     assert caught(wide, honest, [replaced(runs, [("dfa", "bp")]) for runs in honest]) is False
     assert uncaught({"backprop": "survives", "exchanged": "-"})
     assert not uncaught({"backprop": "survives", "exchanged": "caught"})

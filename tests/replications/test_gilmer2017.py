@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from replications.claims import judge
-from replications.gilmer2017 import CLAIMS, EXPERIMENTS, PRESETS, SEEDS
-from replications.gilmer2017.model import TanhNetwork
-from replications.gilmer2017.runs import rule_of
-from replications.gilmer2017.settings import Settings
-from replications.gilmer2017.summary import summary
-from replications.session import Run
+from replications.experiment.run import Run
+from replications.judging.claims import judge
+from replications.papers.gilmer2017 import CLAIMS, EXPERIMENTS, PRESETS, SEEDS
+from replications.papers.gilmer2017.network import TanhNetwork
+from replications.papers.gilmer2017.settings import Settings
+from replications.papers.gilmer2017.summary import summary
+from replications.papers.gilmer2017.training import rule_of
 
 
 def metrics(angle=(25, 22, 19), readout=(78, 86, 90), test=93.0, fresh=(31.4, 31.5, 31.4)):
@@ -132,7 +132,9 @@ def test_the_network_starts_with_weights_within_one_over_root_fan_in_and_without
         bound = 1 / math.sqrt(layer.in_features)
         assert 0.95 * bound < layer.weight.abs().max() <= bound
         assert not layer.bias.any()
-    assert [model.get_submodule(tap).in_features for tap in model.taps] == [800, 800, 800]
+    hidden, logits = model.activations(torch.rand(2, 784))
+    assert [h.shape for h in hidden] == [(2, 800)] * 3
+    assert torch.equal(logits, model.layers[-1](hidden[-1]))
 
 
 @pytest.mark.parametrize(("bound", "scale"), [(None, 1.0), (0.2, 0.2 * math.sqrt(800)), (1.0, math.sqrt(800))])

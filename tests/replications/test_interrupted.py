@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import wandb
 
-from replications.loggers import CUT, is_whole, loggers
-from replications.report import publishing
-from replications.report.finding import Found
-from replications.report.page import page
+from replications.experiment.loggers import CUT, is_whole, loggers
+from replications.reporting import publishing
+from replications.reporting.finding import Found
+from replications.reporting.page import page
 from tests.distributed.launch import ROOT, environment
 
 ABOUT = {"group": "toy2000/fig1", "rule": "dfa", "name": "fig1/dfa-seed0", "config": {"seed": 0}}

@@ -8,17 +8,17 @@ from torch import nn
 from torch.nn.functional import cross_entropy, softmax
 
 import lightning_fa as fa
-from replications.datasets import Dataset
-from replications.launay2019 import CLAIMS, EXPERIMENTS
-from replications.launay2019.claims import _drop, rises
-from replications.launay2019.configurations import CHANGES, baseline, configuration
-from replications.launay2019.data import MEAN, STD, prepared
-from replications.launay2019.masked import MaskedLinear
-from replications.launay2019.networks import Classifier
-from replications.launay2019.plan import Configured, Tuned, configurations, fixed, tuned
-from replications.launay2019.runs import rule_of
-from replications.launay2019.settings import PAPER, PRESETS, Training
-from replications.launay2019.summary import summary
+from replications.data import Dataset
+from replications.papers.launay2019 import CLAIMS, EXPERIMENTS
+from replications.papers.launay2019.claims import _drop, rises
+from replications.papers.launay2019.configurations import CHANGES, baseline, configuration
+from replications.papers.launay2019.data import MEAN, STD, prepared
+from replications.papers.launay2019.masked import MaskedLinear
+from replications.papers.launay2019.network import Classifier
+from replications.papers.launay2019.plan import Configured, Tuned, configurations, fixed, tuned
+from replications.papers.launay2019.settings import PAPER, PRESETS, Training
+from replications.papers.launay2019.summary import summary
+from replications.papers.launay2019.training import rule_of
 
 SMALL = Training(hidden=(20, 20, 20))
 

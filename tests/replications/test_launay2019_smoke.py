@@ -3,7 +3,7 @@
 import json
 
 from replications.cli import main
-from replications.loggers import read_curve
+from replications.experiment.loggers import read_curve
 
 ALL = ("best-practices/fc-tanh", "best-practices/bp-fc-tanh", "pre-alignment/fc-pai", "recipes/vgg-dfa")
 
@@ -40,8 +40,8 @@ def test_what_is_tuned_is_chosen_by_held_out_samples(tmp_path, monkeypatch):
     """Of two rates, one of which cannot learn, the other is taken, and the final run is judged on test samples."""
     from dataclasses import replace
 
-    from replications.launay2019 import PRESETS
-    from replications.launay2019.settings import Tuning
+    from replications.papers.launay2019 import PRESETS
+    from replications.papers.launay2019.settings import Tuning
 
     smoke = PRESETS["smoke"]
     monkeypatch.setitem(

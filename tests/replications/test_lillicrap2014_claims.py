@@ -2,9 +2,9 @@
 
 import pytest
 
-from replications.claims import judge
-from replications.lillicrap2014 import CLAIMS, EXPERIMENTS
-from replications.lillicrap2014.settings import OMEGAS
+from replications.judging.claims import judge
+from replications.papers.lillicrap2014 import CLAIMS, EXPERIMENTS
+from replications.papers.lillicrap2014.settings import OMEGAS
 
 OMEGA = {
     f"omega-{w:g}": {

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 import lightning_fa as fa
-from replications.lillicrap2014.control import FeedbackAngle
-from replications.lillicrap2014.mnist import DENSE, RULES, angle_steps, rule_of, summary
-from replications.lillicrap2014.network import LogisticNetwork
-from replications.lillicrap2014.settings import PRESETS, Mnist
-from replications.session import Run
+from replications.experiment.run import Run
+from replications.papers.lillicrap2014.control import FeedbackAngle
+from replications.papers.lillicrap2014.mnist import DENSE, RULES, angle_steps, rule_of, summary
+from replications.papers.lillicrap2014.network import LogisticNetwork
+from replications.papers.lillicrap2014.settings import PRESETS, Mnist
 
 
 def a_batch():

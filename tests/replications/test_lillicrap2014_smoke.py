@@ -3,7 +3,7 @@
 import json
 
 from replications.cli import main
-from replications.loggers import read_curve
+from replications.experiment.loggers import read_curve
 
 
 def test_smoke_end_to_end(tmp_path, capsys):

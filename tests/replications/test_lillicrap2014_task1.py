@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import lightning_fa as fa
-from replications.lillicrap2014.linear import (
+from replications.papers.lillicrap2014.linear import (
     SIGNALS,
     Moment,
     Network,
@@ -19,8 +19,8 @@ from replications.lillicrap2014.linear import (
     stack,
     train,
 )
-from replications.lillicrap2014.pbp import gauss_newton
-from replications.lillicrap2014.settings import Linear
+from replications.papers.lillicrap2014.pbp import gauss_newton
+from replications.papers.lillicrap2014.settings import Linear
 
 SMALL = Linear(sizes=(6, 5, 3), examples=40, learning_rate=0.02, omega=0.3)
 

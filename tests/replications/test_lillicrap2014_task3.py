@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 import lightning_fa as fa
-from replications.lillicrap2014.settings import Teacher
-from replications.lillicrap2014.student import draw_student, forward, learn, mean_error
-from replications.lillicrap2014.task3 import draw_teacher, examples
+from replications.papers.lillicrap2014.settings import Teacher
+from replications.papers.lillicrap2014.student import draw_student, forward, learn, mean_error
+from replications.papers.lillicrap2014.task3 import draw_teacher, examples
 
 SIZES = {3: (6, 5, 3), 4: (6, 5, 4, 3)}
 RATE = 0.05

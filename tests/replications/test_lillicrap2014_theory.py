@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from replications.lillicrap2014.flow import invariant as parabola
-from replications.lillicrap2014.flow import runge_kutta, velocity
-from replications.lillicrap2014.mean_flow import draw, invariant, lyapunov
-from replications.lillicrap2014.settings import MeanFlow, SinglePair
-from replications.lillicrap2014.single_pair import draw as draw_pair
-from replications.lillicrap2014.single_pair import erratum
+from replications.papers.lillicrap2014.flow import invariant as parabola
+from replications.papers.lillicrap2014.flow import runge_kutta, velocity
+from replications.papers.lillicrap2014.mean_flow import draw, invariant, lyapunov
+from replications.papers.lillicrap2014.settings import MeanFlow, SinglePair
+from replications.papers.lillicrap2014.single_pair import draw as draw_pair
+from replications.papers.lillicrap2014.single_pair import erratum
 
 
 def flow_to_the_end(*starts):

@@ -5,7 +5,7 @@ import os
 import pytest
 import wandb
 
-from replications.loggers import loggers, read_curve
+from replications.experiment.loggers import loggers, read_curve
 
 ABOUT = {"group": "toy2000/fig1", "rule": "dfa", "name": "fig1/dfa-seed0", "config": {"seed": 0}}
 

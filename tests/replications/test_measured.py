@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from replications.claims import NotRunError, Recorded
-from replications.measured import difference, of
-from replications.statistics import spearman
+from replications.judging.claims import NotRunError, Recorded
+from replications.judging.measured import difference, of
+from replications.judging.statistics import spearman
 
 RUNS = {"x": {"a": 3.0}, "y": {"a": 1.0}}
 

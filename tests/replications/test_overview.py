@@ -4,7 +4,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from replications.overview import show_all
+from replications.reporting.overview import show_all
 from tests.replications.test_readme import RESULT, named
 
 REPORTED = RESULT["claims"][0] | {"id": "b", "expected": "2.4 % [not judged: stand-in]", "verdict": "reported"}

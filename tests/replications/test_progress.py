@@ -6,10 +6,11 @@ import re
 import pytest
 from rich.console import Console
 
-from replications import cli, progress
-from replications.gilmer2017.settings import Settings
-from replications.progress import RunProgress
-from replications.session import Run
+from replications import cli
+from replications.experiment import progress
+from replications.experiment.progress import RunProgress
+from replications.experiment.run import Run
+from replications.papers.gilmer2017.settings import Settings
 
 
 def work(experiments=("fig1", "fig2"), seeds=2):
@@ -94,12 +95,12 @@ def test_several_papers_are_one_command_with_a_folder_each(tmp_path, capsys, mon
     trained = []
 
     def run(session):
-        trained.append((session.paper.name, session.paper_number, session.out.relative_to(tmp_path).as_posix()))
+        trained.append((session.paper.name, session.loop.paper, session.out.relative_to(tmp_path).as_posix()))
 
     for name in ("gilmer2017", "lillicrap2014"):
-        monkeypatch.setattr(f"replications.{name}.run", run)
+        monkeypatch.setattr(f"replications.papers.{name}.run", run)
     common = ["--preset", "smoke", "--wandb", "off", "--out", str(tmp_path)]
-    monkeypatch.setattr("replications.session.Session.judge", lambda session: None)
+    monkeypatch.setattr("replications.running.conclude", lambda session: None)
     assert cli.main(["gilmer2017/fig1", "lillicrap2014", *common]) == 0
     assert trained == [("gilmer2017", (1, 2), "gilmer2017"), ("lillicrap2014", (2, 2), "lillicrap2014")]
     assert cli.main(["gilmer2017/fig1", "gilmer2017/b-scale", *common]) == 2

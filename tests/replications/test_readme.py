@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from replications import practice, readme
 from replications.cli import main
-from replications.committed import RESULTS, committed, judge_again
 from replications.errors import ReplicationError
+from replications.papers.launay2019 import PAGES
+from replications.reporting import readme
+from replications.reporting.committed import RESULTS, committed, judge_again
 
 RESULT = {
     "paper": "toy2000",
@@ -48,8 +49,9 @@ def page_of(*results):
 def page(tmp_path):
     path = tmp_path / "README.md"
     path.write_text(f"# Title\n\n{readme.BEGIN}\nold\n{readme.END}\n\nThe end.\n")
-    (tmp_path / practice.PAGE).parent.mkdir()
-    (tmp_path / practice.PAGE).write_text(f"{practice.BEGIN}\n{practice.END}\n")
+    page = tmp_path / next(iter(PAGES))
+    page.parent.mkdir()
+    page.write_text("<!-- launay2019:begin -->\n<!-- launay2019:end -->\n")
     return path
 
 

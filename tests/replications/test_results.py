@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from replications.datasets import digits
+from replications.data import digits
 from replications.errors import ReplicationError
-from replications.registry import Paper
-from replications.results import CLAIM_KEYS, KEYS, Results, read
-from replications.session import Hardware, Run, Session
+from replications.experiment.loop import Loop
+from replications.experiment.registry import Paper
+from replications.experiment.results import CLAIM_KEYS, KEYS, Results, read
+from replications.experiment.run import Hardware, Run
+from replications.experiment.session import Session, conclude
 from tests.replications.test_claims import a_claim
 
 
@@ -17,12 +19,12 @@ def a_session(out: Path, seeds: int = 2, hardware: Hardware | None = None) -> Se
     claims = (a_claim(), a_claim(id="other", experiment="fig2"))
     paper = Paper("toy2000", "Toy", {"fig1": "", "fig2": ""}, {"quick": None}, {"quick": 1}, ("digits",), claims, print)
     results = Results(out, "toy2000", "quick", "digits")
-    arguments = (paper, ("fig1",), "quick", range(seeds), digits.read(), out, hardware or Hardware(), "off", results)
-    return Session(*arguments)
+    loop = Loop(results, hardware or Hardware())
+    return Session(paper, ("fig1",), "quick", range(seeds), digits.read(), out, "off", loop)
 
 
 def runs(seeds: int, steps: int = 5) -> list[Run]:
-    from replications.gilmer2017.settings import Settings
+    from replications.papers.gilmer2017.settings import Settings
 
     return [Run("fig1", "run", "dfa", seed, Settings(max_steps=steps)) for seed in range(seeds)]
 
@@ -37,14 +39,14 @@ def finish(session: Session, todo: list[Run], cut_at: int | None = None) -> list
         trained.append(run.seed)
         return {"value": 12.0 + run.seed}
 
-    session.finish(todo, train)
+    session.loop.finish(todo, train)
     return trained
 
 
 def test_results_json_is_one_object_with_the_agreed_keys(tmp_path):
     session = a_session(tmp_path)
     finish(session, runs(2))
-    session.judge()
+    conclude(session)
     content = json.loads((tmp_path / "results.json").read_text())
     assert tuple(content) == KEYS == ("paper", "preset", "dataset", "environment", "claims", "runs")
     (claim,) = content["claims"]
@@ -65,7 +67,7 @@ def test_results_json_is_one_object_with_the_agreed_keys(tmp_path):
 def test_no_path_of_this_machine_is_in_results_json(tmp_path):
     session = a_session(tmp_path, seeds=1)
     finish(session, runs(1))
-    session.judge()
+    conclude(session)
     text = (tmp_path / "results.json").read_text()
     assert str(tmp_path) not in text
     assert str(Path.home()) not in text
@@ -89,9 +91,9 @@ def test_claims_are_judged_over_the_seeds_asked_for_and_not_over_all_in_the_fold
     finish(a_session(tmp_path), runs(2))
     session = a_session(tmp_path, seeds=1)
     finish(session, runs(1))
-    session.judge()
-    assert session.results.content["claims"][0]["value"] == 12.0
-    assert len(session.results.content["runs"]) == 2
+    conclude(session)
+    assert session.loop.results.content["claims"][0]["value"] == 12.0
+    assert len(session.loop.results.content["runs"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -132,8 +134,8 @@ def test_a_failed_write_leaves_the_previous_file(tmp_path):
 def test_a_diverged_run_is_kept_as_null_and_its_claims_fail(tmp_path):
     """JSON has no nan: raising would lose the run, a number in its place would be invented."""
     session = a_session(tmp_path, seeds=1)
-    session.finish(runs(1), lambda run: {"value": float("nan")})
-    session.judge()
+    session.loop.finish(runs(1), lambda run: {"value": float("nan")})
+    conclude(session)
     content = read(tmp_path / "results.json")
     assert content["runs"][0]["metrics"] == {"value": None}
     assert content["claims"][0]["value"] is None

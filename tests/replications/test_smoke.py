@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from replications.cli import main
-from replications.loggers import read_curve
-from replications.results import CLAIM_KEYS
+from replications.experiment.loggers import read_curve
+from replications.experiment.results import CLAIM_KEYS
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from replications.table import show
+from replications.reporting.table import show
 from tests.replications.test_readme import RESULT
 
 

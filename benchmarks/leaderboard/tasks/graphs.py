@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.leaderboard.task import IGNORED, Preset, Split, Splits, Task
-from replications.datasets.source import VARIABLE
+from replications.data.source import VARIABLE
 
 HIDDEN = 16
 

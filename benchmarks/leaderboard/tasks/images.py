@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import nn
 
 from benchmarks.leaderboard.task import Preset, Split, Splits, Task
-from replications.datasets import load
+from replications.data import load
 
 
 def images(name: str, preset: Preset, data_dir: Path | None, *, flat: bool = True) -> Splits:

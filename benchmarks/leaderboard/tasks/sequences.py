@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.leaderboard.task import IGNORED, Preset, Split, Splits, Task
-from replications.datasets.source import VARIABLE
+from replications.data.source import VARIABLE
 
 CUES, DELAY = 8, 16
 CONTEXT, WIDTH = 64, 64

@@ -1,0 +1,78 @@
+"""results.json: one object per replication, on disk after every finished run."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from replications.errors import ReplicationError
+from replications.experiment.sharing import alone
+
+FILE = "results.json"
+KEYS = ("paper", "preset", "dataset", "environment", "claims", "runs")
+CLAIM_KEYS = ("id", "statement", "expected", "tolerance", "value", "std", "interval", "n", "verdict", "source")
+# A run already in the file is the same as a requested one if it agrees in these.
+IDENTITY = ("experiment", "name", "rule", "seed", "settings", "dataset", "hardware")
+
+
+class Results:
+    """The results of one output folder. Whatever is changed is written at once, and never half."""
+
+    def __init__(self, folder: Path, paper: str, preset: str, dataset: str) -> None:
+        self.folder, self.path = folder, folder / FILE
+        self.content: dict[str, Any] = {"paper": paper, "preset": preset, "dataset": dataset}
+        self.content |= {"environment": {}, "claims": [], "runs": []}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take in what the folder holds: of an earlier call of the command, or of one that runs beside this."""
+        if not self.path.exists():
+            return
+        earlier = read(self.path)
+        for key in ("paper", "preset", "dataset"):
+            if earlier[key] != self.content[key]:
+                raise ReplicationError(
+                    f"Expected the results in {self.path} to be of {key} {self.content[key]!r} but they are of "
+                    f"{earlier[key]!r}. Choose another --out."
+                )
+        self.content = earlier
+
+    def finished(self, identity: dict[str, Any]) -> dict[str, Any] | None:
+        """The record of a finished run with this identity, if there is one."""
+        wanted = json.loads(json.dumps(identity))
+        same = (run for run in self.content["runs"] if all(run.get(key) == wanted[key] for key in IDENTITY))
+        return next(same, None)
+
+    def add_run(self, record: dict[str, Any]) -> None:
+        """Keep a finished run."""
+        with alone(self.folder):
+            self.refresh()
+            self.content["runs"].append(record)
+            self.write()
+
+    def conclude(self, environment: dict[str, Any], claims: list[dict[str, Any]]) -> None:
+        """Keep what follows from the runs."""
+        with alone(self.folder):
+            self.refresh()
+            self.content |= {"environment": environment, "claims": claims}
+            self.write()
+
+    def write(self) -> None:
+        """Replace the file in one step, so that a cut leaves the previous content."""
+        unfinished = self.path.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(self.content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        os.replace(unfinished, self.path)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The content of a results.json, or an error that names what is wrong with it."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ReplicationError(
+            f"Expected JSON in {path} but got: {error}. Move it away or choose another --out."
+        ) from error
+    missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise ReplicationError(f"Expected {path} to have the keys {', '.join(KEYS)} but it lacks {', '.join(missing)}.")
+    return dict(content)

@@ -1,0 +1,1 @@
+"""The papers, a module or package each; `python -m replications NAME` runs one."""

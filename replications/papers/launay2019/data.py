@@ -1,0 +1,42 @@
+"""CIFAR-10 as the authors' code has it, and which samples a run trains on and is tested on."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from replications.data import Dataset
+from replications.papers.launay2019.network import COLOURS, SIDE
+from replications.papers.launay2019.settings import Training
+
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+
+
+def prepared(data: Dataset, settings: Training) -> Dataset:
+    """Normalised images of 3 x 32 x 32; the last training samples take the place of the test samples if they are held out."""
+    part = (
+        data.part(settings.train_samples, settings.test_samples) if not settings.held_out else _held_out(data, settings)
+    )
+    return replace(part, train_inputs=_normalised(part.train_inputs), test_inputs=_normalised(part.test_inputs))
+
+
+def _held_out(data: Dataset, settings: Training) -> Dataset:
+    kept = data.part(settings.train_samples, None, seed=1)
+    # a small data set is held out by a fifth at most
+    n = min(settings.held_out, len(kept.train_labels) // 5)
+    return replace(
+        kept,
+        train_inputs=kept.train_inputs[:-n],
+        train_labels=kept.train_labels[:-n],
+        test_inputs=kept.train_inputs[-n:],
+        test_labels=kept.train_labels[-n:],
+    )
+
+
+def _normalised(images: Tensor) -> Tensor:
+    if images.shape[1:] != (COLOURS, SIDE, SIDE):
+        # the digits that stand in for CIFAR-10
+        images = interpolate(images, size=(SIDE, SIDE)).expand(-1, COLOURS, -1, -1)
+    mean, std = (torch.tensor(numbers).reshape(1, COLOURS, 1, 1) for numbers in (MEAN, STD))
+    return (images - mean) / std

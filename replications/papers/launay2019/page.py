@@ -1,0 +1,171 @@
+"""The page "DFA in practice": what the committed results of launay2019 say to whoever wants to train a network."""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from replications.judging.statistics import mean_and_interval
+from replications.papers.launay2019.configurations import CHANGES, baseline
+from replications.papers.launay2019.plan import RECIPE_RULES, VARIANTS, bottleneck_name
+from replications.papers.launay2019.settings import PAPER
+from replications.papers.launay2019.titles import TITLES, second
+
+MATTERS = 1.0
+"""Points of test accuracy under which two configurations are called equal."""
+SEEDS, EPOCHS = 3, 15
+"""Fewer or shorter runs recommend nothing."""
+WORDS = {
+    "relu": "ReLU",
+    "lrelu.5": "leaky ReLU, slope 0.5",
+    "lrelu.1": "leaky ReLU, slope 0.1",
+    "lrelu.01": "leaky ReLU, slope 0.01",
+    "bn": "batch norm behind the activation",
+    "nonorm": "feedback that is not scaled to unit norm",
+    "drop-high": "dropout 0.1 at the input, 0.5 inside",
+    "drop-low": "dropout 0.1 at the input and inside",
+}
+NETS = {"fc": "3072-800-800-800-10, tanh", "conv": "three convolutions, two linear layers, tanh"}
+Runs = Mapping[str, Sequence[Mapping[str, Any]]]  # of all seeds, by name
+
+
+def render(results: Sequence[Mapping[str, Any]]) -> str:
+    """The generated part of the page, one section for each preset of launay2019 that was run."""
+    sections = [_section(result) for result in results]
+    return "\n\n".join(section for section in sections if section) or "No results yet."
+
+
+def _section(result: Mapping[str, Any]) -> str:
+    runs: dict[str, list[Mapping[str, Any]]] = {}
+    for run in result["runs"]:
+        runs.setdefault(run["name"], []).append(run)
+    parts = [_practices(runs, net) for net in NETS] + [_bottleneck(runs), _recipes(runs)]
+    shown = [part for part in parts if part]
+    return "\n\n".join([f"## Preset `{result['preset']}` on {result['dataset']}", *shown]) if shown else ""
+
+
+def _practices(runs: Runs, net: str) -> str:
+    names = [name for name in CHANGES if name.startswith(net) and name in runs]
+    if len(names) < 2:
+        return ""
+    plain = f"{net}-tanh"
+    control = runs.get(f"bp-{baseline(plain)}", [])
+    layers = _layers(runs[plain])
+    before = _mean(runs[plain], "test/accuracy")
+    rows = [
+        f"| {NETS[net]} | {_accuracy(runs[plain])} | | {_cosines(runs[plain], layers)} | {_accuracy(control)} | |",
+    ]
+    for name in names:
+        if name != plain:
+            gain = _mean(runs[name], "test/accuracy") - before
+            rows.append(
+                f"| {WORDS[name.removeprefix(f'{net}-')]} | {_accuracy(runs[name])} | {gain:+.1f} | "
+                f"{_cosines(runs[name], layers)} | {_accuracy(runs.get(f'bp-{baseline(name)}', []))} | "
+                f"{_verdict(runs[name], runs[plain])} |"
+            )
+    head = "| | test accuracy (%) | points | cosine per layer | tuned backprop (%) | so |\n|---|---|---|---|---|---|"
+    title = f"### Which practice, {'fully connected' if net == 'fc' else 'convolutional'}"
+    return "\n".join([title, "", _length(runs[plain]), "", head, *rows])
+
+
+def _verdict(changed: Sequence[Mapping[str, Any]], plain: Sequence[Mapping[str, Any]]) -> str:
+    """By the 95 % interval of the gain over the seeds that both have; no word from few or short runs."""
+    before = {record["seed"]: record["metrics"].get("test/accuracy") for record in plain}
+    after = {record["seed"]: record["metrics"].get("test/accuracy") for record in changed}
+    both = [seed for seed in after if None not in (after[seed], before.get(seed))]
+    if len(both) < SEEDS or any(r["settings"]["max_steps"] >= 0 or r["settings"]["epochs"] < EPOCHS for r in changed):
+        return "too few or too short runs"
+    _, _, interval = mean_and_interval([after[seed] - before[seed] for seed in both])
+    assert interval is not None
+    low, high = interval
+    if low > MATTERS or high < -MATTERS:
+        return "use it" if low > 0 else "avoid it"
+    return "no matter" if low > -MATTERS and high < MATTERS else "undecided"
+
+
+def _bottleneck(runs: Runs) -> str:
+    sizes = [size for size in PAPER.sizes if any(bottleneck_name(v, size) in runs for v in VARIANTS)]
+    if not sizes:
+        return ""
+
+    def cells(size: int) -> str:
+        found = []
+        for variant in VARIANTS:
+            of = runs.get(bottleneck_name(variant, size), [])
+            cosine = f"{_mean(of, 'cosine/' + second(variant)):.2f}" if of else "-"
+            found.append(f"{_accuracy(of)} | {cosine}")
+        return f"| {size} | {' | '.join(found)} |"
+
+    head = f"| width | {' | '.join(f'{v}: test (%) | cosine' for v in VARIANTS)} |\n|{'---|' * (1 + 2 * len(VARIANTS))}"
+    first = next(runs[bottleneck_name(v, size)] for size in sizes for v in VARIANTS if bottleneck_name(v, size) in runs)
+    return "\n".join(["### How narrow may a layer be", "", _length(first), "", head, *map(cells, sizes)])
+
+
+def _recipes(runs: Runs) -> str:
+    parts = []
+    for net in PAPER.recipes:
+        names = [(rule, f"{net}-{rule}") for rule in RECIPE_RULES if f"{net}-{rule}" in runs]
+        if not names:
+            continue
+        best = _mean(runs[f"{net}-bp"], "test/accuracy") if f"{net}-bp" in runs else float("nan")
+        rows = []
+        for rule, name in names:
+            chosen = sorted({f"{r['settings']['activation']}, {r['settings']['learning_rate']:g}" for r in runs[name]})
+            behind = best - _mean(runs[name], "test/accuracy")
+            rows.append(f"| {TITLES[rule]} | {_accuracy(runs[name])} | {behind:.1f} | {'; '.join(chosen)} |")
+        tried = [name for name in runs if name.startswith(f"{names[0][1]}/")]
+        trial = runs[tried[0]][0]["settings"] if tried else {}
+        effort = (
+            f"Tuning effort: {len(tried)} runs of {_steps(trial)} for each rule, judged on {trial['held_out']} held-out "
+            "training samples. "
+            if tried
+            else ""
+        )
+        channels = runs[names[0][1]][0]["settings"]["channels"]
+        title = {"conv": "convolutional net with batch norm", "vgg": "VGG-11 with batch norm"}[net]
+        title += f", {channels:g} of its channels" if channels != 1 else ""
+        head = "| rule | test accuracy (%) | points behind backprop | chosen activation, rate |\n|---|---|---|---|"
+        parts.append(
+            "\n".join([f"### At equal effort: {title}", "", effort + _length(runs[names[0][1]]), "", head, *rows])
+        )
+    return "\n\n".join(parts)
+
+
+def _length(records: Sequence[Mapping[str, Any]]) -> str:
+    settings = records[0]["settings"]
+    samples = settings["train_samples"]
+    seeds = len({record["seed"] for record in records})
+    part = f" of {samples} training samples" if samples else ""
+    return f"Trained for {_steps(settings)}{part}, {settings['optimizer'].upper()}; {seeds} seed{'s' * (seeds > 1)}."
+
+
+def _steps(settings: Mapping[str, Any]) -> str:
+    if settings["max_steps"] >= 0:
+        return f"{settings['max_steps']} steps"
+    return f"{settings['epochs']} epoch{'s' * (settings['epochs'] > 1)}"
+
+
+def _layers(records: Sequence[Mapping[str, Any]]) -> list[int]:
+    names = (name.partition("/") for name in records[0]["metrics"])
+    return sorted(int(layer) for kind, _, layer in names if kind == "cosine")
+
+
+def _cosines(records: Sequence[Mapping[str, Any]], layers: Sequence[int]) -> str:
+    return " ".join(f"{_mean(records, f'cosine/{layer}'):.2f}" for layer in layers)
+
+
+def _accuracy(records: Sequence[Mapping[str, Any]]) -> str:
+    values = _values(records, "test/accuracy")
+    if not values:
+        return "-"
+    mean, _, interval = mean_and_interval(values)
+    return f"{mean:.1f}" + (f" [{interval[0]:.1f}, {interval[1]:.1f}]" if interval else "")
+
+
+def _mean(records: Sequence[Mapping[str, Any]], name: str) -> float:
+    values = _values(records, name)
+    return fmean(values) if values else float("nan")
+
+
+def _values(records: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    values = (record["metrics"].get(name) for record in records)
+    return [float(value) for value in values if value is not None]

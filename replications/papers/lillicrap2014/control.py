@@ -1,0 +1,29 @@
+"""Figure 2b where the library's monitor has no word: for a B that training does not use, and for a lone sparse W."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+
+from lightning_fa.callbacks.monitor import Monitor
+from lightning_fa.callbacks.schedule import Steps
+from lightning_fa.metrics import angles
+from replications.papers.lillicrap2014.network import LogisticNetwork
+
+
+class FeedbackAngle(Monitor):
+    """Log control/angle: between B e, for a given B [outputs, hidden], and W^T e, per sample."""
+
+    def __init__(self, B: Tensor, steps: Steps) -> None:
+        super().__init__(steps)
+        self.B = B
+
+    @torch.no_grad()
+    def measure(self, trainer: Trainer, module: LightningModule, batch: Any, batch_index: int) -> None:
+        assert isinstance(module, LogisticNetwork)
+        x, y = batch
+        e = torch.sigmoid(module(x)) - torch.nn.functional.one_hot(y, module.outputs)
+        found = {"control/angle": angles(e @ self.B.to(e), e @ module.layers[2].weight).nanmean().item()}
+        for logger in trainer.loggers:
+            logger.log_metrics(found, step=trainer.global_step)

@@ -1,0 +1,67 @@
+"""Results that are kept with the code: replications/results/<paper>/<preset>/, from the papers' output folders."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from replications.errors import ReplicationError
+from replications.experiment.registry import load, names
+from replications.experiment.results import FILE, read
+from replications.judging.presets import PRESETS
+from replications.judging.verdicts import by_seed, judged, rest
+
+RESULTS = Path(__file__).parents[1] / "results"
+LONGEST_FIRST = PRESETS[::-1]
+"""What one of them has judged needs no verdict of the next."""
+
+
+def folders(root: Path = RESULTS, paper: str = "*") -> list[Path]:
+    """Where results lie, by the name of the paper and from full to smoke; a name that is not one of these comes last."""
+    return sorted((path.parent for path in root.glob(f"{paper}/*/{FILE}")), key=_place)
+
+
+def committed(root: Path = RESULTS) -> list[dict[str, Any]]:
+    """The results of all papers in this order."""
+    return [_checked(folder) for folder in folders(root)]
+
+
+def judge_again(root: Path = RESULTS, *, check: bool) -> bool:
+    """Whether every result had the claims as the code judges them; they are rewritten unless `check`."""
+    current = True
+    for folder in folders(root):
+        content = _checked(folder)
+        if content["paper"] in names() and (fresh := judged_again(content)) != content:
+            current = False
+            if not check:
+                (folder / FILE).write_text(json.dumps(fresh, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    return current
+
+
+def judged_again(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Results with the claims as the code now states and judges them; those of experiments without any run are left out."""
+    paper, preset = load(content["paper"]), content["preset"]
+    seeds = by_seed(content["runs"], sorted({run["seed"] for run in content["runs"]}))
+    records = judged(paper.claims, seeds, preset, content["dataset"], paper.experiments)
+    experiment = {claim.id: claim.experiment for claim in paper.claims}
+    begun = {experiment[record["id"]] for record in records if record["n"]}
+    kept = [record for record in records if experiment[record["id"]] in begun]
+    left = rest(paper.name, paper.claims, paper.seeds[preset], preset, kept)
+    return {**content, "environment": content["environment"] | {"rest": left}, "claims": kept}
+
+
+def _place(folder: Path) -> tuple[str, int, str]:
+    known = LONGEST_FIRST.index(folder.name) if folder.name in PRESETS else len(PRESETS)
+    return folder.parent.name, known, folder.name
+
+
+def _checked(folder: Path) -> dict[str, Any]:
+    """The results, after a look whether they are of the paper and the preset that their folders are called after."""
+    results = read(folder / FILE)
+    named = (folder.parent.name, folder.name)
+    if named != (results["paper"], results["preset"]):
+        raise ReplicationError(
+            f"Expected {'/'.join(named)}/{FILE} to be of this paper and preset but it is of {results['paper']}, preset "
+            f"{results['preset']}. Move the folder."
+        )
+    return results

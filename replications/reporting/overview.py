@@ -1,0 +1,37 @@
+"""One table over several papers, and how many claims of each have which verdict."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from replications.reporting.table import COLOURS, STAND_IN, cells, tally
+
+COLUMNS = ("paper", "claim", "paper says", "accepted", "we got", "verdict")
+
+
+def show_all(results: Sequence[Mapping[str, Any]], broken: Collection[str], console: Console | None = None) -> None:
+    """Print it: ruled on a terminal, in Markdown elsewhere. `broken` are the papers that did not come to their end."""
+    console = console or Console()
+    rows = [(result["paper"], *cells(claim)) for result in results for claim in result["claims"]]
+    if console.is_terminal:
+        console.print(_ruled(rows))
+    else:
+        print("\n".join(f"| {' | '.join(row)} |" for row in (COLUMNS, ["---"] * len(COLUMNS), *rows)))
+    for result in results:
+        print(_count(result, broke=result["paper"] in broken))
+
+
+def _ruled(rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(*COLUMNS, show_lines=True)
+    for *texts, verdict in rows:
+        table.add_row(*map(escape, texts), f"[{COLOURS[verdict]}]{verdict}[/]")
+    return table
+
+
+def _count(result: Mapping[str, Any], *, broke: bool) -> str:
+    loud = f": {STAND_IN}" if "(stand-in)" in result["dataset"] else ""
+    facts = f"({result['dataset']}, preset {result['preset']}){loud}"
+    return f"{result['paper']}: {'broke off; ' if broke else ''}{tally(result['claims'])} {facts}"
