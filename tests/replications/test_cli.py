@@ -133,6 +133,7 @@ def test_list_and_help_say_how_long_every_paper_takes(arguments, capsys):
         assert registry.cost(name) in said, name
 
 
+@pytest.mark.filterwarnings("ignore:Pydantic V1 style:DeprecationWarning")  # of wandb_workspaces, on import
 def test_the_report_of_committed_results_is_written_by_the_command(tmp_path, capsys):
     """The command broke once while the functions that it calls passed all their tests."""
     page = tmp_path / "report.html"
