@@ -22,12 +22,9 @@ def rehearse(model: nn.Module, wiring: Wiring, example: Any) -> None:
     Raises:
         LeakError: a true gradient would cross from one block into another.
     """
-    wiring.rehearsing = True
-    try:
+    with wiring.step.rehearsal():
         output = run_example(model, example)
-    finally:
-        wiring.rehearsing = False
-    wiring.prove_output(output)
+    wiring.check_output(output)
 
 
 def look_at(model: nn.Module, example: Any) -> Survey:
