@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from lightning_fa.optimizers import forgotten, message
 from lightning_fa.rules.base import Rule
 from lightning_fa.sharding import whole
-from lightning_fa.surgery import enter, port_of, release
+from lightning_fa.surgery import set_aside
 from lightning_fa.table import Governance, count, drawn, summarised
 from lightning_fa.wiring import Block, Wiring
 from lightning_fa.wiring.base import Row
@@ -136,14 +136,10 @@ class Attached:
     def suspended(self) -> Iterator[None]:
         """Inside, the model is plain, and learns by backpropagation. Feedback stays, with its optimizer state."""
         targets = self.targets
-        held = [(module, type(module), port_of(module)) for module in self._wiring.adopted]
         try:
-            for module, _, _ in held:
-                release(module)
-            yield
+            with set_aside(self._wiring.adopted):
+                yield
         finally:
-            for module, cls, port in held:
-                enter(module, cls, port)
             self.targets = targets
 
     @contextmanager
