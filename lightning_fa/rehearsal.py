@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_fa.wiring import CutWiring, Survey, Wiring, survey
-from lightning_fa.wiring.tensors import tensors_in
+from lightning_fa.wiring import Survey, Wiring, survey
 
 
 def rehearse(model: nn.Module, wiring: Wiring, example: Any) -> None:
@@ -28,8 +27,7 @@ def rehearse(model: nn.Module, wiring: Wiring, example: Any) -> None:
         output = run_example(model, example)
     finally:
         wiring.rehearsing = False
-    if isinstance(wiring, CutWiring):
-        wiring.prove(tensors_in(output))
+    wiring.prove_output(output)
 
 
 def look_at(model: nn.Module, example: Any) -> Survey:

@@ -72,6 +72,11 @@ def adopt(module: nn.Module, behaviour: type[Behaviour], port: object) -> None:
     enter(module, _subclass(type(module), behaviour), port)  # type: ignore[arg-type]
 
 
+def port_of(module: nn.Module) -> Any:
+    """What :func:`adopt` gave a governed module."""
+    return module.__dict__[_PORT]
+
+
 def enter(module: nn.Module, cls: type[nn.Module], port: object) -> None:
     """Exchange the class of ``module`` for ``cls``, which a rule has made."""
     module.__class__ = cls

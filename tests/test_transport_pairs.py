@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import lightning_fa as fa
-from lightning_fa.suspension import suspended
 from tests.odd_layers import LAYERS, Conv1D, Low, Raw, Scaled, net_of
 from tests.problems import assert_same, distance
 
@@ -330,10 +329,10 @@ def test_set_aside_for_a_measurement_the_rule_is_in_force_again(layer):
     net = net_of(layer)
     expected = gradients(net)
     attached = fa.attach(net, "fa")
-    with suspended(attached):
+    with attached.suspended():
         assert_same(gradients(net), expected)
     ours = gradients(net)
-    with suspended(attached):
+    with attached.suspended():
         assert_same(gradients(net), expected)
     assert_same(gradients(net), ours)
     assert distance(ours["x"], expected["x"]) > 0.1

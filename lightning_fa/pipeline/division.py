@@ -19,7 +19,6 @@ from lightning_fa.pipeline.streams import BlockStream, common_state, name_of, se
 from lightning_fa.pipeline.weights import Weights, share
 from lightning_fa.wiring.blocks import Block
 from lightning_fa.wiring.cut import CutWiring
-from lightning_fa.wiring.direct import DirectWiring
 
 
 class Division:
@@ -59,7 +58,7 @@ class Division:
         governed = {} if wiring is None else wiring.owned
         self.weights = Weights(root, Ownership(root, blocks, self.stages, governed, self.seen), self.stage, control)
         self.channel = Channel(rank + 1 if self.stage else None, rank - 1 if rank else None, control)
-        self.errors = Errors() if isinstance(wiring, DirectWiring) else None
+        self.errors = Errors() if wiring is not None and wiring.rule.hears == "the output" else None
         self._parts: list[Part] = []
 
     def install(self) -> None:

@@ -12,19 +12,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import LBFGS, Optimizer
 
 from lightning_fa.mixin import FeedbackMixin
-from lightning_fa.rules.base import (
-    AuxiliaryRule,
-    DirectRule,
-    FrozenRule,
-    LocalRule,
-    Rule,
-    SyntheticRule,
-    TransportRule,
-)
+from lightning_fa.rules.base import Rule
 
-REASONS: dict[type[Rule], str] = {
-    TransportRule: "its error travels from the output down through every layer, so that every stage would wait for the one above",
-    SyntheticRule: "each of its predictors learns from the block above, and the answer would have to come down",
+REASONS: dict[str, str] = {
+    "the layer above": "its error travels from the output down through every layer, so that every stage would wait for the one "
+    "above",
+    "the block above": "each of its predictors learns from the block above, and the answer would have to come down",
 }
 
 
@@ -34,16 +27,14 @@ def check_rule(rule: Rule, microbatches: int) -> None:
     Raises:
         MisconfigurationException: the message says what.
     """
-    if microbatches < 1 or (microbatches > 1 and not isinstance(rule, DirectRule)):
+    if microbatches < 1 or (microbatches > 1 and rule.hears != "the output"):
         raise MisconfigurationException(
             f"Expected `microbatches` to be 1, or more under a direct rule as 'dfa', but got {microbatches} under "
             f"{type(rule).__name__}: its stages do not wait for one another, and whole batches fill them."
         )
-    if isinstance(rule, (LocalRule, AuxiliaryRule, FrozenRule, DirectRule)):
+    if rule.hears in ("nothing", "the output"):
         return
-    why = next(
-        (text for kind, text in REASONS.items() if isinstance(rule, kind)), "its error passes through all blocks"
-    )
+    why = REASONS.get(rule.hears, "its error passes through all blocks")
     raise MisconfigurationException(
         f"{type(rule).__name__} cannot train in a pipeline: {why}. Rules whose blocks need nothing from above can ('lafs', "
         "'local', 'drtp'), and those that need the error at the network's output only ('dfa'). Or use replicas, as in "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,10 +30,6 @@ class Row(NamedTuple):
 class Wiring(ABC):
     """Abstract. Lays a rule into the modules it is constructed with; :meth:`remove` takes it out without a trace."""
 
-    needs_targets = False
-    """Whether :attr:`targets` are read."""
-    needs_loss = False
-    """Whether the loss must pass through :meth:`join`."""
     observes_loss = False
     """Whether :meth:`join` checks the graph of the loss."""
 
@@ -51,7 +47,7 @@ class Wiring(ABC):
 
     @property
     def suspended(self) -> bool:
-        """Whether the rule is set aside for a moment; see :func:`lightning_fa.suspension.suspended`."""
+        """Whether the rule is set aside for a moment; see :meth:`lightning_fa.Attached.suspended`."""
         return any(not governed(module) for module in self.adopted)
 
     def remove(self) -> None:
@@ -124,8 +120,19 @@ class Wiring(ABC):
         """Raise where the rule cannot begin to train, once it is attached and any rehearsal is over."""
 
     @abstractmethod
-    def table(self) -> list[Row]:
-        """Which module is governed, and how."""
+    def table(self, root: nn.Module) -> list[Row]:
+        """Which weights of ``root`` are governed, and how."""
+
+    def backward_weights(self, root: nn.Module) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """``(layer, what carries the error in place of W, W)``, where the rule carries it layer by layer."""
+        return iter(())
+
+    def predict(self, name: str, h: Tensor, targets: Tensor) -> Tensor | None:
+        """The gradient of each sample's loss that is predicted at the output h of block ``name``, if any is."""
+        return None
+
+    def prove_output(self, output: Any) -> None:  # noqa: B027 (a transport rule's hook has seen it)
+        """Check what the model returned in a rehearsal."""
 
     def join(self, loss: Tensor) -> Tensor:
         """The loss with the terms of the forward passes since the last one; its value is unchanged."""

@@ -7,7 +7,7 @@ and never with ``requires_grad``: autograd then computes no error that crosses a
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -27,7 +27,7 @@ from lightning_fa.wiring.graph import check_cut, check_output, leaves_of
 from lightning_fa.wiring.holding import HoldingWiring, key_of, shapes_of
 from lightning_fa.wiring.rows import Layout
 from lightning_fa.wiring.tensors import tensors_in
-from lightning_fa.wrappers import named_modules
+from lightning_fa.wrappers import named_modules, named_parameters
 
 
 class Bounded(Behaviour):
@@ -182,7 +182,7 @@ class CutWiring(HoldingWiring):
             self._looked = True
         return routed
 
-    def prove(self, outputs: Iterable[Tensor]) -> None:
+    def prove_output(self, output: Any) -> None:
         """Check what the model returned in a rehearsal.
 
         Raises:
@@ -190,7 +190,7 @@ class CutWiring(HoldingWiring):
         """
         cuts, self._cuts = self._cuts, []
         if cuts:
-            check_output(outputs, cuts)
+            check_output(tensors_in(output), cuts)
 
     def join(self, loss: Tensor) -> Tensor:
         if not self._terms:
@@ -208,7 +208,25 @@ class CutWiring(HoldingWiring):
             return False
         return self.targets.device.type == "cpu" or not self._looked
 
-    def table(self) -> list[Row]:
+    def table(self, root: nn.Module) -> list[Row]:
+        rows = self._of_blocks()
+        if not any(self.feeds(name) for name in self.below):
+            return rows
+        inside = {id(p) for module in self.adopted for p in module.parameters()}
+        names = {id(p): n for n, p in named_parameters(root) if p.ndim >= 2 and FEEDBACK not in n}
+        around = {key: name for key, name in names.items() if key not in inside}
+        lost, error = list(around.values()), "that of the block that they reach"
+        if self.owned:
+            reached = {id(p) for owned in self.owned.values() for p in owned}
+            lost, error = [n for key, n in names.items() if key not in reached], "none: frozen, or not used in forward"
+        for i, row in enumerate(rows):
+            more = [around[id(p)] for p in self.owned.get(row.name, ()) if id(p) in around]
+            rows[i] = row._replace(governs=", ".join([row.governs, *more]))
+        return [*rows, Row("-", "-", ", ".join(lost), error, "-")] if lost else rows
+
+    # -- parts ----------------------------------------------------------------------------------------------------------
+
+    def _of_blocks(self) -> list[Row]:
         rows = []
         for block in self.blocks:
             below = block.name in self.below
@@ -223,8 +241,6 @@ class CutWiring(HoldingWiring):
             unknown = "?" if block.name not in self._drawn and below and self.feeds(block.name) else "-"
             rows.append(Row(block.name, type(block.module).__name__, ", ".join(weights), error, held or unknown))
         return rows
-
-    # -- parts ----------------------------------------------------------------------------------------------------------
 
     def _adopt(self, module: nn.Module, behaviour: type[Behaviour], index: int) -> None:
         adopt(module, behaviour, (self, index))

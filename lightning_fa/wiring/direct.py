@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +9,6 @@ from torch import Tensor
 
 from lightning_fa.ops import route
 from lightning_fa.rules.base import DirectRule
-from lightning_fa.wiring.blocks import Block
 from lightning_fa.wiring.course import Tap
 from lightning_fa.wiring.cut import CutWiring
 from lightning_fa.wiring.rows import Layout
@@ -46,10 +44,6 @@ class DirectWiring(CutWiring):
     rule: DirectRule
     error = "deliver(e)"
 
-    def __init__(self, rule: DirectRule, blocks: Sequence[Block]) -> None:
-        super().__init__(rule, blocks)
-        self.needs_loss = not rule.linear
-
     def initial(self, name: str, shape: torch.Size, layout: Layout) -> Tensor:
         rule = self.rule
         feedback = rule.initial(name, layout.width, layout.outputs)
@@ -66,7 +60,7 @@ class DirectWiring(CutWiring):
         outputs = [tap for _, tap in taps]
         delivery = Delivery(self.rule, layouts, [h.shape for h in outputs], [h.dtype for h in outputs])
         feedback = [self.theta(name)[""] for name, _ in taps]
-        routed, unit = route(output, delivery, outputs, feedback, joined=self.needs_loss)
-        if self.needs_loss:
+        routed, unit = route(output, delivery, outputs, feedback, joined=self.rule.needs_loss)
+        if self.rule.needs_loss:
             self._terms.append(unit)
         return routed

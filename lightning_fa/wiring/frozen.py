@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from lightning_fa.rules.base import FrozenRule
+from lightning_fa.rules.base import DirectRule
 from lightning_fa.wiring.blocks import Block
 from lightning_fa.wiring.course import Tap
 from lightning_fa.wiring.cut import CutWiring
@@ -17,9 +17,9 @@ from lightning_fa.wiring.rows import Layout
 class FrozenWiring(CutWiring):
     """Freezes all of ``root`` but the head: what has no ``.grad`` no optimizer moves or decays, and no reducer awaits."""
 
-    rule: FrozenRule
+    rule: DirectRule
 
-    def __init__(self, rule: FrozenRule, blocks: Sequence[Block], root: nn.Module) -> None:
+    def __init__(self, rule: DirectRule, blocks: Sequence[Block], root: nn.Module) -> None:
         super().__init__(rule, blocks)
         head = {id(p) for p in blocks[-1].module.parameters()}
         self._frozen = [p for p in root.parameters() if p.requires_grad and id(p) not in head]
@@ -35,7 +35,7 @@ class FrozenWiring(CutWiring):
         return False
 
     def error_at(self, name: str) -> str:
-        return self.rule.instead()
+        return "none, frozen"
 
     def initial(self, name: str, shape: torch.Size, layout: Layout) -> Mapping[str, Tensor]:
         return {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,41 +12,25 @@ from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
 from lightning_fa.ops import onward, route
-from lightning_fa.rules.base import IndirectRule
+from lightning_fa.rules.base import DirectRule
 from lightning_fa.sharding import check_gathered
 from lightning_fa.wiring.blocks import Block
 from lightning_fa.wiring.course import Tap
 from lightning_fa.wiring.cut import CutWiring
+from lightning_fa.wiring.direct import Delivery
 from lightning_fa.wiring.rows import Layout
 from lightning_fa.wiring.trial import ROWS, try_rule
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-@dataclass(frozen=True)
-class Entry:
-    """What the router asks in backward: the rule's answer for the first block."""
-
-    rule: IndirectRule
-    layout: Layout
-    shape: torch.Size
-    dtype: torch.dtype
-
-    def error(self, index: int, e: Tensor, factor: Tensor | None, feedback: Tensor) -> Tensor:
-        d = self.rule.deliver(self.layout.rows(e).to(feedback.dtype), feedback)
-        return self.layout.spread(d.to(self.dtype), self.shape)
-
-    def lesson(self, index: int, e: Tensor, factor: Tensor | None, feedback: Tensor, h: Tensor) -> Tensor:
-        raise NotImplementedError(f"{type(self.rule).__name__} does not learn its feedback.")
-
-
 class IndirectWiring(CutWiring):
     """Delivers B e to the first block, and what the layers above make of it to the others."""
 
-    rule: IndirectRule
+    rule: DirectRule
     error = "W delta of the block below"
 
-    def __init__(self, rule: IndirectRule, blocks: Sequence[Block]) -> None:
+    def __init__(self, rule: DirectRule, blocks: Sequence[Block]) -> None:
         others = [f"{b.name} ({type(b.module).__name__})" for b in blocks[:-1] if not isinstance(b.module, LAYERS)]
         if others:
             raise ValueError(
@@ -75,6 +58,7 @@ class IndirectWiring(CutWiring):
         if name != self.below[0]:
             return {}
         feedback = self.rule.initial(name, layout.width, layout.outputs)
+        assert feedback is not None
         held, e = feedback.to("cpu", torch.float32), torch.zeros(ROWS, layout.outputs)
         try_rule(self.rule, "deliver", name, lambda: self.rule.deliver(e, held), (ROWS, layout.width))
         return feedback
@@ -113,8 +97,8 @@ class IndirectWiring(CutWiring):
         h = taps[-1]
         for tap, (place, _), module in zip(taps[-2::-1], places[-2::-1], modules[:0:-1]):
             h = onward(tap, place, h, module.weight.detach(), partial(_carry, module))  # type: ignore[operator]
-        entry = Entry(self.rule, layouts[0], h.shape, h.dtype)
-        routed, _ = route(output, entry, [h], [self.theta(self.below[0])[""]], joined=False)
+        delivery = Delivery(self.rule, layouts[:1], [h.shape], [h.dtype])
+        routed, _ = route(output, delivery, [h], [self.theta(self.below[0])[""]], joined=False)
         return routed
 
 

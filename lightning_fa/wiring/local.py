@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_fa.ops import route
-from lightning_fa.rules.base import AuxiliaryRule, LocalRule
+from lightning_fa.rules.base import LocalRule
 from lightning_fa.wiring.course import Tap
 from lightning_fa.wiring.rows import Layout
 from lightning_fa.wiring.settling import SettlingWiring
@@ -18,23 +18,19 @@ from lightning_fa.wiring.targets import read_targets
 class LocalWiring(SettlingWiring):
     """Joins the local losses of a rule."""
 
-    rule: LocalRule | AuxiliaryRule
-    needs_targets = True
-    needs_loss = True
+    rule: LocalRule
     error = "own loss"
 
     def initial(self, name: str, shape: torch.Size, layout: Layout) -> Tensor | Mapping[str, Tensor]:
-        if isinstance(self.rule, AuxiliaryRule):
-            return self.rule.initial(name, shape[1:] if not layout.per_position else shape[-1:], layout.outputs)
-        feedback = self.rule.initial(name, layout.width, layout.outputs)
-        assert feedback is not None
+        width = layout.width if not self.rule.maps else shape[-1:] if layout.per_position else shape[1:]
+        feedback: Tensor | Mapping[str, Tensor] = self.rule.initial(name, width, layout.outputs)
         return feedback
 
     def holds_one(self, name: str) -> bool:
-        return isinstance(self.rule, LocalRule)
+        return not self.rule.maps
 
     def fit_key(self, shape: torch.Size, layout: Layout) -> tuple[int, ...]:
-        if isinstance(self.rule, AuxiliaryRule) and not layout.per_position:
+        if self.rule.maps and not layout.per_position:
             return (*shape[1:], layout.outputs)
         return layout.width, layout.outputs
 
@@ -60,12 +56,8 @@ class LocalWiring(SettlingWiring):
     def _loss(self, name: str, tap: Tensor, layout: Layout) -> Tensor:
         rule, theta = self.rule, self.theta(name)
         h = tap.to(next(iter(theta.values())).dtype)
-        if isinstance(rule, AuxiliaryRule):
-            h = layout.rows(h) if layout.per_position else h
-            loss = rule.local_loss(h, self._read(len(h), layout.outputs), theta)
-        else:
-            h = layout.features(h)
-            loss = rule.local_loss(h, self._read(len(h), layout.outputs), theta[""])
+        h = h if rule.maps and not layout.per_position else layout.features(h)
+        loss = rule.local_loss(h, self._read(len(h), layout.outputs), theta.get("", theta))
         if loss.numel() != 1:
             raise ValueError(
                 f"{type(rule).__name__}.local_loss for block {name!r}: expected a scalar, but got shape {tuple(loss.shape)}."

@@ -38,7 +38,6 @@ class SyntheticWiring(SettlingWiring):
     """Puts a tap after every block that ``rule.at`` names; the others hand the true gradient on."""
 
     rule: SyntheticRule
-    needs_loss = True
     error = "SG(h, y)"
 
     def __init__(self, rule: SyntheticRule, blocks: Sequence[Block], root: nn.Module) -> None:
@@ -56,7 +55,6 @@ class SyntheticWiring(SettlingWiring):
         """Whether all below is settled, but for the predictor that has asked."""
         self._asked: Asked | None = None
         super().__init__(rule, blocks, root)
-        self.needs_targets = rule.labels
 
     def feeds(self, name: str) -> bool:
         return name in self._at
@@ -141,13 +139,24 @@ class SyntheticWiring(SettlingWiring):
         with torch.autocast(h.device.type, enabled=False):
             rows = layout.positions(seen.to(next(iter(theta.values())).dtype))
             y = None
-            if self.needs_targets:
+            if self.rule.needs_targets:
                 outputs = self.rule.outputs(theta)
                 labels = as_labels(self.targets, len(h), len(rows) // len(h), outputs)
                 if self.looks() and not self.targets.is_floating_point():  # type: ignore[union-attr]
                     check_classes(self.targets, max(outputs, 2))  # type: ignore[arg-type]  # one output: yes or no
                 y = labels.to(rows.dtype)
             return layout.unite(self.rule.predict(rows, y, theta), h.shape)
+
+    def predict(self, name: str, h: Tensor, targets: Tensor) -> Tensor | None:
+        theta = self.theta(name) if self.feeds(name) else {}
+        theta.pop(STEPS, None)
+        if not theta:
+            return None
+        before, self.targets = self.targets, targets
+        try:
+            return self._predict(name, h, theta, None)
+        finally:
+            self.targets = before
 
     def finish(self, output: Tensor, taps: list[Tap], layouts: list[Layout]) -> Tensor:
         routed, unit = route(output, None, [], [], joined=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lightning_fa.ops import join
 from lightning_fa.rules.base import TransportRule
-from lightning_fa.surgery import FEEDBACK, adopt
+from lightning_fa.surgery import FEEDBACK, adopt, port_of
 from lightning_fa.wiring.base import Row, Wiring, recomputing
 from lightning_fa.wiring.blocks import Block, matches, weights_of
 from lightning_fa.wiring.layers import INPUT_ONLY, Plan, Presented, Weight, choose_layers, matrices_of
@@ -18,7 +18,7 @@ from lightning_fa.wiring.layers.choice import full_name
 from lightning_fa.wiring.port import Port, slot
 from lightning_fa.wiring.proof import carriers
 from lightning_fa.wiring.tensors import tensors_in
-from lightning_fa.wrappers import named_modules
+from lightning_fa.wrappers import named_modules, named_parameters
 
 
 class TransportWiring(Wiring):
@@ -95,12 +95,31 @@ class TransportWiring(Wiring):
     def forget(self) -> None:
         self.terms = []
 
-    def table(self) -> list[Row]:
+    def backward_weights(self, root: nn.Module) -> Iterator[tuple[str, Tensor, Tensor]]:
+        names = {module: name for name, module in named_modules(root)}
+        before, self.rehearsing = self.rehearsing, True  # what is drawn anew in every step must not be drawn here
+        try:
+            with torch.no_grad():
+                for layer in self.adopted:
+                    for key in [key for key in matrices_of(layer) if not key.startswith(FEEDBACK)]:
+                        weight, carrier = port_of(layer)(layer, key)
+                        yield full_name(names[layer], key), carrier.detach(), weight.detach()
+        finally:
+            self.rehearsing = before
+
+    def table(self, root: nn.Module) -> list[Row]:
+        shown = {id(p) for module in self.described for p in module._parameters.values()}
+        others = [
+            f"{name}{list(p.shape)}"
+            for name, p in named_parameters(root)
+            if p.ndim >= 2 and id(p) not in shown and FEEDBACK not in name
+        ]
         plans = self._plans if self.observes_loss and self._watch is None else []
         unused = {full for plan in plans for *_, full in plan.weights} - {
             full for plan in plans for full in plan.carried
         }
-        return [row._replace(error=ADDED) if row.name in unused else row for row in self._rows]
+        rows = [row._replace(error=ADDED) if row.name in unused else row for row in self._rows]
+        return [*rows, *(Row("-", "-", weight, ADDED, "-") for weight in others)]
 
     # -- parts ----------------------------------------------------------------------------------------------------------
 

@@ -100,11 +100,7 @@ def test_data_of_its_own_for_each_rank_is_an_error(tmp_path):
     assert "made of another batch" in read(tmp_path, 0)["error"]
 
 
-NEEDS_THE_BLOCK_ABOVE = [
-    rule
-    for rule, kind in fa.RULES.items()
-    if issubclass(kind, (fa.TransportRule, fa.SyntheticRule, fa.IndirectRule)) or rule == "bp"
-]
+NEEDS_THE_BLOCK_ABOVE = [rule for rule, kind in fa.RULES.items() if kind.hears not in ("nothing", "the output")]
 
 
 @pytest.mark.parametrize("rule", NEEDS_THE_BLOCK_ABOVE)
