@@ -44,6 +44,18 @@ class Dataset:
             test_labels=self.test_labels[tested],
         )
 
+    def hold_out(self, count: int) -> "Dataset":
+        """Without the last training samples, at most a fifth of them, which take the place of the test samples."""
+        n = min(count, len(self.train_labels) // 5)
+        inputs, labels = self.train_inputs, self.train_labels
+        return replace(
+            self,
+            train_inputs=inputs[:-n],
+            train_labels=labels[:-n],
+            test_inputs=inputs[-n:],
+            test_labels=labels[-n:],
+        )
+
 
 def _choose(samples: int, count: int | None, seed: int) -> Tensor | slice:
     if count is None or count >= samples:
