@@ -46,14 +46,14 @@ class Dataset:
 
     def hold_out(self, count: int) -> "Dataset":
         """Without the last training samples, at most a fifth of them, which take the place of the test samples."""
-        n = min(count, len(self.train_labels) // 5)
         inputs, labels = self.train_inputs, self.train_labels
+        kept = len(labels) - min(count, len(labels) // 5)
         return replace(
             self,
-            train_inputs=inputs[:-n],
-            train_labels=labels[:-n],
-            test_inputs=inputs[-n:],
-            test_labels=labels[-n:],
+            train_inputs=inputs[:kept],
+            train_labels=labels[:kept],
+            test_inputs=inputs[kept:],
+            test_labels=labels[kept:],
         )
 
 
