@@ -18,10 +18,10 @@ MEAN, STD = 0.1307, 0.3081  # of the pixels of MNIST, divided by 255
 
 
 def plan(session: Session) -> list[Run]:
-    """All runs of the chosen experiments, one seed after another."""
+    """All runs of the chosen experiments, one seed after another, the control last."""
     each = [(*name.split("-"), name, training) for name, training in session.settings.runs.items()]
     runs = [Run(task, name, rule, seed, training) for seed in session.seeds for task, rule, name, training in each]
-    return [run for run in runs if run.experiment in session.experiments]
+    return sorted((run for run in runs if run.experiment in session.experiments), key=lambda run: run.rule == "shallow")
 
 
 def train(session: Session, run: Run) -> dict[str, float]:
