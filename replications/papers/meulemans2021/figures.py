@@ -17,5 +17,6 @@ def draw_figures(session: Session, runs: Sequence[Run]) -> None:
         lines = {
             label: [dict(enumerate(curve["test/loss"].values(), start=1)) for curve in curves[f"{task}-{rule}"]]
             for rule, label in LABELS.items()
+            if f"{task}-{rule}" in curves
         }
         draw(session, task, {task: lines}, ylabel=WORDS[task], xlabel="epoch", yscale="log", bottom=None, markers=False)
