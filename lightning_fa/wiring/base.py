@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -131,7 +131,7 @@ class Wiring(ABC):
         """The gradient of each sample's loss that is predicted at the output h of block ``name``, if any is."""
         return None
 
-    def prove_output(self, output: Any) -> None:  # noqa: B027 (a transport rule's hook has seen it)
+    def prove_output(self, output: Any, ungoverned: Collection[Tensor] = ()) -> None:  # noqa: B027 (transport: a hook has)
         """Check what the model returned in a rehearsal."""
 
     def join(self, loss: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ and never with ``requires_grad``: autograd then computes no error that crosses a
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -28,6 +28,8 @@ from lightning_fa.wiring.holding import HoldingWiring, key_of, shapes_of
 from lightning_fa.wiring.rows import Layout
 from lightning_fa.wiring.tensors import tensors_in
 from lightning_fa.wrappers import named_modules, named_parameters
+
+LEFT = "none of the rule's: ungoverned, frozen, or not used"
 
 
 class Bounded(Behaviour):
@@ -182,15 +184,15 @@ class CutWiring(HoldingWiring):
             self._looked = True
         return routed
 
-    def prove_output(self, output: Any) -> None:
+    def prove_output(self, output: Any, ungoverned: Collection[Tensor] = ()) -> None:
         """Check what the model returned in a rehearsal.
 
         Raises:
-            LeakError: it depends on a block below the head beside the head.
+            LeakError: it depends on a block below the head beside the head, or a head that is ``ungoverned`` does.
         """
         cuts, self._cuts = self._cuts, []
         if cuts:
-            check_output(tensors_in(output), cuts)
+            check_output(tensors_in(output), cuts, ungoverned)
 
     def join(self, loss: Tensor) -> Tensor:
         if not self._terms:
@@ -218,7 +220,7 @@ class CutWiring(HoldingWiring):
         lost, error = list(around.values()), "that of the block that they reach"
         if self.owned:
             reached = {id(p) for owned in self.owned.values() for p in owned}
-            lost, error = [n for key, n in names.items() if key not in reached], "none: frozen, or not used in forward"
+            lost, error = [n for key, n in names.items() if key not in reached], LEFT
         for i, row in enumerate(rows):
             more = [around[id(p)] for p in self.owned.get(row.name, ()) if id(p) in around]
             rows[i] = row._replace(governs=", ".join([row.governs, *more]))

@@ -178,7 +178,7 @@ class TransportWiring(Wiring):
         return rows
 
 
-ADDED = "none: added or element-wise"
+ADDED = "none of the rule's: ungoverned, added or element-wise"
 
 
 class Watch:
