@@ -45,8 +45,8 @@ def stepper(spec: str, rule: str | None, device: str, compiled: bool) -> tuple[C
     net = mlp(spec).to(device)
     x = torch.randn(BATCH, net[0].in_features, device=device)
     y = torch.randint(0, 10, (BATCH,), device=device)
-    optimizer = torch.optim.SGD(net.parameters(), lr=1e-4)
     attached = fa.attach(net, rule, example=x) if rule else None
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-4)
     model = torch.compile(net, fullgraph=True) if compiled else net
 
     def step(forward: Callable[[torch.Tensor], torch.Tensor] = model) -> None:

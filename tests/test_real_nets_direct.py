@@ -135,7 +135,7 @@ def test_a_parameter_that_nothing_uses_is_listed():
     attached = fa.attach(model, "dfa")
     assert "spare" in str(attached)
     model[1](model[0](torch.randn(2, 4)))
-    assert "none: frozen, or not used in forward" in str(attached)
+    assert "none of the rule's: ungoverned, frozen, or not used" in str(attached)
 
 
 @pytest.mark.parametrize("net", ["gpt", "gru", "resnet18", "vit"])

@@ -149,7 +149,7 @@ def test_a_matrix_at_the_root_is_governed():
     assert distance(ours["place"], delta @ attached.feedback["a"]) < 1e-13
     lines = {line.split()[0]: line for line in repr(attached).splitlines()[2:]}
     assert "B^T delta" in lines["W"]
-    assert "none: added" in lines["place"]
+    assert "none of the rule's: ungoverned, added" in lines["place"]
     set_to(attached, weights(attached))
     assert all(distance(g, expected[n]) < 1e-13 for n, g in gradients(net).items())
 

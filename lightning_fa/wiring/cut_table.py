@@ -12,6 +12,8 @@ from lightning_fa.wiring.block_feedback import BlockFeedback
 from lightning_fa.wiring.blocks import Block, weights_of
 from lightning_fa.wrappers import named_modules, named_parameters
 
+LEFT = "none of the rule's: ungoverned, frozen, or not used"
+
 
 def rows_of(
     root: nn.Module,
@@ -38,7 +40,7 @@ def rows_of(
     lost, error = list(around.values()), "that of the block that they reach"
     if owned:
         reached = {id(p) for each in owned.values() for p in each}
-        lost, error = [n for key, n in names.items() if key not in reached], "none: frozen, or not used in forward"
+        lost, error = [n for key, n in names.items() if key not in reached], LEFT
     for i, row in enumerate(rows):
         more = [around[id(p)] for p in owned.get(row.name, ()) if id(p) in around]
         rows[i] = row._replace(governs=", ".join([row.governs, *more]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -59,15 +59,15 @@ class Isolation:
         self.proven, self._barriers = True, []
         self._cuts = cuts if rehearsing else []
 
-    def check_output(self, output: Any) -> None:
+    def check_output(self, output: Any, ungoverned: Collection[Tensor]) -> None:
         """Check what the model returned in a dry run.
 
         Raises:
-            LeakError: it depends on a block below the head beside the head.
+            LeakError: it depends on a block below the head beside the head, or a head that is ``ungoverned`` does.
         """
         cuts, self._cuts = self._cuts, []
         if cuts:
-            check_output(tensors_in(output), cuts)
+            check_output(tensors_in(output), cuts, ungoverned)
 
     def _check_beside(self) -> None:
         beside, self._beside = self._beside, []

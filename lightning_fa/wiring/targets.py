@@ -46,8 +46,8 @@ def read_targets(targets: Tensor | None, rows: int, outputs: int, rule: LocalRul
     raise ValueError(
         f"Expected targets for {rows} rows: {_named(rule)} takes one class per row or class "
         f"probabilities of shape {(rows, outputs)}, but got {targets.dtype} "
-        f"targets of shape {tuple(targets.shape)}.{_hint(rule)} A network that scores positions must "
-        "return their classes in the last dimension, (samples, positions, classes)."
+        f"targets of shape {tuple(targets.shape)}.{_hint(rule)} Where positions are scored, this block and "
+        "the head must both return (samples, positions, features), as in a transformer: the pixels of a convolution are no rows."
     )
 
 

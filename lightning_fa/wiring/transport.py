@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from lightning_fa.wiring.step import Step
 from lightning_fa.wiring.store import Store
 from lightning_fa.wrappers import named_modules, named_parameters
 
-ADDED = "none: added or element-wise"
+ADDED = "none of the rule's: ungoverned, added or element-wise"
 
 
 class TransportWiring:
@@ -67,7 +67,7 @@ class TransportWiring:
     def check_ready(self) -> None:
         """It can always begin."""
 
-    def check_output(self, output: Any) -> None:
+    def check_output(self, output: Any, ungoverned: Collection[Tensor]) -> None:
         """The hook of :class:`Proof` has seen it."""
 
     def join(self, loss: Tensor) -> Tensor:
