@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightning_fa.attach import attach
 from lightning_fa.attached import Attached
+from lightning_fa.batch_loss import loss_of
 from lightning_fa.callbacks.passes import Pass, matrices, recorded
 from lightning_fa.callbacks.undisturbed import undisturbed
 from lightning_fa.checked import Check, WeightRow
@@ -61,7 +61,7 @@ def check(
         ValueError: ``loss`` is missing, or the batch is no pair; and what :func:`attach` raises.
         RuntimeError: ``strict``, and something is wrong.
     """
-    forward = _forward(model, batch, loss)
+    forward = loss_of(model, batch, loss)
     weights = {p: p.detach().clone() for _, p in named_parameters(model)}
     attached = rule if isinstance(rule, Attached) else None
     own: AbstractContextManager[None] = nullcontext() if attached else undisturbed(model)
@@ -170,31 +170,6 @@ def _problems(attached: Attached, rows: Sequence[WeightRow], unchanged: bool, un
 def _unheld(model: nn.Module, optimizers: Iterable[Optimizer]) -> list[str]:
     held = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
     return [name for name, p in named_parameters(model) if p.requires_grad and id(p) not in held]
-
-
-def _forward(model: nn.Module, batch: Any, loss: Callable[[Any, Any], Tensor] | None) -> Callable[[], Tensor]:
-    if isinstance(model, LightningModule):
-        return lambda: _training_loss(model, batch)
-    if loss is None:
-        raise ValueError("Expected `loss`, a function of the model's output and of the targets, but got None.")
-    if not isinstance(batch, Sequence) or len(batch) != 2:
-        raise ValueError(f"Expected `batch` to be a pair (x, y), but got {type(batch).__name__}.")
-    x, y = batch
-    if isinstance(x, Mapping):
-        return lambda: loss(model(**x), y)
-    return (lambda: loss(model(*x), y)) if isinstance(x, tuple) else (lambda: loss(model(x), y))
-
-
-def _training_loss(module: LightningModule, batch: Any) -> Tensor:
-    if not module.automatic_optimization:
-        raise ValueError("In manual optimisation `training_step` trains: check the network in it, with `loss`.")
-    step = getattr(module.training_step, "own", module.training_step)  # without what an adapter wraps around it
-    two = is_param_in_hook_signature(step, "batch_idx", min_args=2)
-    value = step(batch, 0) if two else step(batch)
-    value = value["loss"] if isinstance(value, Mapping) else value
-    if not isinstance(value, Tensor):
-        raise ValueError(f"`training_step` returned {type(value).__name__} for the batch, and no loss to check.")
-    return value
 
 
 def _targets(model: nn.Module, batch: Any, where: Targets) -> Tensor:

@@ -41,7 +41,7 @@ ORDER = (
         "figures",
         "callbacks",
     ),
-    *("checked", "checking"),
+    *("batch_loss", "checked", "checking"),
 )
 FILES = sorted(ROOT.rglob("*.py"))
 

@@ -103,3 +103,13 @@ def test_callbacks_read_public_members_of_the_rule_only(path):
     assert "_wiring" in private
     used = {node.attr for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)}
     assert used & (private | {"_feedback_port"}) == set()
+
+
+def test_the_reading_path_is_as_long_as_it_says():
+    """Whoever is told of twenty minutes, and reads for two hours, does not come back."""
+    text = (ROOT.parent / "docs" / "how_it_works.md").read_text()
+    path = re.findall(r"^\d+\. \[`(\S+)`\]", text, re.MULTILINE)
+    lines = sum(len((ROOT / file).read_text().splitlines()) for file in path)
+    assert len(path) == 8
+    assert f"{lines} lines in all" in text
+    assert lines <= 900

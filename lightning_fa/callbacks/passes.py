@@ -19,8 +19,9 @@ from lightning_fa.rules import Backpropagation
 from lightning_fa.rules.base import TransportRule
 from lightning_fa.surgery import FEEDBACK, adopt, release
 from lightning_fa.training_step import CHECKPOINT_KEY
-from lightning_fa.wiring.blocks import Block, carrier_of, choose_blocks
+from lightning_fa.wiring.blocks import Block, choose_blocks
 from lightning_fa.wiring.layers import Plan, Presented, choose_layers, matrices_of, ungovernable
+from lightning_fa.wiring.tensors import entering
 from lightning_fa.wrappers import named_parameters
 
 Loss = Callable[[LightningModule, Any], Tensor]
@@ -82,7 +83,7 @@ def recorded(blocks: Sequence[Block]) -> Iterator[dict[str, Tensor]]:
     def before(name: str) -> Callable[..., Any]:
         def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             values: dict[int | str, Any] = dict(enumerate(args)) | kwargs  # type: ignore[operator]
-            key = carrier_of(values)
+            key = entering(values)
             if key is None or name in outputs:
                 return None
             outputs[name] = values[key]

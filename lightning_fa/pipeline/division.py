@@ -19,7 +19,7 @@ from lightning_fa.pipeline.stages import Stages, divide
 from lightning_fa.pipeline.streams import BlockStream, common_state, name_of, set_common_state
 from lightning_fa.pipeline.weights import Weights, share
 from lightning_fa.wiring.blocks import Block
-from lightning_fa.wiring.cut import CutWiring
+from lightning_fa.wiring.cut import Cut
 
 
 class Division:
@@ -42,7 +42,7 @@ class Division:
         self,
         root: nn.Module,
         blocks: Sequence[Block],
-        wiring: CutWiring | None,
+        wiring: Cut | None,
         named: Stages,
         run: Callable[[], Any],
         device: torch.device,

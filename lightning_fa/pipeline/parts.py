@@ -13,7 +13,7 @@ from lightning_fa.pipeline.errors import Errors
 from lightning_fa.pipeline.placeholder import StandIn
 from lightning_fa.pipeline.refusals import check_recomputation
 from lightning_fa.pipeline.streams import BlockStream
-from lightning_fa.wiring.cut import CutWiring
+from lightning_fa.wiring.cut import Cut
 
 
 class Place:
@@ -155,7 +155,7 @@ class BlockElsewhere(Part):
         name: str,
         place: Place,
         index: int,
-        wiring: CutWiring | None,
+        wiring: Cut | None,
         key: Any,
         channel: Channel | None,
         errors: Errors | None,

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from lightning_fa.wiring.blocks import Block, carrier_of
-from lightning_fa.wiring.tensors import tensors_in
+from lightning_fa.wiring.blocks import Block
+from lightning_fa.wiring.tensors import entering, tensors_in
 
 
 class Rehearsal:
@@ -33,7 +33,7 @@ class Rehearsal:
         self.inside = 0
 
     def entered(self, index: int, inputs: dict[Any, Any]) -> None:
-        self.at, self.keys[index] = index, carrier_of(inputs)
+        self.at, self.keys[index] = index, entering(inputs)
 
 
 class _Flops(TorchDispatchMode):

@@ -38,7 +38,7 @@ from lightning_fa.pipeline.stages import Stages
 from lightning_fa.rehearsal import look_at, run_example
 from lightning_fa.rules import Rule
 from lightning_fa.strategies.base import FeedbackStrategyMixin
-from lightning_fa.wiring import Block, CutWiring, choose_blocks, fit_to
+from lightning_fa.wiring import Block, Cut, choose_blocks, fit_to
 
 T = TypeVar("T")
 
@@ -181,7 +181,9 @@ class PipelineFeedbackStrategy(FeedbackStrategyMixin, ParallelStrategy):
     def model_to_device(self) -> None:
         module = self.lightning_module
         assert module is not None
-        wiring: Any = self.attached._wiring if self._fitting else None  # it cuts: `check_rule` has refused all others
+        wiring: Cut | None = (
+            getattr(self.attached._wiring, "cut", None) if self._fitting else None
+        )  # it cuts: `check_rule` has refused all others
         division = Division(
             module,
             self._blocks() if wiring is None else wiring.blocks,
@@ -211,7 +213,7 @@ class PipelineFeedbackStrategy(FeedbackStrategyMixin, ParallelStrategy):
         device = next((p.device for p in module.parameters()), self.root_device)
         return self.precision_plugin.convert_input(move_data_to_device(module.example_input_array, device))
 
-    def _run_example(self, wiring: CutWiring | None) -> Any:
+    def _run_example(self, wiring: Cut | None) -> Any:
         module = self.lightning_module
         assert module is not None
         dry = nullcontext() if wiring is None else wiring.step.rehearsal()

@@ -28,12 +28,13 @@ class Row(NamedTuple):
 class Wiring(Protocol):
     """A rule in a model. It cuts the graph between blocks (``CutWiring``), or it changes every layer (``TransportWiring``)."""
 
-    step: Step
     adopted: list[nn.Module]
     """The modules whose class was exchanged."""
 
     @property
     def store(self) -> Store: ...
+    @property
+    def step(self) -> Step: ...
 
     def lay(self) -> None:
         """Enter the model. After an error :meth:`remove` makes it plain again."""

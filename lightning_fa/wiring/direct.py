@@ -70,8 +70,9 @@ class Direct:
         outputs = [tap for _, tap in taps]
         answers = Answers(self.rule, layouts, [h.shape for h in outputs], [h.dtype for h in outputs])
         feedback = [self.feedback.theta(name)[""] for name, _ in taps]
-        routed, unit = route(output, answers, outputs, feedback, joined=self.rule.needs_loss)
-        if self.rule.needs_loss:
+        joined = self.rule.needs_loss
+        routed, unit = route(output, answers, outputs, feedback, joined=joined)
+        if joined:
             self.step.terms.append(unit)
         return routed
 

@@ -13,7 +13,8 @@ from lightning_fa.wiring.base import Wiring
 from lightning_fa.wiring.block_feedback import BlockFeedback
 from lightning_fa.wiring.blocks import Block
 from lightning_fa.wiring.course import Course
-from lightning_fa.wiring.cut import CutWiring
+from lightning_fa.wiring.cut import Cut
+from lightning_fa.wiring.cut_wiring import CutWiring
 from lightning_fa.wiring.direct import Direct, Nothing, below_the_head
 from lightning_fa.wiring.isolation import Isolation
 from lightning_fa.wiring.local import Local
@@ -63,4 +64,5 @@ def _made(root: nn.Module, rule: Rule, blocks: Sequence[Block], ungoverned: Sequ
     isolation = Isolation(blocks, feedback)
     settler = Settler(root, step, course, isolation, feedback)
     frozen = below_the_head(root, blocks) if kind is Nothing else []
-    return CutWiring(blocks, feedback, step, course, isolation, kind(rule, feedback, step, settler), frozen)
+    cut = Cut(list(blocks), feedback, step, course, isolation, kind(rule, feedback, step, settler))
+    return CutWiring(cut, frozen)

@@ -16,7 +16,7 @@ from torch.autograd.graph import get_gradient_edge
 from lightning_fa.ops import settled
 from lightning_fa.sharding import has_shards
 from lightning_fa.wiring.block_feedback import BlockFeedback
-from lightning_fa.wiring.checkpoints import in_checkpoint, recomputing
+from lightning_fa.wiring.checkpoints import in_checkpoint
 from lightning_fa.wiring.course import Course
 from lightning_fa.wiring.graph import leaves_of
 from lightning_fa.wiring.isolation import Isolation
@@ -73,8 +73,6 @@ class Settler:
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The inputs of the first block, marked where they come from a graph of others."""
-        if recomputing():
-            return args, kwargs
         self._inputs = []
         if not self._settles():
             return args, kwargs

@@ -41,8 +41,10 @@ class Step:
         self._before = len(self.terms)
 
     def finish(self) -> None:
-        """The forward pass has come to its head."""
+        """The forward pass is over."""
         self._before = None
+        if not (self.rehearsing or torch.compiler.is_compiling()):
+            self._looked = True
 
     def join(self, loss: Tensor) -> Tensor:
         """The loss with the terms of the forward passes since the last one. Its value is unchanged; targets are used up."""
@@ -60,7 +62,3 @@ class Step:
         if torch.compiler.is_compiling() or self.targets is None:
             return False
         return self.targets.device.type == "cpu" or not self._looked
-
-    def looked(self) -> None:
-        """A forward pass has read the targets."""
-        self._looked = True

@@ -111,7 +111,7 @@ class Settling(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         wiring = trainer.strategy.attached._wiring
-        wiring.step.keeping, settler = self.kept, wiring.delivery.settler
+        wiring.step.keeping, settler = self.kept, wiring.cut.delivery.settler
         settle = settler.settle
 
         def counting(*args: Any, **kwargs: Any) -> Any:

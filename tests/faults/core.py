@@ -191,8 +191,8 @@ FAULTS = [
     Fault(
         "the cut forgotten, so that the true gradient passes too",
         "wiring/cut.py",
-        "crossed = h.detach() if cross is None",
-        "crossed = h if cross is None",
+        "crossed = h.detach() if ask is None",
+        "crossed = h if ask is None",
         EQUATIONS,
     ),
     Fault(
