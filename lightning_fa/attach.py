@@ -66,7 +66,7 @@ def attach(
         chosen = fit_to(model, seen, chosen, blocks, patterns)
         attached = _laid_apart(model, rule, chosen, patterns, example, seen)
     if rule.learned:
-        watch(attached._wiring, model)
+        watch(attached._wiring.store, model)
     return attached
 
 
@@ -85,7 +85,7 @@ def _laid(model: nn.Module, rule: Rule, blocks: list[Block], ungoverned: list[st
     attached = Attached(model, rule, wiring, blocks)
     try:
         if example is not None:
-            rehearse(model, wiring, example, [p for n, p in named_parameters(model) if matches(n, ungoverned)])
+            rehearse(model, wiring, example)
         wiring.check_ready()
     except Exception:
         attached.detach()

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from lightning_fa.optimizers import forgotten, message
 from lightning_fa.rules.base import Rule
 from lightning_fa.sharding import whole
-from lightning_fa.surgery import enter, port_of, release
+from lightning_fa.surgery import set_aside
 from lightning_fa.table import Governance, count, drawn, summarised
 from lightning_fa.wiring import Block, Wiring
 from lightning_fa.wiring.base import Row
@@ -40,7 +40,7 @@ class Attached:
         self._shown: list[Row] = []
         self._ignored_before = vars(model).get(DDP_IGNORES)
         if not rule.learned:
-            names = wiring.slot_names(model)
+            names = wiring.store.full_names(model)
             compiled = [f"_orig_mod.{name}" for name in names]  # what DDP sees of `torch.compile(model)`
             ignored = [*(self._ignored_before or ()), *names, *compiled]
             model.__dict__[DDP_IGNORES] = ignored
@@ -56,7 +56,7 @@ class Attached:
         return {name: b for name, b in self._held().items() if b.is_floating_point()}
 
     def _held(self) -> dict[str, Tensor]:
-        return dict(self._wiring.feedback()) if self._last is None else self._last
+        return dict(self._wiring.store.items()) if self._last is None else self._last
 
     @property
     def targets(self) -> Tensor | None:
@@ -67,11 +67,11 @@ class Attached:
         nodes may be seen, set ``y.masked_fill(~train_mask, -100)``, or give the strategy or the mixin
         ``targets=lambda batch: batch.y.masked_fill(~batch.train_mask, -100)``.
         """
-        return self._wiring.targets
+        return self._wiring.step.targets
 
     @targets.setter
     def targets(self, targets: Tensor | None) -> None:
-        self._wiring.targets = targets
+        self._wiring.step.targets = targets
 
     @property
     def needs_targets(self) -> bool:
@@ -86,7 +86,7 @@ class Attached:
     @property
     def checks_loss(self) -> bool:
         """Whether :meth:`loss` also proves, once, that no true weight carries an error, where the model's own output cannot."""
-        return self._wiring.observes_loss
+        return not (self.rule.cuts or self.rule.control)
 
     def loss(self, loss: Tensor) -> Tensor:
         """The loss, with the same value, whose backward also trains what has a loss of its own.
@@ -136,24 +136,21 @@ class Attached:
     def suspended(self) -> Iterator[None]:
         """Inside, the model is plain, and learns by backpropagation. Feedback stays, with its optimizer state."""
         targets = self.targets
-        held = [(module, type(module), port_of(module)) for module in self._wiring.adopted]
         try:
-            for module, _, _ in held:
-                release(module)
-            yield
+            with set_aside(self._wiring.adopted):
+                yield
         finally:
-            for module, cls, port in held:
-                enter(module, cls, port)
             self.targets = targets
 
     @contextmanager
     def graphs_kept(self) -> Iterator[None]:
         """Inside, no gradient is computed in the forward pass, so that the loss can be differentiated at hidden outputs."""
-        before, self._wiring.keeping = self._wiring.keeping, True
+        step = self._wiring.step
+        before, step.keeping = step.keeping, True
         try:
             yield
         finally:
-            self._wiring.keeping = before
+            step.keeping = before
 
     # -- the end, and checkpoints -------------------------------------------------------------------------------------------
 
@@ -161,7 +158,7 @@ class Attached:
         """Take the rule out of the model, which is bitwise as before; :attr:`feedback` can still be read."""
         if self._last is not None:
             return
-        self._last, self._shown = {name: b.detach() for name, b in self._wiring.feedback()}, self._table()
+        self._last, self._shown = {name: b.detach() for name, b in self._wiring.store.items()}, self._table()
         self._wiring.remove()
         self.model.__dict__.pop(DDP_IGNORES, None)
         if self._ignored_before is not None:
@@ -184,7 +181,8 @@ class Attached:
         Raises:
             RuntimeError: they do not; the message names it. Without this call an optimizer's first step raises it.
         """
-        lost = forgotten(self._wiring, self._wiring.slot_names(self.model), optimizers) if self.rule.learned else []
+        store = self._wiring.store
+        lost = forgotten(store, store.full_names(self.model), optimizers) if self.rule.learned else []
         if lost:
             raise RuntimeError(message(lost))
 

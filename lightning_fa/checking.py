@@ -153,7 +153,8 @@ def _problems(attached: Attached, rows: Sequence[WeightRow], unchanged: bool, un
     below = [row for row in rows if row.block not in (head, "-")]
     if not rule.control:
         same = [row.weight for row in below if row.learns == "as by backpropagation"]
-        if same and (not rule.may_spare or len(same) == len(below)):
+        spared = rule.hears in ("the layer above", "the block above")  # some may hear the true error
+        if same and (not spared or len(same) == len(below)):
             found.append(f"{type(rule).__name__} gives {', '.join(same)} the gradient of backpropagation.")
     elif any(row.learns == "by the rule" for row in rows):
         found.append("Backpropagation is the control, and its gradients are not those of the model without it.")

@@ -14,9 +14,8 @@ from torch.optim import LBFGS, Optimizer
 
 from lightning_fa.mixin import FeedbackMixin
 from lightning_fa.rules.base import Rule
-from lightning_fa.wiring.base import recomputing
 from lightning_fa.wiring.blocks import Block
-from lightning_fa.wiring.cut import in_checkpoint
+from lightning_fa.wiring.checkpoints import in_checkpoint, recomputing
 
 TELLS = hasattr(torch._C._autograd, "_top_saved_tensors_default_hooks")
 """Whether this PyTorch tells of a checkpoint while it is recorded (since 2.8), and not only when it runs again."""

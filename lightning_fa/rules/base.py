@@ -13,14 +13,14 @@ Rules are frozen dataclasses of strings and numbers. They hold no state: what th
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
+
+from lightning_fa.feedback import described
 
 
 class Rule(ABC):
@@ -36,13 +36,16 @@ class Rule(ABC):
     """Whether the rule is backpropagation itself."""
     silent: ClassVar[bool] = False
     """Whether feedback begins at zero, so that hidden layers receive nothing in the first step."""
-    may_spare: ClassVar[bool] = False
-    """Whether some hidden layers may rightly receive backpropagation's error."""
-    cuts: ClassVar[bool] = True
-    """Whether no true gradient travels between the blocks of the network."""
     hears: ClassVar[str]
     """What the error of a block depends on, beside the block: ``"the layer above"``, ``"the output"``, ``"the block below"``,
     ``"the block above"`` or ``"nothing"``."""
+    error: str
+    """What a block below the head receives, in words."""
+
+    @property
+    def cuts(self) -> bool:
+        """Whether no true gradient travels between the blocks of the network."""
+        return self.hears != "the layer above"
 
     @property
     def needs_targets(self) -> bool:
@@ -54,35 +57,15 @@ class Rule(ABC):
         """Whether the loss must pass through :meth:`lightning_fa.Attached.loss`."""
         return not self.linear
 
-    @property
-    def error(self) -> str:
-        """What a block below the head receives, in words."""
-        raise NotImplementedError
-
     def config(self) -> dict[str, Any]:
         """Class name and settings as strings and numbers; a tensor given by the user is named by its checksum."""
-        settings = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
+        settings = {f.name: described(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
         return {"rule": type(self).__name__, **settings}
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        data = value.detach().cpu().contiguous()
-        digest = hashlib.sha256(data.flatten().view(torch.uint8).numpy().tobytes())
-        return f"tensor{tuple(data.shape)}:{digest.hexdigest()[:16]}"
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return value
-
-
 class TransportRule(Rule):
-    """Abstract. Every weight layer sends ``carrier^T delta`` down instead of ``W^T delta``.
+    """Abstract. Every weight layer sends ``carrier^T delta`` down, not ``W^T delta``. All but :meth:`carrier` is optional."""
 
-    Beside :meth:`carrier` a rule says what else it needs, if anything; by default it is nothing.
-    """
-
-    cuts: ClassVar[bool] = False
-    may_spare: ClassVar[bool] = True
     hears: ClassVar[str] = "the layer above"
     symbol: ClassVar[str] = "B"
     """What stands for W in the table that ``print(attached)`` shows."""
@@ -120,7 +103,7 @@ class TransportRule(Rule):
         return self.taught
 
     @property
-    def error(self) -> str:
+    def error(self) -> str:  # type: ignore[override]
         return f"{self.symbol}^T delta of the layer above"
 
     @abstractmethod
@@ -136,7 +119,7 @@ class DirectRule(Rule):
     ``"nothing"``: nothing is delivered, and all but the head is frozen."""
     linear: ClassVar[bool] = True
     """Whether ``deliver`` is linear in e. If not, its e is free of any factor before the loss."""
-    error: ClassVar[str] = "the output's error, by B"  # type: ignore[assignment]
+    error: str = "the output's error, by B"
     spatial: str = "dense"
     """``dense``: a row of B for every unit; ``shared``: for every channel, and all positions receive the same error."""
 
@@ -157,11 +140,10 @@ class SyntheticRule(Rule):
     """Abstract. Block i receives a prediction of its error, which learns from the true one."""
 
     hears: ClassVar[str] = "the block above"
-    may_spare: ClassVar[bool] = True
     learned: ClassVar[bool] = True
     linear: ClassVar[bool] = False
     silent: ClassVar[bool] = True
-    error: ClassVar[str] = "a prediction"  # type: ignore[assignment]
+    error: str = "a prediction"
     at: str | Sequence[str] = "*"
     """Name patterns of the blocks whose error is predicted; to the others the true one travels, as in backpropagation."""
     spatial: str = "shared"
@@ -197,7 +179,7 @@ class LocalRule(Rule):
 
     hears: ClassVar[str] = "nothing"
     linear: ClassVar[bool] = False
-    error: ClassVar[str] = "that of its own loss"  # type: ignore[assignment]
+    error: str = "that of its own loss"
     takes: ClassVar[str] = "any"
     """What targets must be: ``"classes"`` (integers, -100 to be ignored, or rows of probabilities), ``"values"`` (floats, one
     per output, NaN to be ignored), or ``"any"``, where integers are classes and floats are values."""

@@ -28,7 +28,7 @@ class LastLayerOnly(DirectRule):
     """
 
     hears: ClassVar[str] = "nothing"
-    error: ClassVar[str] = "none"  # type: ignore[assignment]
+    error = "none"
 
     def initial(self, name: str, width: int, outputs: int) -> Tensor:
         return torch.zeros(width, outputs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -180,8 +181,7 @@ class PipelineFeedbackStrategy(FeedbackStrategyMixin, ParallelStrategy):
     def model_to_device(self) -> None:
         module = self.lightning_module
         assert module is not None
-        wiring = self.attached._wiring if self._fitting else None
-        assert wiring is None or isinstance(wiring, CutWiring)
+        wiring: Any = self.attached._wiring if self._fitting else None  # it cuts: `check_rule` has refused all others
         division = Division(
             module,
             self._blocks() if wiring is None else wiring.blocks,
@@ -214,14 +214,9 @@ class PipelineFeedbackStrategy(FeedbackStrategyMixin, ParallelStrategy):
     def _run_example(self, wiring: CutWiring | None) -> Any:
         module = self.lightning_module
         assert module is not None
-        if wiring is not None:
-            wiring.rehearsing = True
-        try:
-            with self.precision_plugin.forward_context():
-                return run_example(module, self._example())
-        finally:
-            if wiring is not None:
-                wiring.rehearsing = False
+        dry = nullcontext() if wiring is None else wiring.step.rehearsal()
+        with dry, self.precision_plugin.forward_context():
+            return run_example(module, self._example())
 
     def batch_to_device(self, batch: Any, device: torch.device | None = None, dataloader_idx: int = 0) -> Any:
         if self._division is not None:

@@ -111,13 +111,14 @@ class Settling(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         wiring = trainer.strategy.attached._wiring
-        wiring.keeping, settle = self.kept, wiring.settle
+        wiring.step.keeping, settler = self.kept, wiring.delivery.settler
+        settle = settler.settle
 
         def counting(*args: Any, **kwargs: Any) -> Any:
             self.settled += 1
             return settle(*args, **kwargs)
 
-        wiring.settle = counting
+        settler.settle = counting
 
 
 def every(kinds: list[str], rules: list[str], one: Callable[[str, str], Results]) -> Results:

@@ -66,9 +66,9 @@ FAULTS = [
     ),
     Fault(
         "what is drawn in every step drawn once more by a monitor",
-        "callbacks/comparisons.py",
-        "rehearsing, wiring.rehearsing = wiring.rehearsing, True",
-        "rehearsing = wiring.rehearsing",
+        "wiring/transport.py",
+        "with torch.no_grad(), self.step.rehearsal():",
+        "with torch.no_grad():",
         _tests("alignment", "undisturbed"),
     ),
     Fault(
