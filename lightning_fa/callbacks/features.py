@@ -29,8 +29,8 @@ def check_callable(callback: Callback, module: LightningModule) -> None:
     inherited = LightningModule.forward.__qualname__, nn.Module.forward.__qualname__
     if module.forward.__qualname__ in inherited:
         raise MisconfigurationException(
-            f"{type(callback).__name__} calls the module on its own samples, and {type(module).__name__} has no `forward`. Define "
-            "one that returns the network's output, as in `def forward(self, x): return self.net(x)`."
+            f"{type(callback).__name__} calls the module on its own samples, and {type(module).__name__} has no `forward`. "
+            "Define one that returns the network's output, as in `def forward(self, x): return self.net(x)`."
         )
 
 
