@@ -85,7 +85,7 @@ def _laid(model: nn.Module, rule: Rule, blocks: list[Block], ungoverned: list[st
     attached = Attached(model, rule, wiring, blocks)
     try:
         if example is not None:
-            rehearse(model, wiring, example)
+            rehearse(model, wiring, example, [p for n, p in named_parameters(model) if matches(n, ungoverned)])
         wiring.check_ready()
     except Exception:
         attached.detach()

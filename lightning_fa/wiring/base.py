@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
@@ -44,8 +44,8 @@ class Wiring(Protocol):
     def check_ready(self) -> None:
         """Raise where the rule cannot begin to train, once it is attached and any dry run is over."""
 
-    def check_output(self, output: Any) -> None:
-        """Check what the model returned in a dry run."""
+    def check_output(self, output: Any, ungoverned: Collection[Tensor]) -> None:
+        """Check what the model returned in a dry run; ``ungoverned`` are parameters that are left to backpropagation."""
 
     def join(self, loss: Tensor) -> Tensor:
         """The loss with the terms of the forward passes since the last one; its value is unchanged."""

@@ -6,7 +6,7 @@ and never with ``requires_grad``: autograd then computes no error that crosses a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -173,8 +173,8 @@ class CutWiring:
     def check_ready(self) -> None:
         self.feedback.check_ready()
 
-    def check_output(self, output: Any) -> None:
-        self.isolation.check_output(output)
+    def check_output(self, output: Any, ungoverned: Collection[Tensor]) -> None:
+        self.isolation.check_output(output, ungoverned)
 
     def join(self, loss: Tensor) -> Tensor:
         joined = self.step.join(loss)

@@ -11,7 +11,7 @@ from torch import nn
 from lightning_fa.rules.base import DirectRule, LocalRule, Rule, SyntheticRule, TransportRule
 from lightning_fa.wiring.base import Wiring
 from lightning_fa.wiring.block_feedback import BlockFeedback
-from lightning_fa.wiring.blocks import Block, matches
+from lightning_fa.wiring.blocks import Block
 from lightning_fa.wiring.course import Course
 from lightning_fa.wiring.cut import CutWiring
 from lightning_fa.wiring.direct import Direct, Nothing, below_the_head
@@ -23,7 +23,6 @@ from lightning_fa.wiring.store import Store
 from lightning_fa.wiring.synthetic import Synthetic
 from lightning_fa.wiring.transport import TransportWiring
 from lightning_fa.wiring.upward import Upward
-from lightning_fa.wrappers import named_parameters
 
 CUTTING: dict[tuple[type[Rule], str], Any] = {
     (DirectRule, "the output"): Direct,
@@ -61,7 +60,7 @@ def _made(root: nn.Module, rule: Rule, blocks: Sequence[Block], ungoverned: Sequ
         )
     kind, step, course = kinds[0], Step(), Course(blocks)
     feedback = BlockFeedback(Store(), rule, kind.places(rule, blocks), partial(kind.initial, rule))
-    isolation = Isolation(blocks, feedback, [p for n, p in named_parameters(root) if matches(n, ungoverned)])
+    isolation = Isolation(blocks, feedback)
     settler = Settler(root, step, course, isolation, feedback)
     frozen = below_the_head(root, blocks) if kind is Nothing else []
     return CutWiring(blocks, feedback, step, course, isolation, kind(rule, feedback, step, settler), frozen)

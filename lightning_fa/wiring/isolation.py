@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -21,11 +21,10 @@ class Isolation:
     Args:
         blocks: In the order in which the network calls them; the last is the head.
         feedback: Says which of them are cut from what follows.
-        ungoverned: Parameters that are left to backpropagation, as those of a second head, whose error must not go on.
     """
 
-    def __init__(self, blocks: Sequence[Block], feedback: BlockFeedback, ungoverned: Sequence[Tensor] = ()) -> None:
-        self.blocks, self.feedback, self.ungoverned = list(blocks), feedback, list(ungoverned)
+    def __init__(self, blocks: Sequence[Block], feedback: BlockFeedback) -> None:
+        self.blocks, self.feedback = list(blocks), feedback
         self.proven = False
         self.owned: dict[str, list[Tensor]] = {}
         """Block -> the parameters that its error governs, as the graph of the first forward pass shows."""
@@ -60,15 +59,15 @@ class Isolation:
         self.proven, self._barriers = True, []
         self._cuts = cuts if rehearsing else []
 
-    def check_output(self, output: Any) -> None:
+    def check_output(self, output: Any, ungoverned: Collection[Tensor]) -> None:
         """Check what the model returned in a dry run.
 
         Raises:
-            LeakError: it depends on a block below the head beside the head, or a head that is ungoverned does.
+            LeakError: it depends on a block below the head beside the head, or a head that is ``ungoverned`` does.
         """
         cuts, self._cuts = self._cuts, []
         if cuts:
-            check_output(tensors_in(output), cuts, self.ungoverned)
+            check_output(tensors_in(output), cuts, ungoverned)
 
     def _check_beside(self) -> None:
         beside, self._beside = self._beside, []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -67,7 +67,7 @@ class TransportWiring:
     def check_ready(self) -> None:
         """It can always begin."""
 
-    def check_output(self, output: Any) -> None:
+    def check_output(self, output: Any, ungoverned: Collection[Tensor]) -> None:
         """The hook of :class:`Proof` has seen it."""
 
     def join(self, loss: Tensor) -> Tensor:
