@@ -114,7 +114,7 @@ def floor(case: Case, rule: str, *, compiled: bool = False) -> tuple[nn.Module, 
     layers = [(module.weight, module.bias) for module in linears]
     held = held_by(rule, net, attached.feedback, layers)
     optimizer, equations = torch.optim.SGD(net.parameters(), lr=1e-4), FLOORS[rule]
-    run: Any = torch.compile(equations) if compiled else equations
+    run: Any = torch.compile(equations, fullgraph=True) if compiled else equations
 
     def step() -> None:
         with torch.no_grad():

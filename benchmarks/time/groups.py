@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 import lightning_fa as fa
 from benchmarks.time.floors import FLOORS, floor
-from benchmarks.time.nets import Case, Step, criterion, mlp, resnet18, small_conv, stepper
+from benchmarks.time.nets import Case, Step, biotorch, criterion, mlp, resnet18, small_conv, stepper
 
 BASE = "plain backprop"
 
@@ -37,6 +37,9 @@ def against_backprop(case: Case, rules: tuple[str, ...], floors: bool, compiled:
         steps[rule] = stepper(case, rule, compiled=compiled)
         if floors and rule in FLOORS:
             steps[f"{rule}, by hand"] = floor(case, rule, compiled=compiled)[1]
+        theirs = biotorch(case, rule) if floors and not compiled and rule in ("fa", "usf") else None
+        if theirs is not None:
+            steps[f"{rule}, BioTorch"] = theirs
     return steps
 
 

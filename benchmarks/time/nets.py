@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import torch
@@ -82,6 +83,31 @@ def stepper(case: Case, rule: str | None, *, keep: bool = False, compiled: bool 
         compiled: Whether the network is compiled.
     """
     net, x, y = case.build()
+    return step_of(net, x, y, case, rule, keep, compiled)
+
+
+def biotorch(case: Case, rule: str) -> Step | None:
+    """The same with BioTorch's layers in the place of ``nn.Linear``; ``None`` where it is not installed."""
+    try:
+        layers = import_module(f"biotorch.layers.{rule}")
+    except ImportError:
+        return None
+    net, x, y = case.build()
+    for name, linear in list(net.named_modules()):
+        if isinstance(linear, nn.Linear):
+            net.set_submodule(name, layers.Linear(linear.in_features, linear.out_features))
+    return step_of(net, x, y, case)
+
+
+def step_of(
+    net: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    case: Case,
+    rule: str | None = None,
+    keep: bool = False,
+    compiled: bool = False,
+) -> Step:
     attached = None if rule is None else fa.attach(net, rule, blocks=case.blocks, example=x[:2])
     if attached is not None:
         attached._wiring.keeping = keep
