@@ -115,7 +115,8 @@ def test_without_data_and_network_the_digits_stand_in_and_say_so(capsys):
     assert data.stand_in_for == "mnist"
     printed = capsys.readouterr().out
     assert "Could not download mnist" in printed
-    assert "no claim about mnist is judged" in printed  # before the minutes that a replication takes, and not after them
+    # before the minutes that a replication takes, and not only after them
+    assert "no claim about mnist is judged" in printed
 
 
 def test_digits_that_were_asked_for_are_no_stand_in():
