@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from replications.reporting.finding import Found
+from replications.reporting.prose import html
 from replications.reporting.readme import BANDS
 from replications.reporting.table import accepted, got
 
@@ -45,6 +46,7 @@ def _paper(result: Found) -> str:
     content = result.content
     parts = [
         f"<p>{escape(content['dataset'])}, preset <code>{escape(content['preset'])}</code>, {_seeds(result)}.</p>",
+        _prose(result.section("Paper")),
         _unfinished(content),
         _stand_in(content["dataset"]),
         _section("Claims", _claims(content["claims"])),
@@ -92,17 +94,17 @@ def _stand_in(dataset: str) -> str:
 def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
     rows = [
         [
-            escape(c["statement"]),
-            escape(c["expected"]),
+            f'<span class="verdict {escape(c["verdict"].split()[0])}">{escape(MARKS.get(c["verdict"], c["verdict"]))}</span>',
+            html(c["statement"]),
+            html(c["expected"]),
             escape(accepted(c)),
             escape(got(c)),
-            f'<span class="verdict {escape(c["verdict"].split()[0])}">{escape(MARKS.get(c["verdict"], c["verdict"]))}</span>',
             escape(c["source"]),
         ]
         for c in claims
     ]
     return _table(
-        ["claim", "paper says", "accepted", "we got: mean [95 % interval] (n seeds)", "verdict", "source"],
+        ["verdict", "claim", "paper says", "accepted", "we got: mean [95 % interval] (n seeds)", "source"],
         rows,
         "claims",
     )
@@ -124,11 +126,11 @@ def _figure(path: Path, caption: str) -> str:
     kind = "svg+xml" if path.suffix == ".svg" else "png"
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     name = escape(path.stem)
-    return f'<figure><img alt="{name}" src="{source}"><figcaption>{name}. {escape(caption)}</figcaption></figure>'
+    return f'<figure><img alt="{name}" src="{source}"><figcaption>{name}. {html(caption)}</figcaption></figure>'
 
 
 def _prose(text: str) -> str:
-    return "".join(f"<p>{escape(part)}</p>" for part in text.split("\n\n") if part.strip())
+    return "".join(f"<p>{html(part)}</p>" for part in text.split("\n\n") if part.strip())
 
 
 def _settings(runs: Sequence[Mapping[str, Any]]) -> str:
