@@ -73,14 +73,19 @@ def _tally(result: Found) -> str:
 
 def _seeds(result: Found) -> str:
     seeds = len({run["seed"] for run in result.content["runs"]})
-    return f"{seeds} seed{'s' if seeds != 1 else ''}, {len(result.content['runs'])} runs"
+    return f"{_many(seeds, 'seed')}, {_many(len(result.content['runs']), 'run')}"
+
+
+def _many(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' if number != 1 else ''}"
 
 
 def _unfinished(content: Mapping[str, Any]) -> str:
     if content["claims"]:
         return ""
+    finished = _many(len(content["runs"]), "run")
     return (
-        f'<p class="note">Unfinished: it was cut after {len(content["runs"])} runs, before any claim was judged. The same '
+        f'<p class="note">Unfinished: it was cut after {finished}, before any claim was judged. The same '
         "command with <code>--out</code> goes on.</p>"
     )
 
