@@ -72,7 +72,7 @@ def test_the_dearest_stage_decides_under_local_rules_and_the_others_idle():
 @pytest.mark.parametrize("schedule", [gpipe, one_forward_one_backward, zero_bubble, direct, local])
 def test_a_stage_does_one_task_at_a_time_and_no_task_precedes_what_it_needs(schedule):
     """A simulation that overlaps tasks of one device finds any schedule fast."""
-    spans = schedule([Cost(3, 2, 4, 1), Cost(1, 5, 2, 2), Cost(2, 2, 2, 1)], 4, 1).spans
+    spans = schedule([Cost(1, 2, 4, 1), Cost(3, 5, 2, 2), Cost(2, 2, 2, 1)], 4, 1).spans
     for stage in range(3):
         own = sorted(span for key, span in spans.items() if key[0] == stage)
         assert all(a.end <= b.begin for a, b in itertools.pairwise(own))

@@ -81,6 +81,12 @@ def _needs(name: str) -> str:
     )
     trains = ", ".join(f"`{layer}`" for layer, works in needs.layers.items() if works)
     refused = ", ".join(f"`{layer}`" for layer, works in needs.layers.items() if not works)
+    sizes = (
+        "of one size in training, with the default settings"
+        if needs.one_size
+        else "of any size, which may change in training"
+    )
+    shards = "the network as one unit" if needs.one_unit else "layer by layer, or the network as one unit"
     rows = [
         ("targets", targets),
         ("`attached.loss`", loss),
@@ -88,6 +94,8 @@ def _needs(name: str) -> str:
         ("example input", example),
         ("trains small networks of", trains),
         *([("refuses", refused)] if refused else []),
+        ("images", sizes),
+        ("FSDP shards", f"{shards} ([several machines](../multi_node.md))"),
     ]
     return "\n".join(["## What it needs", "", "| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows)])
 

@@ -139,6 +139,13 @@ FAULTS = [
         MEMORY,
     ),
     Fault(
+        "the gradients of a block freed too early, when those of the next one are there",
+        "wiring/settling.py",
+        "self.step.terms.append(settled(places, found[: len(places)], scale))",
+        "self.step.terms = [settled(places, found[: len(places)], scale)]",
+        MEMORY,
+    ),
+    Fault(
         "a graph freed while someone may still differentiate it",
         "wiring/settling.py",
         "retain_graph=True",
