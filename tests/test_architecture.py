@@ -21,7 +21,6 @@ ORDER = (
         "sharding",
         "stream",
         "feedback",
-        "shared",
         "labels",
         "rules",
         "wiring",

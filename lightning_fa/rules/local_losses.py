@@ -10,10 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_fa.feedback import generator
+from lightning_fa.feedback import check_choice, generator
 from lightning_fa.labels import known, one_hot, share
 from lightning_fa.rules.base import LocalRule
-from lightning_fa.shared import check_choice
 
 VALUES = (
     'It learns to tell classes apart. Use LinearAlignedFeedback(loss="mse") for regression, '

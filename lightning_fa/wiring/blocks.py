@@ -17,7 +17,7 @@ Blocks: TypeAlias = "str | Sequence[str | nn.Module] | None"
 
 
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
-"""Layers whose input is an index: no error passes below them, so that one follows what stands above it."""
+"""Layers whose input is an index. No error is sent below them. They learn with the block that consumes their output."""
 
 
 class Block(NamedTuple):

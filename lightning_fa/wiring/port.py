@@ -65,8 +65,8 @@ class Port:
         if recomputing():
             return state - _STEP.to(state.device)  # the step that is being recomputed has advanced the stream already
         if not self.step.rehearsing:
-            # A new tensor, since compiled code may compute what only backward needs in backward, from the inputs of
-            # forward: in place the backward pass would read the next step.
+            # Replace the counter, never update it in place: compiled code may compute forward values again in backward,
+            # and would then see the counter of the next step.
             setattr(layer, slot(name, "stream"), state + _STEP.to(state.device))
         return state
 
