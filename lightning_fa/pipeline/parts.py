@@ -28,8 +28,11 @@ class Place:
         self.stages, self.stage, self.at = stages, stage, len(stages) - 1
 
     def behind(self, known: Collection[int]) -> int:
-        """The block behind which a module is called, of those behind which the rehearsal saw it, -1 before the first."""
-        return max(self.at if self.at in known else min(known), 0)
+        """The block behind which a module is called; ``known``: behind which the rehearsal saw it, -1 before the first.
+
+        Elsewhere than there it is called by the step itself, behind the head, unless it is called before the first block.
+        """
+        return 0 if -1 in known and self.at not in known else self.at
 
     def here(self, index: int) -> bool:
         """Whether this stage runs the block, and what follows it."""
@@ -67,6 +70,8 @@ class Part:
 class Between(Part):
     """A module between blocks, perhaps one for several: it runs where the block does behind which it is called.
 
+    Behind the head it runs everywhere, elsewhere on zeros.
+
     Args:
         module: The module.
         name: Its name.
@@ -90,8 +95,10 @@ class Between(Part):
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         index = self.place.behind(self.behind)
-        if not self.place.here(index):
-            return self.stand_in(args, kwargs, self.place.is_last(index))
+        if not (
+            self.place.here(index) or self.place.is_last(index)
+        ):  # the loss must depend on what stands for the head
+            return self.stand_in(args, kwargs, False)
         with self.streams[index]():
             return self.own(*args, **kwargs)
 

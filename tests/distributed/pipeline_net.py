@@ -96,6 +96,7 @@ NETS = {
     "tied text": lambda: Text(tied=True),
     "one for all": OneForAll,
     "one dropout for all": lambda: OneForAll(0.3),
+    "log probabilities": lambda: nn.Sequential(*mlp(), nn.LogSoftmax(1)),
     "frozen entrance": lambda: frozen("0"),
     "frozen middle": lambda: frozen("2", "3"),
 }
@@ -103,7 +104,8 @@ NETS = {
 
 class Learner(LightningModule):
     """Args: net: One of ``NETS``; optimizer: ``sgd`` or ``adam``; schedule: ``none``, ``step`` or ``plateau``; dropout; mix;
-    loss: ``cross_entropy`` or ``mse``; views: How often a batch is seen in a step; dtype.
+    loss: ``cross_entropy`` or ``mse``; views: How often a batch is seen in a step; squash: Whether the step uses the net's
+    activation once more; dtype.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class Learner(LightningModule):
         mix: bool = False,
         loss: str = "cross_entropy",
         views: int = 1,
+        squash: bool = False,
         dtype: torch.dtype = torch.float64,
     ) -> None:
         super().__init__()
@@ -123,6 +126,7 @@ class Learner(LightningModule):
         if dropout:
             self.net = nn.Sequential(*(part for layer in self.net for part in (nn.Dropout(dropout), layer)))
         self.optimizer, self.schedule, self.mix, self.loss, self.views = optimizer, schedule, mix, loss, views
+        self.squash = squash
         self.accuracy = torchmetrics.Accuracy("multiclass", num_classes=CLASSES)
         self.example_input_array = torch.zeros(3, 36, dtype=dtype)
         self.losses: list[float] = []
@@ -131,6 +135,7 @@ class Learner(LightningModule):
         return self.net(x)
 
     def score(self, logits: Tensor, y: Tensor) -> Tensor:
+        logits = self.net.act(logits) if self.squash else logits
         if self.loss == "mse":
             return F.mse_loss(logits, F.one_hot(y, CLASSES).to(logits.dtype))
         return F.cross_entropy(logits, y)

@@ -57,7 +57,7 @@ FAULTS = [
     Fault(
         "masks of a shared dropout that are those of the first block of a pipeline",
         "pipeline/parts.py",
-        "        return max(self.at if self.at in known else min(known), 0)",
+        "        return 0 if -1 in known and self.at not in known else self.at",
         "        return max(min(known), 0)",
         MASKS,
     ),
