@@ -1,12 +1,14 @@
 """Figures: legible on white and on black, told apart by any colour vision, and with the numbers that they were given."""
 
 import hashlib
+import pickle
 import xml.etree.ElementTree as ET
 
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from lightning_fa import figures
@@ -112,3 +114,16 @@ def test_what_is_drawn_is_what_was_given():
     assert len(images) == 3
     assert {image.get_clim() for image in images} == {(0.0, 1.0)}
     assert all(float(t).is_integer() for t in EVERY["norms"]().axes[0].get_xticks())
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_notebook_shows_the_figure_and_not_its_name(name, tmp_path):
+    """Without a magic command a cell that ended with `monitor.draw()` showed "<Figure size 560x390 with 1 Axes>"."""
+    figure = pickle.loads(pickle.dumps(EVERY[name]()))  # as loggers and other processes hand it on
+    assert type(figure) is Figure  # W&B asks for the name of the class
+    (tmp_path / "shown.png").write_bytes(figure._repr_png_())
+    shown = imread(tmp_path / "shown.png")
+    assert shown.shape[1] > shown.shape[0] / 2 > 50
+    assert shown[..., 3].max() == 1  # something is drawn on the transparent ground
+    ipython = pytest.importorskip("IPython.core.formatters")
+    assert "image/png" in ipython.DisplayFormatter().format(figure)[0]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from lightning_fa.figures.style import INK, MAP, PAGE, axis, legend, styled
+from lightning_fa.figures.style import INK, MAP, PAGE, axis, blank, legend, styled
 
 
 @styled
@@ -25,7 +25,7 @@ def rdm_grid(rows: Mapping[str, Mapping[str, Any]], *, title: str | None = None,
     shown = top or max(float(np.max(np.asarray(m))) for layers in rows.values() for m in layers.values())
     side = min(1.5, (PAGE - 1.2) / columns)
     size = (side * columns + 1.2, (side + 0.2) * len(rows) + (0.4 if title else 0.1))
-    figure = Figure(figsize=size, layout="constrained")
+    figure = blank(size)
     grid = figure.subplots(len(rows), columns, squeeze=False)
     image = None
     for line, (run, layers) in zip(grid, rows.items()):

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lightning_fa.figures.bands import Band, explained, mean_and_band
-from lightning_fa.figures.style import PAGE, STYLES, SYMLOG, legend, styled, wrapped
+from lightning_fa.figures.style import PAGE, STYLES, SYMLOG, blank, legend, styled, wrapped
 from lightning_fa.figures.time import Curves, seeds_of
 
 IN_A_ROW = 3
@@ -23,7 +23,7 @@ def sheet(count: int, *, title: str, share: bool = True) -> tuple[Figure, Any]:
     across = min(count, IN_A_ROW)
     rows = -(-count // across)
     width = WIDTHS[across - 1]
-    figure = Figure(figsize=(width, rows * (width / across * 0.7 + 0.5) + 0.3), layout="constrained")
+    figure = blank((width, rows * (width / across * 0.7 + 0.5) + 0.3))
     axes = figure.subplots(rows, across, sharey=share, squeeze=False).ravel()
     for unused in axes[count:]:
         unused.set_axis_off()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -77,9 +78,25 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
     return drawn
 
 
+def blank(size: tuple[float, float]) -> Figure:
+    """An empty figure, which notebooks show as a picture without a magic command.
+
+    On the instance, since W&B takes only Matplotlib's own class for a figure.
+    """
+    figure = Figure(figsize=size, layout="constrained")
+    vars(figure)["_repr_png_"] = functools.partial(_png, figure)
+    return figure
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()
+
+
 def axis(title: str | None, xlabel: str, ylabel: str, size: tuple[float, float] = (5.6, 3.9)) -> tuple[Figure, Any]:
     """A figure with one plot."""
-    figure = Figure(figsize=size, layout="constrained")
+    figure = blank(size)
     ax = figure.add_subplot()
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if title:

@@ -11,6 +11,7 @@ from replications.experiment.results import FILE
 from replications.reporting.committed import RESULTS, committed, folders
 from replications.reporting.finding import find
 from replications.reporting.page import page
+from replications.reporting.prose import html as shown
 from replications.reporting.readme import BANDS, PAGES, ROOT
 from tests.replications.test_readme import named
 
@@ -70,7 +71,7 @@ def test_the_committed_results_make_a_page_and_a_description(tmp_path):
     text = page(results)
     for found in results:
         assert f'id="{found.anchor}"' in text
-        assert all(escape(claim["statement"]) in text for claim in found.content["claims"])
+        assert all(shown(claim["statement"]) in text for claim in found.content["claims"])
     assert "undefined" in text
 
 
@@ -92,4 +93,4 @@ def test_every_committed_figure_has_a_caption_on_its_page_and_in_the_report(tmp_
         assert escape(BANDS) in report
         for path in found.figures:
             assert found.caption(path.stem) in text
-            assert escape(found.caption(path.stem)) in report
+            assert shown(found.caption(path.stem)) in report
