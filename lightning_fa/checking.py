@@ -12,15 +12,13 @@ from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signatu
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lightning_fa.attach import Attached, attach
-from lightning_fa.callbacks.comparisons import masks_of
-from lightning_fa.callbacks.passes import Pass, blocks_of, matrices, recorded
+from lightning_fa.attach import attach
+from lightning_fa.attached import Attached
+from lightning_fa.callbacks.passes import Pass, matrices, recorded
 from lightning_fa.callbacks.undisturbed import undisturbed
 from lightning_fa.checked import Check, WeightRow
 from lightning_fa.metrics import angles
-from lightning_fa.rules import Backpropagation, Rule
-from lightning_fa.rules.base import DirectRule, FrozenRule, IndirectRule, SyntheticRule, TransportRule
-from lightning_fa.suspension import suspended
+from lightning_fa.rules import Rule
 from lightning_fa.training_step import Targets, find_targets
 from lightning_fa.wiring.blocks import Blocks
 from lightning_fa.wrappers import named_modules, named_parameters
@@ -94,7 +92,7 @@ def _compare(
     optimizers: Iterable[Optimizer] | None,
 ) -> Check:
     # The plain pass first: a rule may change a weight in its own.
-    with suspended(attached), undisturbed(model):
+    with attached.suspended(), undisturbed(model):
         theirs, true_loss = _pass(model, attached, forward)
     with undisturbed(model):
         attached.targets = targets() if attached.needs_targets else None
@@ -110,7 +108,7 @@ def _compare(
 
 def _pass(model: nn.Module, attached: Attached, loss: Callable[[], Tensor]) -> tuple[Pass, Tensor]:
     """Forward and backward; no ``.grad`` is written."""
-    with torch.enable_grad(), recorded(blocks_of(attached.model, attached)) as outputs:
+    with torch.enable_grad(), recorded(attached.blocks) as outputs:
         value = loss()
     parameters = {name: p for name, p in named_parameters(model) if p.requires_grad}
     reached = {name: h for name, h in outputs.items() if h.requires_grad}
@@ -121,7 +119,7 @@ def _pass(model: nn.Module, attached: Attached, loss: Callable[[], Tensor]) -> t
 
 
 def _rows(attached: Attached, ours: Pass, theirs: Pass) -> Iterable[WeightRow]:
-    blocks, masks = blocks_of(attached.model, attached), masks_of(attached)
+    blocks, masks = attached.blocks, attached.masks
     home = {module: block.name for block in blocks for module in block.module.modules()}
     trained = {name for name, p in named_parameters(attached.model) if p.requires_grad}
     for name, layer in named_modules(attached.model):
@@ -134,7 +132,7 @@ def _rows(attached: Attached, ours: Pass, theirs: Pass) -> Iterable[WeightRow]:
             yield WeightRow(
                 full,
                 block,
-                "the true error" if last else "-" if block == "-" else _error(attached.rule),
+                "the true error" if last else "-" if block == "-" else attached.rule.error,
                 _angle(ours.signals.get(block), theirs.signals.get(block), rows=True),
                 angle,
                 _learns(ours.updates.get(full), angle) if full in trained else "not at all (frozen)",
@@ -147,32 +145,20 @@ def _learns(update: Tensor | None, angle: float) -> str:
     return "as by backpropagation" if angle < ZERO else "by the rule"
 
 
-def _error(rule: Rule) -> str:
-    if isinstance(rule, Backpropagation):
-        return "the true error"
-    if isinstance(rule, TransportRule):
-        return f"{rule.symbol}^T delta of the layer above"
-    if isinstance(rule, (DirectRule, IndirectRule)):
-        return "the output's error, by B"
-    if isinstance(rule, SyntheticRule):
-        return "a prediction"
-    return "none" if isinstance(rule, FrozenRule) else "that of its own loss"
-
-
 def _problems(attached: Attached, rows: Sequence[WeightRow], unchanged: bool, unheld: Sequence[str]) -> list[str]:
     rule, found = attached.rule, []
-    head = attached.config()["blocks"][-1]
+    head = attached.blocks[-1].name
     if not unchanged:
         found.append("The forward pass is not bitwise that of the model without the rule.")
     below = [row for row in rows if row.block not in (head, "-")]
-    if not isinstance(rule, Backpropagation):
+    if not rule.control:
         same = [row.weight for row in below if row.learns == "as by backpropagation"]
-        direct = not isinstance(rule, (TransportRule, SyntheticRule))
-        if same and (direct or len(same) == len(below)):
+        spared = rule.hears in ("the layer above", "the block above")  # some may hear the true error
+        if same and (not spared or len(same) == len(below)):
             found.append(f"{type(rule).__name__} gives {', '.join(same)} the gradient of backpropagation.")
     elif any(row.learns == "by the rule" for row in rows):
         found.append("Backpropagation is the control, and its gradients are not those of the model without it.")
-    if not isinstance(rule, (FrozenRule, SyntheticRule)):  # a synthetic gradient begins at zero
+    if not rule.silent:
         idle = [row.weight for row in rows if row.learns == "not at all"]
         if idle:
             found.append(f"{', '.join(idle)} would not learn: their gradient is zero or missing.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Generator, Tensor
@@ -108,3 +108,14 @@ def draw(init: Init, scale: float, seed: int, name: str, shape: Sequence[int], t
     if own.shape != torch.Size(shape):
         raise ValueError(f"The feedback given for {name!r} has shape {tuple(own.shape)}, expected {tuple(shape)}.")
     return scale * own.detach().clone()
+
+
+def described(value: Any) -> Any:
+    """A rule's setting for a checkpoint: a tensor is named by its checksum."""
+    if isinstance(value, Tensor):
+        data = value.detach().cpu().contiguous()
+        digest = hashlib.sha256(data.flatten().view(torch.uint8).numpy().tobytes())
+        return f"tensor{tuple(data.shape)}:{digest.hexdigest()[:16]}"
+    if isinstance(value, dict):
+        return {str(key): described(item) for key, item in value.items()}
+    return value

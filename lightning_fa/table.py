@@ -30,15 +30,14 @@ class Governance(NamedTuple):
     others: int
 
 
-def count(rows: Sequence[Row], transport: bool) -> Governance:
-    """Count what the rows of the table hold."""
-    sizes = [(row, len(_names(row.governs))) for row in rows]
+def count(rows: Sequence[Row], cuts: bool) -> Governance:
+    """Count what the rows of the table hold, of a rule that cuts the graph between blocks or does not."""
+    sizes = [(row, len(_names(row.governs))) for row in _once(rows)]
     idle = sum(size for row, size in sizes if row.error.startswith(NOTHING))
     working = [(row, size) for row, size in sizes if not row.error.startswith(NOTHING)]
     total = sum(size for _, size in working)
-    governed = (
-        total if transport else sum(1 for row, size in working if row.name != "-" and row.error != ABOVE and size)
-    )
+    at_blocks = sum(1 for row, size in working if row.name != "-" and row.error != ABOVE and size)
+    governed = at_blocks if cuts else total
     return Governance(governed, total - governed, idle)
 
 
@@ -50,20 +49,28 @@ def summarised(rule: str, counted: Governance, blocks: int) -> str:
     line += f", {others} by none of these" if others else ""
     if inside:
         line += (
-            "; for finer blocks pass `example=` to `attach` (a LightningModule: `example_input_array`), or name them with "
-            "`blocks=`"
+            "; for finer blocks pass `example=` to `attach` (a LightningModule: `example_input_array`) if there is none yet, "
+            "or name them with `blocks=`"
         )
     return line + "."
 
 
 def drawn(rows: Sequence[Row]) -> list[str]:
     """The lines of the table; lists of weights are shortened until a line fits :data:`WIDTH` columns."""
+    rows = [row._replace(governs=row.governs or "-") for row in _once(rows)]
     rows = [Row("block or layer", "module", "governs", "error", "B"), *rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(Row._fields))]
     room = max(WIDTH - (sum(widths) - widths[2]) - 2 * (len(widths) - 1), 12)
     rows = [row._replace(governs=_short(row.governs, room)) for row in rows]
     widths[2] = max(len(row.governs) for row in rows)
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+
+
+def _once(rows: Sequence[Row]) -> list[Row]:
+    """What learns by nothing stands in the last row only, under its whole name, and not in that of its block."""
+    idle = {name for row in rows if row.name == "-" and row.error.startswith(NOTHING) for name in _names(row.governs)}
+    kept = ([name for name in _names(row.governs) if f"{row.name}.{name}" not in idle] for row in rows)
+    return [row._replace(governs=", ".join(names)) for row, names in zip(rows, kept)]
 
 
 def _names(governs: str) -> list[str]:

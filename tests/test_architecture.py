@@ -28,12 +28,11 @@ ORDER = (
         "table",
         "rehearsal",
         "optimizers",
+        "attached",
         "attach",
     ),
     *(
-        "pair",
         "prealignment",
-        "suspension",
         "training_step",
         "mixin",
         "pipeline",

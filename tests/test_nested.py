@@ -303,6 +303,21 @@ def test_the_counts_say_what_learns_by_backprop_inside_a_block():
     assert fa.attach(Nested(Chain()), rule, example=torch.randn(2, 4)).governance() == (2, 1, 0)
 
 
+@pytest.mark.parametrize("frozen", [0, 2, 4])
+def test_a_frozen_matrix_counts_once_and_learns_by_nothing(frozen):
+    """It stood in its block's row and in the last one: the line at the start of a fit said that 3 of 4 matrices learn."""
+    model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 3))
+    model[frozen].requires_grad_(False)
+    attached = fa.attach(model, "dfa", example=torch.randn(2, 4))
+    assert attached.governance() == (2, 0, 1)
+    model(torch.randn(2, 4))
+    assert str(attached).count(f"{frozen}.weight") == 1
+    row = next(line for line in str(attached).splitlines() if line.startswith(f"{frozen} "))
+    assert "weight" not in row
+    attached.detach()
+    assert attached.governance() == (2, 0, 1)
+
+
 def test_the_table_fits_a_terminal_and_stays_right_after_the_fit():
     """A line of 3300 characters is not read; after `fit` every weight stood there twice, and no feedback."""
     model, x = Classifier(), torch.randint(20, (2, 7))

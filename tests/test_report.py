@@ -15,6 +15,7 @@ import pytest
 
 from lightning_fa import figures
 from replications.cli import main
+from replications.errors import ReplicationError
 from replications.experiment.results import FILE
 from replications.reporting.finding import find
 from replications.reporting.page import page
@@ -144,6 +145,13 @@ def test_the_newest_results_of_a_paper_are_shown_and_a_folder_can_be_named(runs)
 def test_what_was_not_replicated_is_said_with_the_command_that_would_do_it(runs, capsys, tmp_path):
     assert main(["report", "nobody1999", "--runs", str(runs), "--out", str(tmp_path / "r.html")]) == 2
     assert "python -m replications nobody1999" in capsys.readouterr().err
+
+
+def test_a_folder_in_which_no_run_is_finished_is_no_name_of_a_paper(runs, tmp_path):
+    """A cut run was told to replicate the paper "cut", which is the name of its folder."""
+    (tmp_path / "cut").mkdir()
+    with pytest.raises(ReplicationError, match=r"results.json in the folder .*cut.*no run there is finished.*--out"):
+        find([str(tmp_path / "cut")], runs)
 
 
 def test_the_page_and_the_wandb_description_are_written_without_key_or_network(runs, tmp_path, capsys, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import warnings
 from functools import cache
@@ -51,6 +52,12 @@ def convolutional() -> tuple[nn.Module, Tensor]:
     return nn.Sequential(*layers, nn.Linear(2 * 36, 3)), torch.randn(4, 1, 6, 6)
 
 
+def pooled() -> tuple[nn.Module, Tensor]:
+    """A convolutional network that takes images of any size."""
+    layers = nn.Conv2d(1, 2, 3, padding=1), nn.Tanh(), nn.Conv2d(2, 2, 3, padding=1), nn.Tanh(), nn.AdaptiveAvgPool2d(1)
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(2, 3)), torch.randn(4, 1, 6, 6)
+
+
 NETWORKS = {
     "Linear": dense,
     "Conv2d": convolutional,
@@ -67,6 +74,10 @@ class Needs(NamedTuple):
     learned: bool
     example: bool
     layers: dict[str, bool]
+    one_size: bool
+    """Whether images of another size than the first are refused."""
+    one_unit: bool
+    """Whether FSDP must shard the network as one unit; `tests/distributed/test_ranks.py` shows that the others need not."""
 
 
 @cache
@@ -76,11 +87,14 @@ def needs(name: str) -> Needs:
     attached = fa.attach(net, name, example=x)
     layers = {layer: _trains(name, make, example=True) for layer, make in NETWORKS.items()}
     example = layers["Conv2d"] and not _trains(name, convolutional, example=False)
-    return Needs(attached.needs_targets, attached.needs_loss, attached.rule.learned, example, layers)
+    one_size = not _trains(name, pooled, example=True, then=torch.randn(4, 1, 8, 8))
+    rule = attached.rule
+    one_unit = rule.hears == "the block below" or (rule.learned and not isinstance(rule, fa.TransportRule))
+    return Needs(attached.needs_targets, attached.needs_loss, rule.learned, example, layers, one_size, one_unit)
 
 
-def _trains(name: str, make: Any, example: bool) -> bool:
-    """Whether one step goes through."""
+def _trains(name: str, make: Any, example: bool, then: Tensor | None = None) -> bool:
+    """Whether one step goes through, on samples like those attached with or on other ones."""
     net, x = make()
     y = torch.tensor([0, 1, 2, 0])
     try:
@@ -88,7 +102,7 @@ def _trains(name: str, make: Any, example: bool) -> bool:
             warnings.simplefilter("ignore")
             attached = fa.attach(net, name, example=x if example else None)
             attached.targets = y
-            output = net(x)
+            output = net(x if then is None else then)
             one_hot = nn.functional.one_hot(y).float()
             logistic = nn.functional.binary_cross_entropy_with_logits  # softmax leaves Kickback no signal
             loss = logistic(output, one_hot) if name == "kickback" else nn.functional.cross_entropy(output, y)
@@ -123,8 +137,6 @@ def memory(name: str) -> float | None:
 def replicated(name: str) -> list[str]:
     """Papers whose code here names the rule: by its short name in quotes, or by its class."""
     known = fa.RULES | fa.PAIR_RULES
-    wanted = (f'"{name}"', known[name].__name__)
+    wanted = re.compile(rf'"{name}"|\b{known[name].__name__}\b')  # not the end of a longer name
     sources = {paper: (ROOT / "replications" / "papers" / paper).rglob("*.py") for paper in papers()}
-    return [
-        paper for paper, files in sources.items() if any(w in file.read_text("utf-8") for file in files for w in wanted)
-    ]
+    return [paper for paper, files in sources.items() if any(wanted.search(file.read_text("utf-8")) for file in files)]

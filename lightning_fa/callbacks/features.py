@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from lightning_fa.callbacks.passes import blocks_of, find_attached, recorded
@@ -17,6 +18,20 @@ from lightning_fa.wrappers import named_modules
 
 Layers = Sequence[str] | None
 """Names of modules, whose outputs are meant; ``None`` for the blocks, as each enters the next one."""
+
+
+def check_callable(callback: Callback, module: LightningModule) -> None:
+    """Refuse, before training, a module that cannot be called.
+
+    Raises:
+        MisconfigurationException: it has no ``forward``.
+    """
+    inherited = LightningModule.forward.__qualname__, nn.Module.forward.__qualname__
+    if module.forward.__qualname__ in inherited:
+        raise MisconfigurationException(
+            f"{type(callback).__name__} calls the module on its own samples, and {type(module).__name__} has no `forward`. "
+            "Define one that returns the network's output, as in `def forward(self, x): return self.net(x)`."
+        )
 
 
 def features(

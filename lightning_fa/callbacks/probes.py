@@ -8,7 +8,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from lightning_fa.callbacks.features import Layers, features, tensors
+from lightning_fa.callbacks.features import Layers, check_callable, features, tensors
 from lightning_fa.callbacks.monitor import Monitor
 from lightning_fa.callbacks.schedule import Steps
 from lightning_fa.callbacks.sending import send_figure, send_numbers, send_table
@@ -69,6 +69,11 @@ class LinearProbes(Monitor):
         )
         self.penalty, self.logistic_penalty = penalty, logistic_penalty
         self.input_regression, self.converged, self.figures = input_regression, converged, figures
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit":
+            check_callable(self, pl_module)
 
     def measure(self, trainer: Trainer, module: LightningModule, batch: Any, batch_index: int) -> None:
         trained, tested = self._features(trainer, module)

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from lightning_fa.callbacks.features import Layers, features, tensors
+from lightning_fa.callbacks.features import Layers, check_callable, features, tensors
 from lightning_fa.callbacks.monitor import Monitor
 from lightning_fa.callbacks.schedule import Steps
 from lightning_fa.callbacks.sending import send_figure, send_numbers, send_table
@@ -54,6 +54,11 @@ class RepresentationMonitor(Monitor):
         self.figures = figures
         self.matrices: dict[str, Tensor] = {}
         self._first: dict[str, Tensor] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit":
+            check_callable(self, pl_module)
 
     def measure(self, trainer: Trainer, module: LightningModule, batch: Any, batch_index: int) -> None:
         seen = features(trainer, module, self.layers, self.inputs)

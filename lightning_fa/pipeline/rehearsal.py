@@ -26,10 +26,10 @@ class Rehearsal:
         self.outputs: list[list[Tensor]] = [[] for _ in blocks]
         """Block -> the tensors that it returned."""
         self.between: dict[nn.Module, set[int]] = {}
-        """Outermost modules that hold no block and lie in none -> behind which blocks they were called."""
+        """Outermost modules that hold no block and lie in none -> behind which blocks they were called, -1 before the first."""
         self.result: list[Tensor] = []
         """What the network returned."""
-        self.at = 0
+        self.at = -1
         self.inside = 0
 
     def entered(self, index: int, inputs: dict[Any, Any]) -> None:
@@ -48,7 +48,7 @@ class _Flops(TorchDispatchMode):
         out = func(*args, **kwargs)
         count = flop_registry.get(func._overloadpacket)
         if count is not None:
-            self.seen.flops[self.seen.at] += count(*args, **kwargs, out_val=out)
+            self.seen.flops[max(self.seen.at, 0)] += count(*args, **kwargs, out_val=out)
         return out
 
 

@@ -25,12 +25,14 @@ class Course:
         self.taps: list[Tap] = []
         """The outputs of the blocks below the head so far, one for every call."""
         self.inside = False
-        """Whether a block is running; between two forward passes: whether the last one ended there, by an error."""
+        """True while a block's forward runs. Still true afterwards only if that forward raised."""
         self.open = False
         """Whether a pass has begun and its head is still to come."""
         self._called = 0
         """How many of the blocks that are called once, which is an order, have been called."""
         self._once = [i for i, block in enumerate(blocks) if not block.often]
+        self.chain = not any(block.often or block.exit is not None for block in blocks)
+        """Whether every block is called once, and ends where the next one begins."""
 
     def begins(self, index: int) -> bool:
         """Whether a call of the block begins a forward pass. What a pass before it has left is of no concern then."""

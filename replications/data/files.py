@@ -9,6 +9,7 @@ from replications.errors import ReplicationError
 
 REMEDY = (
     "Nothing was changed. Put an intact copy there, or name another folder by --data-dir or LIGHTNING_FA_DATA; "
+    "`torchvision.datasets.MNIST(FOLDER, download=True)`, and CIFAR10 likewise, fill a folder with the published files; "
     "a file in the cache folder may simply be deleted together with its neighbours: it is downloaded again."
 )
 

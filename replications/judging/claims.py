@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
-from replications.judging.presets import at_least
+from replications.judging.presets import LOOK, at_least
 from replications.judging.statistics import mean_and_interval, p_value
 
 Metrics = Mapping[str, float]
 SIGNIFICANT = 0.01
+HOLDS = f"it holds; preset {LOOK} fails claims and reproduces none"
 ANY_DATA = ("mnist", "digits", "digits (stand-in)")
 """Of claims that are not about data: which images were loaded beside does not matter."""
 Verdict = Literal["reproduced", "undecided", "failed", "reported", "not run yet"]
@@ -64,16 +65,20 @@ def judge(claim: Claim, seeds: Sequence[Mapping[str, Metrics]], preset: str, dat
     values = [value for runs in seeds if (value := measured(claim, runs)) is not None]
     mean, std, interval = mean_and_interval(values)
     reason = _unjudged(claim, preset, dataset)
+    verdict = _verdict(claim, values, mean, interval) if claim.tolerance and not reason else _unbound(values)
+    note = f" [not judged: {reason}]" if reason else ""
+    if preset == LOOK and verdict == "reproduced":
+        verdict, note = "reported", f" [{HOLDS}]"
     return {
         "id": claim.id,
         "statement": claim.statement,
-        "expected": claim.expected + (f" [not judged: {reason}]" if reason else ""),
+        "expected": claim.expected + note,
         "tolerance": list(claim.tolerance) if claim.tolerance else None,
         "value": mean if math.isfinite(mean) else None,
         "std": std,
         "interval": interval,
         "n": len(values),
-        "verdict": _verdict(claim, values, mean, interval) if claim.tolerance and not reason else _unbound(values),
+        "verdict": verdict,
         "source": claim.source,
     }
 

@@ -1,6 +1,7 @@
 """The lengths in which a paper can be run; a paper defines those that make sense for it."""
 
-PRESETS = ("smoke", "quick", "reduced", "full")
+LOOK = "smoke"
+PRESETS = (LOOK, "quick", "reduced", "full")
 """From the shortest to the longest: a look whether it works; minutes; the paper's networks at a length that two cores can
 do; the paper's settings."""
 

@@ -92,8 +92,15 @@ def _of(target: str, runs: Path, committed: Path) -> list[Found]:
     """One result where there is a newest one, else one for each preset."""
     if (Path(target) / FILE).exists():
         return [_read(Path(target))]
-    own = sorted(folders(runs, target), key=lambda folder: (folder / FILE).stat().st_mtime)
-    chosen = own[-1:] or folders(committed, target)
+    # a path is no name, and glob takes no absolute one
+    named = Path(target).name == target
+    newest, kept = (folders(root, target) if named else [] for root in (runs, committed))
+    chosen = sorted(newest, key=lambda folder: (folder / FILE).stat().st_mtime)[-1:] or kept
+    if not chosen and (not named or Path(target).is_dir()):
+        raise ReplicationError(
+            f"Expected {FILE} in the folder {target} but there is none: no run there is finished. The command that began it "
+            f"goes on with --out {target}."
+        )
     if not chosen:
         raise ReplicationError(
             f"Expected results of {target!r} under {runs} but found none. Run `python -m replications {target}` first, or "

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from replications.reporting.finding import Found
+from replications.reporting.prose import html
 from replications.reporting.readme import BANDS
 from replications.reporting.table import accepted, got
 
@@ -45,6 +46,7 @@ def _paper(result: Found) -> str:
     content = result.content
     parts = [
         f"<p>{escape(content['dataset'])}, preset <code>{escape(content['preset'])}</code>, {_seeds(result)}.</p>",
+        _prose(result.section("Paper")),
         _unfinished(content),
         _stand_in(content["dataset"]),
         _section("Claims", _claims(content["claims"])),
@@ -71,14 +73,19 @@ def _tally(result: Found) -> str:
 
 def _seeds(result: Found) -> str:
     seeds = len({run["seed"] for run in result.content["runs"]})
-    return f"{seeds} seed{'s' if seeds != 1 else ''}, {len(result.content['runs'])} runs"
+    return f"{_many(seeds, 'seed')}, {_many(len(result.content['runs']), 'run')}"
+
+
+def _many(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' if number != 1 else ''}"
 
 
 def _unfinished(content: Mapping[str, Any]) -> str:
     if content["claims"]:
         return ""
+    finished = _many(len(content["runs"]), "run")
     return (
-        f'<p class="note">Unfinished: it was cut after {len(content["runs"])} runs, before any claim was judged. The same '
+        f'<p class="note">Unfinished: it was cut after {finished}, before any claim was judged. The same '
         "command with <code>--out</code> goes on.</p>"
     )
 
@@ -92,17 +99,17 @@ def _stand_in(dataset: str) -> str:
 def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
     rows = [
         [
-            escape(c["statement"]),
-            escape(c["expected"]),
+            f'<span class="verdict {escape(c["verdict"].split()[0])}">{escape(MARKS.get(c["verdict"], c["verdict"]))}</span>',
+            html(c["statement"]),
+            html(c["expected"]),
             escape(accepted(c)),
             escape(got(c)),
-            f'<span class="verdict {escape(c["verdict"].split()[0])}">{escape(MARKS.get(c["verdict"], c["verdict"]))}</span>',
             escape(c["source"]),
         ]
         for c in claims
     ]
     return _table(
-        ["claim", "paper says", "accepted", "we got: mean [95 % interval] (n seeds)", "verdict", "source"],
+        ["verdict", "claim", "paper says", "accepted", "we got: mean [95 % interval] (n seeds)", "source"],
         rows,
         "claims",
     )
@@ -124,11 +131,11 @@ def _figure(path: Path, caption: str) -> str:
     kind = "svg+xml" if path.suffix == ".svg" else "png"
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     name = escape(path.stem)
-    return f'<figure><img alt="{name}" src="{source}"><figcaption>{name}. {escape(caption)}</figcaption></figure>'
+    return f'<figure><img alt="{name}" src="{source}"><figcaption>{name}. {html(caption)}</figcaption></figure>'
 
 
 def _prose(text: str) -> str:
-    return "".join(f"<p>{escape(part)}</p>" for part in text.split("\n\n") if part.strip())
+    return "".join(f"<p>{html(part)}</p>" for part in text.split("\n\n") if part.strip())
 
 
 def _settings(runs: Sequence[Mapping[str, Any]]) -> str:

@@ -1,6 +1,12 @@
 """A paper's docstring as Markdown: its headings stand at the margin, its paragraphs are indented."""
 
 import re
+from collections.abc import Callable
+from html import escape
+
+ARXIV = re.compile(r"arXiv (\d{4}\.\d{4,5})")
+EXPONENT = re.compile(r"(?<=\S)\^(\{[^}]*\}|\([^)]*\)|\w|\+)")
+"""``e^i``, ``h^{i-1}``, ``2^(1/3)``, ``W^+``."""
 
 
 def sections(docstring: str) -> str:
@@ -13,7 +19,25 @@ def sections(docstring: str) -> str:
     return "\n\n".join(parts)
 
 
+def html(text: str) -> str:
+    """The text as HTML, with its exponents raised and preprints as links."""
+    return ARXIV.sub(r'<a href="https://arxiv.org/abs/\1">arXiv \1</a>', raised(escape(text)))
+
+
+def raised(text: str) -> str:
+    """Outside of code: exponents raised, as in e<sup>i</sup>, and ± for +-."""
+    return _outside_code(lambda part: EXPONENT.sub(_superscript, part.replace("+-", "±")), text)
+
+
+def _superscript(found: re.Match[str]) -> str:
+    return f"<sup>{found[1].strip('{}')}</sup>"
+
+
 def _escaped(text: str) -> str:
     """Outside of code, what Markdown would take for emphasis or HTML is meant literally."""
-    parts = text.split("`")
-    return "`".join(part if odd % 2 else re.sub(r"([*_<\[\]])", r"\\\1", part) for odd, part in enumerate(parts))
+    literal = _outside_code(lambda part: re.sub(r"([*_<\[\]])", r"\\\1", part), text)
+    return ARXIV.sub(r"[arXiv \1](https://arxiv.org/abs/\1)", raised(literal))
+
+
+def _outside_code(change: Callable[[str], str], text: str) -> str:
+    return "`".join(part if odd % 2 else change(part) for odd, part in enumerate(text.split("`")))

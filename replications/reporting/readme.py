@@ -9,7 +9,7 @@ from typing import Any
 from replications.errors import ReplicationError
 from replications.experiment import registry
 from replications.reporting.committed import LONGEST_FIRST, RESULTS
-from replications.reporting.prose import sections
+from replications.reporting.prose import raised, sections
 from replications.reporting.table import COLOURS, cells, tally
 
 BEGIN, END = "<!-- replications:begin -->", "<!-- replications:end -->"
@@ -21,7 +21,7 @@ BANDS = (
     "A line is the mean over the seeds; a line without a band is of one seed. What a band is stands in the figure. Where "
     "neither the figure nor its caption says it, the figure is older, and the band is one standard deviation over the seeds."
 )
-HEAD = "| claim | paper says | accepted | we got: mean [95 % interval] | preset | verdict |\n|---|---|---|---|---|---|"
+HEAD = "| verdict | claim | paper says | accepted | we got: mean [95 % interval] | preset |\n|---|---|---|---|---|---|"
 
 
 def render(results: Iterable[Result]) -> str:
@@ -166,4 +166,4 @@ def _facts(result: Result, claims: Sequence[dict[str, Any]], larger: Sequence[Re
 
 def _row(claim: dict[str, Any], preset: str) -> str:
     *texts, verdict = cells(claim)
-    return f"| {' | '.join([*texts, preset, verdict])} |"
+    return f"| {' | '.join([verdict, *map(raised, texts), preset])} |"

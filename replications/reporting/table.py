@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from replications.judging.presets import PRESETS
+from replications.judging.presets import LOOK
 
-A_LOOK = "A LOOK WHETHER IT WORKS, in which only what holds at any length is judged"
+A_LOOK = "A LOOK WHETHER IT WORKS, which can fail a claim and reproduces none"
 COLOURS = {
     "reproduced": "green",
     "undecided": "yellow",
@@ -64,7 +64,7 @@ def heading(results: Mapping[str, Any]) -> str:
     text = f"{results['paper']} on {results['dataset']}, preset {results['preset']}"
     if "(stand-in)" in results["dataset"]:
         text += f": {STAND_IN}"
-    if results["preset"] == PRESETS[0]:
+    if results["preset"] == LOOK:
         text += f": {A_LOOK}"
     return text
 

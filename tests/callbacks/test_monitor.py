@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Trainer
+import torch.nn.functional as F
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
 import lightning_fa as fa
-from lightning_fa.callbacks import NAMES, AlignmentMonitor, RepresentationMonitor, WeightNorms
+from lightning_fa.callbacks import NAMES, AlignmentMonitor, LinearProbes, RepresentationMonitor, WeightNorms
 from lightning_fa.callbacks.schedule import check_steps, is_due
 from replications.experiment.loggers import read_curve
 from tests.callbacks.net import RULES, Net, all_callbacks, data, fit, pattern
@@ -121,3 +123,23 @@ def test_schedules_are_every_n_a_list_or_log_spaced():
     assert [s for s in range(1100) if is_due("log", s)] == [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
     assert [s for s in range(10) if is_due(4, s)] == [0, 4, 8]
     assert [s for s in range(10) if is_due(frozenset([3]), s)] == [3]
+
+
+class Uncallable(Net):
+    """As the quick start's: what it computes stands in `training_step`."""
+
+    forward = LightningModule.forward
+
+    def training_step(self, batch, batch_idx):
+        self.calls += 1
+        return F.cross_entropy(self.net(batch[0]), batch[1])
+
+
+@pytest.mark.parametrize("monitor", [LinearProbes, RepresentationMonitor])
+def test_a_module_that_cannot_be_called_is_refused_before_training(tmp_path, monitor):
+    """PyTorch's own error came from inside of a callback, and after the module's data were loaded."""
+    module = Uncallable()
+    with pytest.raises(MisconfigurationException, match=r"Uncallable has no `forward`\. Define"):
+        fit(tmp_path, [monitor(data(seed=3)[1])], module=module, logger=False)
+    assert module.calls == 0
+    fit(tmp_path, [AlignmentMonitor(3)], module=Uncallable(), logger=False)  # looks at the training batches only

@@ -95,7 +95,17 @@ def test_a_claim_about_mnist_is_not_judged_on_stand_in_data_and_says_why():
 
 def test_a_number_is_not_judged_in_a_preset_that_is_too_short_for_it():
     assert judged([12.0], preset="smoke")["verdict"] == "reported"
-    assert judged([12.0], preset="smoke", judged_from="smoke")["verdict"] == "reproduced"
+    assert judged([12.0], preset="quick")["verdict"] == "reproduced"
+
+
+def test_a_look_of_seconds_fails_claims_and_reproduces_none():
+    """A run of 30 steps was once reported as "10 reproduced"."""
+    holds = judged([12.0], preset="smoke", judged_from="smoke")
+    assert holds["verdict"] == "reported"
+    assert "[it holds; preset smoke" in holds["expected"]
+    fails = judged([30.0], preset="smoke", judged_from="smoke")
+    assert fails["verdict"] == "failed"
+    assert "holds" not in fails["expected"]
 
 
 def test_a_preset_that_is_longer_than_asked_for_is_long_enough():

@@ -16,8 +16,10 @@ def test_smoke_end_to_end(tmp_path, capsys):
     by_id = {claim["id"]: claim for claim in results["claims"]}
 
     # what needs no images is judged, what does is not
-    assert by_id["table1-sgprop"]["verdict"] == by_id["thm1-weights"]["verdict"] == "reproduced"
-    assert by_id["fig3-bp-static"]["verdict"] == "reported"
+    assert "it holds" in by_id["table1-sgprop"]["expected"]
+    assert "it holds" in by_id["thm1-weights"]["expected"]
+    assert "not judged" in by_id["fig3-bp-static"]["expected"]
+    assert not [name for name, claim in by_id.items() if claim["verdict"] == "reproduced"]
     assert "STAND-IN DATA" in capsys.readouterr().out
 
     # the rules were on: SG teaches nothing in its first step, and the networks differ in the end
