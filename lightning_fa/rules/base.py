@@ -107,8 +107,8 @@ class TransportRule(Rule):
         return f"{self.symbol}^T delta of the layer above"
 
     @abstractmethod
-    def carrier(self, weight: Tensor, feedback: Tensor | None) -> Tensor:
-        """What stands for ``weight`` in this backward, in its shape; ``feedback`` is what :meth:`initial` returned."""
+    def carrier(self, weight: Tensor, feedback: Any) -> Tensor:
+        """The backward weight: what stands for ``weight``, in its shape. ``feedback`` is what :meth:`initial` returned."""
 
 
 class DirectRule(Rule):

@@ -44,6 +44,5 @@ class BatchRandomSignSymmetry(TransportRule):
         bound = self.scale * (6 / (weight.shape[0] + weight.shape[1:].numel())) ** 0.5
         return uniform(state, weight.shape).to(weight.dtype) * bound
 
-    def carrier(self, weight: Tensor, feedback: Tensor | None) -> Tensor:
-        assert feedback is not None
+    def carrier(self, weight: Tensor, feedback: Tensor) -> Tensor:
         return feedback * weight.detach().sign()

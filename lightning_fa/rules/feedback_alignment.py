@@ -42,6 +42,5 @@ class FeedbackAlignment(TransportRule):
         drawn = draw(self.init, self.scale, self.seed, name, weight.shape, transposed=True)
         return drawn.abs() * weight.detach().cpu().sign() if self.signed else drawn
 
-    def carrier(self, weight: Tensor, feedback: Tensor | None) -> Tensor:
-        assert feedback is not None
+    def carrier(self, weight: Tensor, feedback: Tensor) -> Tensor:
         return feedback

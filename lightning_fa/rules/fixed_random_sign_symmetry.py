@@ -41,6 +41,5 @@ class FixedRandomSignSymmetry(TransportRule):
     def initial(self, name: str, weight: Tensor) -> Tensor:
         return draw(self.init, self.scale, self.seed, name, weight.shape, transposed=True)
 
-    def carrier(self, weight: Tensor, feedback: Tensor | None) -> Tensor:
-        assert feedback is not None
+    def carrier(self, weight: Tensor, feedback: Tensor) -> Tensor:
         return feedback.abs() * weight.detach().sign()

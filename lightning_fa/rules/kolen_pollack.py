@@ -52,7 +52,6 @@ class KolenPollack(TransportRule):
     def initial(self, name: str, weight: Tensor) -> Tensor:
         return draw(self.init, self.scale, self.seed, name, weight.shape, transposed=True)
 
-    def carrier(self, weight: Tensor, feedback: Tensor | None) -> Tensor:
-        assert feedback is not None
+    def carrier(self, weight: Tensor, feedback: Tensor) -> Tensor:
         # Where W is frozen B is too, or they would part.
         return feedback if weight.requires_grad else feedback.detach()

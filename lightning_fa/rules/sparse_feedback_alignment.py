@@ -56,8 +56,7 @@ class SparseFeedbackAlignment(TransportRule):
     def mask(self, name: str, weight: Tensor) -> Tensor:
         return self._entries("W", name, weight)
 
-    def carrier(self, weight: Tensor, feedback: Tensor | None) -> Tensor:
-        assert feedback is not None
+    def carrier(self, weight: Tensor, feedback: Tensor) -> Tensor:
         return feedback
 
     def _entries(self, which: str, name: str, weight: Tensor) -> Tensor:
