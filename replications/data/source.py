@@ -55,7 +55,9 @@ def _cached(name: str) -> Dataset:
         except (DownloadError, OSError) as error:
             if name == "mnist":
                 print(f"Could not download {name}: {error}")
-                print(f"scikit-learn's digits stand in: the runs show that it works, and no claim about {name} is judged.")
+                print(
+                    f"scikit-learn's digits stand in: the runs show that it works, and no claim about {name} is judged."
+                )
                 return digits.read(stand_in_for=name)
             raise DataMissingError(
                 f"Expected {name} in {folder} or a network to download it from, but got neither: {error} "
