@@ -18,28 +18,18 @@ import torch.nn.functional as F
 from torch import nn
 
 import lightning_fa as fa
-from lightning_fa.rules.base import (
-    AuxiliaryRule,
-    DirectRule,
-    FrozenRule,
-    IndirectRule,
-    LocalRule,
-    SyntheticRule,
-    TransportRule,
-)
 from replications.reporting.readme import rewrite
 
 PAGE = Path(__file__).parents[1] / "docs" / "is_it_the_rule.md"
 BEGIN, END = "<!-- errors:begin -->", "<!-- errors:end -->"
 
-FAMILIES: dict[type[fa.Rule], str] = {
-    TransportRule: "Transport: the error travels layer by layer, through another matrix than W",
-    DirectRule: "Direct: the output's error goes to every block",
-    IndirectRule: "Indirect: the output's error goes to the first block, and forward from there",
-    LocalRule: "Local: every block has a loss of its own",
-    AuxiliaryRule: "Local, with parameters for that loss",
-    SyntheticRule: "Synthetic: the error is predicted",
-    FrozenRule: "None below the head",
+FAMILIES: dict[tuple[type[fa.Rule], str], str] = {
+    (fa.TransportRule, "the layer above"): "Transport: the error travels layer by layer, through another matrix than W",
+    (fa.DirectRule, "the output"): "Direct: the output's error goes to every block",
+    (fa.DirectRule, "the block below"): "Direct: the output's error goes to the first block, and forward from there",
+    (fa.LocalRule, "nothing"): "Local: every block has a loss of its own",
+    (fa.SyntheticRule, "the block above"): "Synthetic: the error is predicted",
+    (fa.DirectRule, "nothing"): "None below the head",
 }
 
 
@@ -78,10 +68,10 @@ def seen(rule: str) -> str:
 def generated() -> str:
     """The part between the marks."""
     lines = []
-    for family, title in FAMILIES.items():
+    for (family, hears), title in FAMILIES.items():
         lines += [f"### {title}", ""]
         for name, rule in fa.RULES.items():
-            if not issubclass(rule, family):
+            if not issubclass(rule, family) or rule.hears != hears:
                 continue
             known = attributes(name)
             lines += [f"**`{name}`** (`{rule.__name__}`){known}", "", "$$", formula(rule), "$$", ""]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from pathlib import Path
 
 import lightning
 import torch
 
 import lightning_fa
+
+HERE = Path(__file__).parent
 
 
 def machine(device: str = "cpu") -> dict[str, str | int]:
@@ -28,4 +31,17 @@ def machine(device: str = "cpu") -> dict[str, str | int]:
         "torch": torch.__version__,
         "lightning": lightning.__version__,
         "lightning_fa": lightning_fa.__version__,
+        "commit": commit(),
     }
+
+
+def commit() -> str:
+    """Of the working tree, with a + where it has changes; a ? where there is no git."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=HERE, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=10", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "?"

@@ -1,15 +1,12 @@
 """Train deep networks without backpropagation's weight transport, inside PyTorch Lightning."""
 
-from lightning_fa.attach import Attached as Attached
 from lightning_fa.attach import attach as attach
+from lightning_fa.attach import attach_pair as attach_pair
+from lightning_fa.attached import Attached as Attached
 from lightning_fa.checked import Check as Check
 from lightning_fa.checking import check as check
 from lightning_fa.mixin import FeedbackMixin as FeedbackMixin
-from lightning_fa.pair import attach_pair as attach_pair
-from lightning_fa.rules.base import AuxiliaryRule as AuxiliaryRule
 from lightning_fa.rules.base import DirectRule as DirectRule
-from lightning_fa.rules.base import FrozenRule as FrozenRule
-from lightning_fa.rules.base import IndirectRule as IndirectRule
 from lightning_fa.rules.base import LocalRule as LocalRule
 from lightning_fa.rules.base import Rule as Rule
 from lightning_fa.rules.base import SyntheticRule as SyntheticRule

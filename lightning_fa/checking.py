@@ -8,19 +8,17 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lightning_fa.attach import Attached, attach
-from lightning_fa.callbacks.comparisons import masks_of
-from lightning_fa.callbacks.passes import Pass, blocks_of, matrices, recorded
+from lightning_fa.attach import attach
+from lightning_fa.attached import Attached
+from lightning_fa.batch_loss import loss_of
+from lightning_fa.callbacks.passes import Pass, matrices, recorded
 from lightning_fa.callbacks.undisturbed import undisturbed
 from lightning_fa.checked import Check, WeightRow
 from lightning_fa.metrics import angles
-from lightning_fa.rules import Backpropagation, Rule
-from lightning_fa.rules.base import DirectRule, FrozenRule, IndirectRule, SyntheticRule, TransportRule
-from lightning_fa.suspension import suspended
+from lightning_fa.rules import Rule
 from lightning_fa.training_step import Targets, find_targets
 from lightning_fa.wiring.blocks import Blocks
 from lightning_fa.wrappers import named_modules, named_parameters
@@ -63,7 +61,7 @@ def check(
         ValueError: ``loss`` is missing, or the batch is no pair; and what :func:`attach` raises.
         RuntimeError: ``strict``, and something is wrong.
     """
-    forward = _forward(model, batch, loss)
+    forward = loss_of(model, batch, loss)
     weights = {p: p.detach().clone() for _, p in named_parameters(model)}
     attached = rule if isinstance(rule, Attached) else None
     own: AbstractContextManager[None] = nullcontext() if attached else undisturbed(model)
@@ -94,7 +92,7 @@ def _compare(
     optimizers: Iterable[Optimizer] | None,
 ) -> Check:
     # The plain pass first: a rule may change a weight in its own.
-    with suspended(attached), undisturbed(model):
+    with attached.suspended(), undisturbed(model):
         theirs, true_loss = _pass(model, attached, forward)
     with undisturbed(model):
         attached.targets = targets() if attached.needs_targets else None
@@ -110,7 +108,7 @@ def _compare(
 
 def _pass(model: nn.Module, attached: Attached, loss: Callable[[], Tensor]) -> tuple[Pass, Tensor]:
     """Forward and backward; no ``.grad`` is written."""
-    with torch.enable_grad(), recorded(blocks_of(attached.model, attached)) as outputs:
+    with torch.enable_grad(), recorded(attached.blocks) as outputs:
         value = loss()
     parameters = {name: p for name, p in named_parameters(model) if p.requires_grad}
     reached = {name: h for name, h in outputs.items() if h.requires_grad}
@@ -121,7 +119,7 @@ def _pass(model: nn.Module, attached: Attached, loss: Callable[[], Tensor]) -> t
 
 
 def _rows(attached: Attached, ours: Pass, theirs: Pass) -> Iterable[WeightRow]:
-    blocks, masks = blocks_of(attached.model, attached), masks_of(attached)
+    blocks, masks = attached.blocks, attached.masks
     home = {module: block.name for block in blocks for module in block.module.modules()}
     trained = {name for name, p in named_parameters(attached.model) if p.requires_grad}
     for name, layer in named_modules(attached.model):
@@ -134,7 +132,7 @@ def _rows(attached: Attached, ours: Pass, theirs: Pass) -> Iterable[WeightRow]:
             yield WeightRow(
                 full,
                 block,
-                "the true error" if last else "-" if block == "-" else _error(attached.rule),
+                "the true error" if last else "-" if block == "-" else attached.rule.error,
                 _angle(ours.signals.get(block), theirs.signals.get(block), rows=True),
                 angle,
                 _learns(ours.updates.get(full), angle) if full in trained else "not at all (frozen)",
@@ -147,32 +145,20 @@ def _learns(update: Tensor | None, angle: float) -> str:
     return "as by backpropagation" if angle < ZERO else "by the rule"
 
 
-def _error(rule: Rule) -> str:
-    if isinstance(rule, Backpropagation):
-        return "the true error"
-    if isinstance(rule, TransportRule):
-        return f"{rule.symbol}^T delta of the layer above"
-    if isinstance(rule, (DirectRule, IndirectRule)):
-        return "the output's error, by B"
-    if isinstance(rule, SyntheticRule):
-        return "a prediction"
-    return "none" if isinstance(rule, FrozenRule) else "that of its own loss"
-
-
 def _problems(attached: Attached, rows: Sequence[WeightRow], unchanged: bool, unheld: Sequence[str]) -> list[str]:
     rule, found = attached.rule, []
-    head = attached.config()["blocks"][-1]
+    head = attached.blocks[-1].name
     if not unchanged:
         found.append("The forward pass is not bitwise that of the model without the rule.")
     below = [row for row in rows if row.block not in (head, "-")]
-    if not isinstance(rule, Backpropagation):
+    if not rule.control:
         same = [row.weight for row in below if row.learns == "as by backpropagation"]
-        direct = not isinstance(rule, (TransportRule, SyntheticRule))
-        if same and (direct or len(same) == len(below)):
+        spared = rule.hears in ("the layer above", "the block above")  # some may hear the true error
+        if same and (not spared or len(same) == len(below)):
             found.append(f"{type(rule).__name__} gives {', '.join(same)} the gradient of backpropagation.")
     elif any(row.learns == "by the rule" for row in rows):
         found.append("Backpropagation is the control, and its gradients are not those of the model without it.")
-    if not isinstance(rule, (FrozenRule, SyntheticRule)):  # a synthetic gradient begins at zero
+    if not rule.silent:
         idle = [row.weight for row in rows if row.learns == "not at all"]
         if idle:
             found.append(f"{', '.join(idle)} would not learn: their gradient is zero or missing.")
@@ -184,31 +170,6 @@ def _problems(attached: Attached, rows: Sequence[WeightRow], unchanged: bool, un
 def _unheld(model: nn.Module, optimizers: Iterable[Optimizer]) -> list[str]:
     held = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
     return [name for name, p in named_parameters(model) if p.requires_grad and id(p) not in held]
-
-
-def _forward(model: nn.Module, batch: Any, loss: Callable[[Any, Any], Tensor] | None) -> Callable[[], Tensor]:
-    if isinstance(model, LightningModule):
-        return lambda: _training_loss(model, batch)
-    if loss is None:
-        raise ValueError("Expected `loss`, a function of the model's output and of the targets, but got None.")
-    if not isinstance(batch, Sequence) or len(batch) != 2:
-        raise ValueError(f"Expected `batch` to be a pair (x, y), but got {type(batch).__name__}.")
-    x, y = batch
-    if isinstance(x, Mapping):
-        return lambda: loss(model(**x), y)
-    return (lambda: loss(model(*x), y)) if isinstance(x, tuple) else (lambda: loss(model(x), y))
-
-
-def _training_loss(module: LightningModule, batch: Any) -> Tensor:
-    if not module.automatic_optimization:
-        raise ValueError("In manual optimisation `training_step` trains: check the network in it, with `loss`.")
-    step = getattr(module.training_step, "own", module.training_step)  # without what an adapter wraps around it
-    two = is_param_in_hook_signature(step, "batch_idx", min_args=2)
-    value = step(batch, 0) if two else step(batch)
-    value = value["loss"] if isinstance(value, Mapping) else value
-    if not isinstance(value, Tensor):
-        raise ValueError(f"`training_step` returned {type(value).__name__} for the batch, and no loss to check.")
-    return value
 
 
 def _targets(model: nn.Module, batch: Any, where: Targets) -> Tensor:

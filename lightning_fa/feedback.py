@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Generator, Tensor
@@ -79,6 +79,12 @@ def check_init(init: Init) -> None:
         )
 
 
+def check_choice(argument: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise a ``ValueError`` where a named option is none of its choices."""
+    if value not in choices:
+        raise ValueError(f"Expected argument `{argument}` to be one of {list(choices)}, but got {value!r}.")
+
+
 def draw(init: Init, scale: float, seed: int, name: str, shape: Sequence[int], transposed: bool = False) -> Tensor:
     """The feedback of layer ``name``: ``scale`` times the initialiser, or times the user's own tensor.
 
@@ -108,3 +114,55 @@ def draw(init: Init, scale: float, seed: int, name: str, shape: Sequence[int], t
     if own.shape != torch.Size(shape):
         raise ValueError(f"The feedback given for {name!r} has shape {tuple(own.shape)}, expected {tuple(shape)}.")
     return scale * own.detach().clone()
+
+
+CHUNK = 256
+"""Shared rows are drawn in chunks of this size, so that a layer's rows do not change when another layer needs more of them."""
+SCALES_WITH_WIDTH = {"uniform": True, "normalised": True, "gaussian": False, "kaiming": False}
+
+
+def check_shared(init: Init) -> None:
+    """Raise a ``ValueError`` at construction where rows of ``init`` cannot be shared between widths."""
+    if not isinstance(init, Tensor) and init not in SCALES_WITH_WIDTH:
+        raise ValueError(
+            f"Expected argument `init` to be one of {sorted(SCALES_WITH_WIDTH)} or one tensor where feedback is shared, but "
+            f"got {init!r}."
+        )
+
+
+def draw_shared(init: Init, scale: float, seed: int, shape: tuple[int, int]) -> Tensor:
+    """The first ``width`` rows of one matrix M for all blocks (Launay et al. 2019), rescaled to the width.
+
+    They are multiplied by ``sqrt(d_max / width)`` where the initialiser depends on the width at all.
+
+    Args:
+        init: Name of an initialiser, or M itself, ``(d_max, outputs)``, which is always rescaled.
+        scale: Factor on either.
+        seed: Fixes M.
+        shape: ``(width, outputs)``.
+
+    Raises:
+        ValueError: the user's M has fewer rows, or another number of outputs.
+    """
+    width, outputs = shape
+    if isinstance(init, Tensor):
+        if len(init) < width or init.shape[1:] != (outputs,):
+            raise ValueError(
+                f"The shared feedback has shape {tuple(init.shape)}, expected ({width} or more, {outputs})."
+            )
+        return scale * init[:width].detach() * (len(init) / width) ** 0.5
+    assert isinstance(init, str)
+    chunks = range(-(-width // CHUNK))
+    rows = torch.cat([INITIALISERS[init](CHUNK, outputs, generator(seed, f"shared rows {i}")) for i in chunks])[:width]
+    return scale * rows * ((CHUNK / width) ** 0.5 if SCALES_WITH_WIDTH[init] else 1.0)
+
+
+def described(value: Any) -> Any:
+    """A rule's setting for a checkpoint: a tensor is named by its checksum."""
+    if isinstance(value, Tensor):
+        data = value.detach().cpu().contiguous()
+        digest = hashlib.sha256(data.flatten().view(torch.uint8).numpy().tobytes())
+        return f"tensor{tuple(data.shape)}:{digest.hexdigest()[:16]}"
+    if isinstance(value, dict):
+        return {str(key): described(item) for key, item in value.items()}
+    return value

@@ -10,7 +10,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 
-from lightning_fa.attach import Attached
+from lightning_fa.attached import Attached
 from lightning_fa.rules import Rule
 from lightning_fa.sharding import unsharded
 from lightning_fa.surgery import strip_feedback

@@ -15,20 +15,20 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from lightning_fa.surgery import FEEDBACK
-from lightning_fa.wiring import Wiring
+from lightning_fa.wiring.store import Store
 
-_WAITING: weakref.WeakKeyDictionary[Wiring, list[str]] = weakref.WeakKeyDictionary()
-"""Wirings with learned feedback that no optimizer's step has shown to be held, and the full names of their feedback."""
+_WAITING: weakref.WeakKeyDictionary[Store, list[str]] = weakref.WeakKeyDictionary()
+"""Stores of learned feedback that no optimizer's step has shown to be held, and the full names of their feedback."""
 
 
-def watch(wiring: Wiring, root: nn.Module) -> None:
+def watch(store: Store, root: nn.Module) -> None:
     """Check, in the first step of an optimizer that trains a layer with learned feedback, that some optimizer holds it."""
     if not _WAITING:
         _Hook.install()
-    _WAITING[wiring] = wiring.slot_names(root)
+    _WAITING[store] = store.full_names(root)
 
 
-def forgotten(wiring: Wiring, names: Iterable[str], optimizers: Iterable[Optimizer]) -> list[str]:
+def forgotten(store: Store, names: Iterable[str], optimizers: Iterable[Optimizer]) -> list[str]:
     """Names of learned feedback in none of ``optimizers``, of modules whose own parameters are in one.
 
     Feedback that does not require gradients, and that of modules which nothing trains, may be left out on purpose.
@@ -36,11 +36,11 @@ def forgotten(wiring: Wiring, names: Iterable[str], optimizers: Iterable[Optimiz
     held = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
     return [
         name
-        for key, name in zip(wiring.holders, names, strict=True)
-        if isinstance(b := wiring.held(key), nn.Parameter)
+        for key, name in zip(store.slots, names, strict=True)
+        if isinstance(b := store.get(key), nn.Parameter)
         and b.requires_grad
         and id(b) not in held
-        and any(id(p) in held for n, p in wiring.holders[key].named_parameters() if FEEDBACK not in n)
+        and any(id(p) in held for n, p in store.slots[key].module.named_parameters() if FEEDBACK not in n)
     ]
 
 
@@ -73,16 +73,16 @@ class _Hook:
 def _before_step(optimizer: Optimizer, *_: object) -> None:
     if torch.compiler.is_compiling():
         return
-    for wiring, names in list(_WAITING.items()):
+    for store, names in list(_WAITING.items()):
         owned = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        if not any(id(p) in owned for module in wiring.holders.values() for p in module.parameters()):
+        if not any(id(p) in owned for slot in store.slots.values() for p in slot.module.parameters()):
             continue  # another model's, or that of another part
-        if forgotten(wiring, names, [optimizer]):
+        if forgotten(store, names, [optimizer]):
             # Another optimizer may hold it, and step later, or seldom. This search is slow, and runs once.
             every = [each for each in gc.get_objects() if issubclass(type(each), Optimizer)]  # no proxies
-            lost = forgotten(wiring, names, every)
+            lost = forgotten(store, names, every)
             if lost:
                 raise RuntimeError(message(lost))
-        _WAITING.pop(wiring, None)
+        _WAITING.pop(store, None)
     if not _WAITING:
         _Hook.remove()

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lightning_fa.wiring import CutWiring, Survey, Wiring, survey
-from lightning_fa.wiring.tensors import tensors_in
+from lightning_fa.wiring import Survey, Wiring, survey
 
 
-def rehearse(model: nn.Module, wiring: Wiring, example: Any) -> None:
+def rehearse(model: nn.Module, wiring: Wiring, example: Any, ungoverned: Collection[Tensor] = ()) -> None:
     """Run the attached ``model`` on ``example``, for ``wiring`` to draw all feedback and to check the cut.
 
     Args:
         model: The attached model.
         wiring: What observes the pass.
         example: A tensor, a tuple of arguments or a mapping of keywords.
+        ungoverned: Parameters that are left to backpropagation.
 
     Raises:
         LeakError: a true gradient would cross from one block into another.
     """
-    wiring.rehearsing = True
-    try:
+    with wiring.step.rehearsal():
         output = run_example(model, example)
-    finally:
-        wiring.rehearsing = False
-    if isinstance(wiring, CutWiring):
-        wiring.prove(tensors_in(output))
+    wiring.check_output(output, ungoverned)
 
 
 def look_at(model: nn.Module, example: Any) -> Survey:

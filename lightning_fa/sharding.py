@@ -49,10 +49,8 @@ def write(tensor: Tensor, value: Tensor) -> None:
     """``tensor.copy_(value)``, where ``value`` is whole and ``tensor`` may be an FSDP2 shard."""
     with torch.no_grad():
         if hasattr(tensor, "full_tensor"):
-            try:
-                from torch.distributed.tensor import distribute_tensor
-            except ImportError:  # torch 2.4
-                from torch.distributed._tensor import distribute_tensor  # type: ignore[attr-defined]
+            from torch.distributed.tensor import distribute_tensor
+
             shard: Any = tensor
             value = distribute_tensor(value.to(shard.device, shard.dtype), shard.device_mesh, shard.placements)
         tensor.copy_(value)

@@ -7,6 +7,8 @@ subclass keeps the name of its base, adds no parameter and no entry to ``state_d
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -72,6 +74,11 @@ def adopt(module: nn.Module, behaviour: type[Behaviour], port: object) -> None:
     enter(module, _subclass(type(module), behaviour), port)  # type: ignore[arg-type]
 
 
+def port_of(module: nn.Module) -> Any:
+    """What :func:`adopt` gave a governed module."""
+    return module.__dict__[_PORT]
+
+
 def enter(module: nn.Module, cls: type[nn.Module], port: object) -> None:
     """Exchange the class of ``module`` for ``cls``, which a rule has made."""
     module.__class__ = cls
@@ -97,6 +104,19 @@ def _without(cls: type[Any]) -> type[Any]:
     bases = tuple(_without(base) if issubclass(base, Behaviour) else base for base in cls.__bases__)
     plain: type[Any] = type(cls)(cls.__name__, bases, namespace)  # type: ignore[misc]
     return plain
+
+
+@contextmanager
+def set_aside(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Inside, ``modules`` are plain."""
+    held = [(module, type(module), port_of(module)) for module in modules]
+    try:
+        for module in modules:
+            release(module)
+        yield
+    finally:
+        for module, cls, port in held:
+            enter(module, cls, port)
 
 
 def strip_feedback(state_dict: dict[str, Any]) -> dict[str, Any]:

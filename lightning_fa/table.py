@@ -30,15 +30,14 @@ class Governance(NamedTuple):
     others: int
 
 
-def count(rows: Sequence[Row], transport: bool) -> Governance:
-    """Count what the rows of the table hold."""
+def count(rows: Sequence[Row], cuts: bool) -> Governance:
+    """Count what the rows of the table hold, of a rule that cuts the graph between blocks or does not."""
     sizes = [(row, len(_names(row.governs))) for row in _once(rows)]
     idle = sum(size for row, size in sizes if row.error.startswith(NOTHING))
     working = [(row, size) for row, size in sizes if not row.error.startswith(NOTHING)]
     total = sum(size for _, size in working)
-    governed = (
-        total if transport else sum(1 for row, size in working if row.name != "-" and row.error != ABOVE and size)
-    )
+    at_blocks = sum(1 for row, size in working if row.name != "-" and row.error != ABOVE and size)
+    governed = at_blocks if cuts else total
     return Governance(governed, total - governed, idle)
 
 

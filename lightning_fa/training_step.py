@@ -11,8 +11,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from lightning_fa.attach import Attached, attach
-from lightning_fa.rules import Backpropagation, Rule
+from lightning_fa.attach import attach
+from lightning_fa.attached import Attached
+from lightning_fa.rules import Rule
 from lightning_fa.wiring.blocks import Blocks
 
 Targets: TypeAlias = "str | int | Callable[[Any], Tensor] | None"
@@ -81,7 +82,7 @@ def check_same_rule(attached: Attached, checkpoint: Mapping[str, Any]) -> None:
     """
     if CHECKPOINT_KEY in checkpoint:
         attached.check(checkpoint[CHECKPOINT_KEY])
-    elif not isinstance(attached.rule, Backpropagation):
+    elif not attached.rule.control:
         raise ValueError(
             "The checkpoint was made by backpropagation: it holds no feedback rule. Here the rule is "
             f"{type(attached.rule).__name__}. Continue without a rule (a stock strategy, or 'bp'); or start from its weights: "

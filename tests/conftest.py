@@ -6,6 +6,7 @@ import pytest
 import torch
 
 SLOW = (
+    "test_benchmarks_run.py",
     "test_compile.py",
     "test_contributing.py",
     "test_deepest_mlp.py",

@@ -21,19 +21,17 @@ ORDER = (
         "sharding",
         "stream",
         "feedback",
-        "shared",
         "labels",
         "rules",
         "wiring",
         "table",
         "rehearsal",
         "optimizers",
+        "attached",
         "attach",
     ),
     *(
-        "pair",
         "prealignment",
-        "suspension",
         "training_step",
         "mixin",
         "pipeline",
@@ -42,7 +40,7 @@ ORDER = (
         "figures",
         "callbacks",
     ),
-    *("checked", "checking"),
+    *("batch_loss", "checked", "checking"),
 )
 FILES = sorted(ROOT.rglob("*.py"))
 

@@ -171,7 +171,7 @@ def test_coarser_blocks_pass_the_true_gradient_inside_them():
 
 @pytest.mark.parametrize("rule", direct)
 def test_pooling_and_activations_between_blocks_belong_to_the_lower_block(rule):
-    """Errors enter after the activation and pooling (spec, trap 3): before them, B would have another shape."""
+    """Errors enter after the activation and pooling: before them, B would have another shape."""
     problem = PROBLEMS["cnn"]
     model, (x, y) = problem.model(), problem.batch()
     attached = fa.attach(model, rule)

@@ -174,6 +174,38 @@ def test_of_two_heads_the_error_names_the_one_to_leave_out():
     assert all(distance(g, read(plain)[name]) < 1e-12 for name, g in ours.items())
 
 
+class Classified(nn.Module):
+    """Two heads, each with an output of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 6), nn.Linear(6, 5)
+        self.kind, self.colour = nn.Linear(5, 2), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        h = torch.tanh(self.b(torch.tanh(self.a(x))))
+        return self.kind(h), self.colour(h)
+
+
+def test_a_head_that_is_left_out_learns_and_hands_no_true_error_to_the_blocks_below():
+    """Half of the trunk's gradient would be backpropagation's, of another task, and the table would call it the rule's."""
+    torch.manual_seed(5)
+    model, x = Classified().double(), torch.randn(5, 4).double()
+    kinds, colours = torch.randint(2, (5,)), torch.randint(3, (5,))
+    attached = fa.attach(model, "dfa", example=x, ungoverned="kind")
+    assert re.search(r"none of the rule's: ungoverned.*", str(attached))
+
+    def gradients(share: float) -> dict[str, Tensor]:
+        model.zero_grad()
+        kind, colour = model(x)
+        (F.cross_entropy(colour, colours) + share * F.cross_entropy(kind, kinds)).backward()
+        return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+    alone, both = gradients(0), gradients(1)
+    assert all(alone[name].equal(both[name]) for name in alone if not name.startswith("kind"))
+    assert both["kind.weight"].norm() > 0 == alone["kind.weight"].norm()
+
+
 @pytest.mark.slow
 def test_efficientformer_runs_with_what_the_error_names():
     """Of timm, unmodified."""

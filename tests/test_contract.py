@@ -145,7 +145,7 @@ def test_only_stochastic_rules_draw_anew_in_every_forward_pass(rule, problem):
 
 @every_case
 def test_a_batch_is_the_mean_of_its_samples(rule, problem):
-    """The sum in place of the mean (spec, trap 1) multiplies the hidden layers' learning rate by the batch size."""
+    """The sum in place of the mean multiplies the hidden layers' learning rate by the batch size."""
     model = problem.model().eval()
     separable = fa.RULES[rule](**ORACLES[rule].separable)
     attached, (x, y) = attach(model, separable, problem), problem.batch(5)

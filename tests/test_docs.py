@@ -11,6 +11,7 @@ import lightning_fa as fa
 pytest.importorskip("sklearn")
 
 from docs.pages.__main__ import stale
+from docs.pages.facts import replicated
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -73,6 +74,12 @@ def test_the_readme_is_short_and_has_the_command_that_ci_runs():
 def test_generated_pages_are_not_stale():
     """Run `python -m docs.pages` after rules, callbacks, examples or measurements change."""
     assert stale() == []
+
+
+def test_a_paper_with_direct_feedback_alignment_is_not_said_to_replicate_feedback_alignment():
+    """The name of one class is the end of the other's."""
+    assert "gilmer2017" in replicated("dfa")
+    assert "gilmer2017" not in replicated("fa")
 
 
 def test_every_rule_and_every_paper_has_a_page_in_the_navigation():

@@ -54,7 +54,7 @@ def both(rule, use, model=None):
     found = []
     for kept in (False, True):
         net, attached = ready(rule, copy.deepcopy(model))
-        attached._wiring.keeping = kept
+        attached._wiring.step.keeping = kept
         use(net, attached)
         found.append(read(net))
     return found
@@ -103,7 +103,7 @@ def test_a_step_takes_as_many_operations_as_with_graphs_kept(rule):
     counts = []
     for kept in (False, True):
         model, attached = ready(rule)
-        attached._wiring.keeping = kept
+        attached._wiring.step.keeping = kept
         with FlopCounterMode(display=False) as counter:
             loss_of(model, attached, data()).backward()
         counts.append(counter.get_total_flops())
@@ -119,7 +119,7 @@ def test_without_gradients_nothing_is_computed(rule):
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(batch[0])
     assert counter.get_total_flops() == 2 * 5 * (6 * 8 + 8 * 8 * 2 + 8 * 3)
-    assert not attached._wiring._terms
+    assert not attached._wiring.step.terms
 
 
 # -- the same gradients -------------------------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def test_gradients_are_bitwise_those_with_graphs_kept(rule, problem, c):
     for kept in (False, True):
         model = problem.model()
         attached = attach(model, rule, problem)
-        attached._wiring.keeping = kept
+        attached._wiring.step.keeping = kept
         optimizer = torch.optim.SGD(model.parameters(), 0.1 / c)
         steps = []
         for seed in range(4):
@@ -318,7 +318,7 @@ def test_gradients_of_gradients_are_refused_once_and_right_from_then_on(rule):
     model.zero_grad()
     penalised(model, attached)
     reference, expected = ready(rule)
-    expected._wiring.keeping = True
+    expected._wiring.step.keeping = True
     penalised(reference, expected)
     assert_same(read(model), read(reference))
     assert read(model)["2.weight"].any()
@@ -351,7 +351,7 @@ def test_what_the_network_is_fed_receives_its_gradient_in_the_one_backward_pass(
         x.requires_grad_()
         z, loss = stem(x), 0
         for model, attached in pair:
-            attached._wiring.keeping = kept
+            attached._wiring.step.keeping = kept
             loss = loss + loss_of(model, attached, (z, y))
         assert stem[0].weight.grad is None
         loss.backward()
@@ -380,7 +380,7 @@ def test_an_embedding_learns_from_its_rows(rule, sparse):
         x, y = torch.randint(20, (5, 3)), torch.randint(3, (5,))
         attached = fa.attach(model, rule, example=x)
         speak(attached)
-        attached._wiring.keeping = kept
+        attached._wiring.step.keeping = kept
         loss_of(model, attached, (x, y)).reshape(1).backward()
         assert model[0].weight.grad.is_sparse == sparse
         found.append({name: g.to_dense() for name, g in read(model).items()})
@@ -411,7 +411,7 @@ def test_samples_of_another_shape_are_still_refused_or_trained(rule):
     def use(kept):
         model = problem.model().double()
         attached = attach(model, rule, problem)
-        attached._wiring.keeping = kept
+        attached._wiring.step.keeping = kept
         for length in (5, 3, 4):
             model.zero_grad()
             x, y = problem.batch(dtype=torch.float64)

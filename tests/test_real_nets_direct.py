@@ -109,7 +109,7 @@ def test_print_names_every_weight_and_what_governs_it(net):
     model, (x, y) = build(), data(kind)
     attached = fa.attach(model, SHARED)
     gradients(model, x, y, attached)
-    table = "\n".join("  ".join(row) for row in attached._rows())  # print shortens what is wider than a terminal
+    table = "\n".join("  ".join(row) for row in attached._table())  # print shortens what is wider than a terminal
     for name, parameter in model.named_parameters():
         if parameter.ndim < 2:
             continue
@@ -135,7 +135,7 @@ def test_a_parameter_that_nothing_uses_is_listed():
     attached = fa.attach(model, "dfa")
     assert "spare" in str(attached)
     model[1](model[0](torch.randn(2, 4)))
-    assert "none: frozen, or not used in forward" in str(attached)
+    assert "none of the rule's: ungoverned, frozen, or not used" in str(attached)
 
 
 @pytest.mark.parametrize("net", ["gpt", "gru", "resnet18", "vit"])

@@ -193,3 +193,12 @@ def test_labels_of_masked_nodes_reach_no_block(rule):
         results.append(step(attached, x, labels.masked_fill(~train, -100), loss))
     assert_same(*results)
     assert all(g.any() for g in own(results[0]).values())
+
+
+def test_classes_per_pixel_are_refused_with_what_a_position_is():
+    """PyTorch's own message spoke of 0D or 1D targets, and named neither the rule nor the block."""
+    net = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.Tanh(), nn.Conv2d(3, 4, 3, padding=1))
+    attached = fa.attach(net, "lafs")
+    attached.targets = torch.randint(4, (2, 6, 6))
+    with pytest.raises(ValueError, match="the pixels of a convolution are no rows"):
+        net(torch.randn(2, 2, 6, 6))

@@ -1,13 +1,14 @@
 """Rules that nobody here wrote: a mistake in one is named before a step is spent."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import lightning_fa as fa
-from lightning_fa.rules.base import AuxiliaryRule, DirectRule, IndirectRule, LocalRule, SyntheticRule
+from lightning_fa.rules.base import DirectRule, LocalRule, SyntheticRule
 from tests.problems import mlp
 
 
@@ -50,8 +51,10 @@ class WrongLesson(DirectRule):
 
 
 @dataclass(frozen=True)
-class Narrow(IndirectRule):
+class Narrow(DirectRule):
     """Delivers the error itself."""
+
+    hears: ClassVar[str] = "the block below"
 
     def initial(self, name: str, width: int, outputs: int) -> Tensor:
         return torch.ones(width, outputs)
@@ -104,8 +107,11 @@ class PerSample(LocalRule):
 
 
 @dataclass(frozen=True)
-class PerSampleLearned(AuxiliaryRule):
+class PerSampleLearned(LocalRule):
     """As above, where the loss has a parameter."""
+
+    learned: ClassVar[bool] = True
+    maps: ClassVar[bool] = True
 
     def initial(self, name: str, shape, outputs: int) -> dict[str, Tensor]:
         return {"P": torch.zeros(shape[0])}

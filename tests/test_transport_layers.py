@@ -254,7 +254,7 @@ def test_a_vector_of_many_dimensions_is_no_matrix():
 
     table = repr(fa.attach(Token(), "fa"))
     assert "token[1, 4, 3]" in table
-    assert "none: added or element-wise" in table
+    assert "none of the rule's: ungoverned, added or element-wise" in table
 
 
 def test_tied_weights_have_one_feedback():

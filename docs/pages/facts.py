@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import warnings
 from functools import cache
@@ -88,7 +89,7 @@ def needs(name: str) -> Needs:
     example = layers["Conv2d"] and not _trains(name, convolutional, example=False)
     one_size = not _trains(name, pooled, example=True, then=torch.randn(4, 1, 8, 8))
     rule = attached.rule
-    one_unit = isinstance(rule, fa.IndirectRule) or (rule.learned and not isinstance(rule, fa.TransportRule))
+    one_unit = rule.hears == "the block below" or (rule.learned and not isinstance(rule, fa.TransportRule))
     return Needs(attached.needs_targets, attached.needs_loss, rule.learned, example, layers, one_size, one_unit)
 
 
@@ -136,8 +137,6 @@ def memory(name: str) -> float | None:
 def replicated(name: str) -> list[str]:
     """Papers whose code here names the rule: by its short name in quotes, or by its class."""
     known = fa.RULES | fa.PAIR_RULES
-    wanted = (f'"{name}"', known[name].__name__)
+    wanted = re.compile(rf'"{name}"|\b{known[name].__name__}\b')  # not the end of a longer name
     sources = {paper: (ROOT / "replications" / "papers" / paper).rglob("*.py") for paper in papers()}
-    return [
-        paper for paper, files in sources.items() if any(w in file.read_text("utf-8") for file in files for w in wanted)
-    ]
+    return [paper for paper, files in sources.items() if any(wanted.search(file.read_text("utf-8")) for file in files)]

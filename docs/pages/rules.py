@@ -10,19 +10,21 @@ from docs.pages import facts
 from docs.pages.prose import listed, parts
 from docs.pages.when import WHEN
 
-FAMILIES: dict[type[fa.Rule], tuple[str, str]] = {
-    fa.TransportRule: ("transport", "the error travels layer by layer, through another matrix than the transpose of W"),
-    fa.DirectRule: ("direct", "every block receives its error straight from the network's output"),
-    fa.LocalRule: ("local", "every block descends a loss of its own, and no error travels between blocks"),
-    fa.AuxiliaryRule: ("local", "every block descends a loss of its own, whose layers learn with it"),
-    fa.SyntheticRule: ("synthetic", "every block receives a prediction of its error"),
-    fa.IndirectRule: ("indirect", "the error enters at the first block and travels forward"),
-    fa.FrozenRule: ("frozen", "nothing below the head receives an error"),
+FAMILIES: dict[tuple[type[fa.Rule], str], tuple[str, str]] = {
+    (fa.TransportRule, "the layer above"): (
+        "transport",
+        "the error travels layer by layer, through another matrix than the transpose of W",
+    ),
+    (fa.DirectRule, "the output"): ("direct", "every block receives its error straight from the network's output"),
+    (fa.DirectRule, "the block below"): ("direct", "the error enters at the first block and travels forward"),
+    (fa.DirectRule, "nothing"): ("direct", "nothing below the head receives an error"),
+    (fa.LocalRule, "nothing"): ("local", "every block descends a loss of its own, and no error travels between blocks"),
+    (fa.SyntheticRule, "the block above"): ("synthetic", "every block receives a prediction of its error"),
 }
 
 
 def family(rule: type[fa.Rule]) -> tuple[str, str]:
-    return next(words for base, words in FAMILIES.items() if issubclass(rule, base))
+    return next(words for (base, hears), words in FAMILIES.items() if issubclass(rule, base) and rule.hears == hears)
 
 
 def pages() -> dict[str, str]:

@@ -9,32 +9,16 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from lightning_fa.attach import Attached
-from lightning_fa.callbacks.comparisons import (
-    carriers,
-    compare_signals,
-    compare_updates,
-    masks_of,
-    read_out,
-    weight_layers,
-)
+from lightning_fa.attached import Attached
+from lightning_fa.callbacks.comparisons import compare_signals, compare_updates, read_out, weight_layers
 from lightning_fa.callbacks.monitor import Monitor
-from lightning_fa.callbacks.passes import (
-    Loss,
-    Pass,
-    blocks_of,
-    find_attached,
-    run,
-    transported,
-)
+from lightning_fa.callbacks.passes import Loss, Pass, find_attached, run, transported
 from lightning_fa.callbacks.schedule import Steps
 from lightning_fa.callbacks.sending import send_figure, send_numbers, send_table
 from lightning_fa.callbacks.sums import Sums
 from lightning_fa.callbacks.undisturbed import undisturbed
 from lightning_fa.metrics import chance
 from lightning_fa.rules import Pseudobackpropagation
-from lightning_fa.rules.base import DirectRule, LocalRule, TransportRule
-from lightning_fa.suspension import suspended
 from lightning_fa.training_step import Targets, find_targets
 from lightning_fa.wiring.blocks import Block
 
@@ -109,11 +93,11 @@ class AlignmentMonitor(Monitor):
             return
         if self.batch is not None:
             batch, batch_index = trainer.strategy.batch_to_device(self.batch), 0
-        blocks, passes = blocks_of(module, attached), self._passes(trainer, module, attached, batch, batch_index)
+        blocks, passes = attached.blocks, self._passes(trainer, module, attached, batch, batch_index)
         if passes is None:
             return
         by_rule, by_backprop, by_pseudo = passes
-        sums, masks = Sums(), masks_of(attached)
+        sums, masks = Sums(), attached.masks
         for block in blocks[:-1]:
             compare_signals(sums, block.name, "", by_rule, by_backprop)
             compare_signals(sums, block.name, "pseudo_", by_rule, by_pseudo)
@@ -128,11 +112,11 @@ class AlignmentMonitor(Monitor):
     def _passes(
         self, trainer: Trainer, module: LightningModule, attached: Attached, batch: Any, batch_index: int
     ) -> tuple[Pass, Pass, Pass | None] | None:
-        blocks = blocks_of(module, attached)
+        blocks = attached.blocks
         given = (trainer, module, blocks, batch, batch_index)
         with undisturbed(module):
             by_rule = run(*given, loss=self._governed_loss(attached))
-        with suspended(attached):
+        with attached.suspended():
             with undisturbed(module):
                 by_backprop = run(*given, loss=self.loss, governed=False)
             by_pseudo = None
@@ -156,12 +140,11 @@ class AlignmentMonitor(Monitor):
 
     def _feedback(self, attached: Attached, blocks: list[Block], seen: Pass, batch: Any) -> Sums:
         sums = Sums()
-        if isinstance(attached.rule, TransportRule):
-            for name, carrier, weight in carriers(attached):
-                u, v = carrier.reshape(1, -1), weight.reshape(1, -1)
-                sums.directions(name, "weight_", u, v, spread=False)
-                sums.fixed(name, "weight_chance", weight, lambda w: chance(w.numel()))
-        elif isinstance(attached.rule, (DirectRule, LocalRule)):
+        for name, carrier, weight in attached.backward_weights():
+            u, v = carrier.reshape(1, -1), weight.reshape(1, -1)
+            sums.directions(name, "weight_", u, v, spread=False)
+            sums.fixed(name, "weight_chance", weight, lambda w: chance(w.numel()))
+        if attached.rule.cuts:
             targets = self._targets(batch)
             for name, B in attached.feedback.items():
                 if targets is not None and name in seen.outputs:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
-import torch
 from torch import Tensor, nn
 
-from lightning_fa.attach import Attached
 from lightning_fa.callbacks.passes import Pass, matrices
 from lightning_fa.callbacks.sums import Sums
 from lightning_fa.labels import known
 from lightning_fa.metrics import chance, output_error, readout_error
 from lightning_fa.ops.wide import double
-from lightning_fa.rules.base import TransportRule
 from lightning_fa.wiring.blocks import Block
 from lightning_fa.wiring.rows import lay_out, match_targets
 from lightning_fa.wrappers import named_modules
@@ -52,29 +49,6 @@ def compare_updates(
             sums.directions(name, prefix, ours[full].reshape(1, -1), other.reshape(1, -1), spread=False)
             entries = ours[full].numel() if mask is None else max(int(mask.count_nonzero()), 1)
             sums.fixed(name, f"{prefix}chance", ours[full], lambda _, entries=entries: chance(entries))
-
-
-def masks_of(attached: Attached) -> dict[str, Tensor]:
-    """``{layer: which entries of its weight exist}`` of rules that remove connections."""
-    held = attached._held()
-    return {name.removesuffix(".mask"): mask for name, mask in held.items() if name.endswith(".mask")}
-
-
-def carriers(attached: Attached) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """``(layer, what carries the error in place of W, W)`` of a transport rule, in the shape of W."""
-    assert isinstance(attached.rule, TransportRule)
-    wiring = attached._wiring
-    names = {module: name for name, module in named_modules(attached.model)}
-    rehearsing, wiring.rehearsing = wiring.rehearsing, True  # what is drawn anew in every step must not be drawn here
-    try:
-        with torch.no_grad():
-            for layer in wiring.adopted:
-                for weight in matrices(layer):
-                    name = names[layer] if weight == "weight" else f"{names[layer]}.{weight}"
-                    w, carrier = layer.__dict__["_feedback_port"](layer, weight)
-                    yield name.lstrip("."), carrier.detach(), w.detach()
-    finally:
-        wiring.rehearsing = rehearsing
 
 
 def read_out(sums: Sums, name: str, B: Tensor, h: Tensor, output: Tensor, targets: Tensor) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -13,16 +13,16 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor, nn
 
-from lightning_fa.attach import Attached
+from lightning_fa.attached import Attached
 from lightning_fa.mixin import FeedbackMixin
 from lightning_fa.rules import Backpropagation
 from lightning_fa.rules.base import TransportRule
 from lightning_fa.surgery import FEEDBACK, adopt, release
-from lightning_fa.suspension import graphs_kept
 from lightning_fa.training_step import CHECKPOINT_KEY
-from lightning_fa.wiring.blocks import Block, carrier_of, choose_blocks
+from lightning_fa.wiring.blocks import Block, choose_blocks
 from lightning_fa.wiring.layers import Plan, Presented, choose_layers, matrices_of, ungovernable
-from lightning_fa.wrappers import named_modules, named_parameters
+from lightning_fa.wiring.tensors import entering
+from lightning_fa.wrappers import named_parameters
 
 Loss = Callable[[LightningModule, Any], Tensor]
 """The loss of a batch: the user's own function, where ``training_step`` cannot be called twice."""
@@ -69,9 +69,7 @@ def blocks_of(module: nn.Module, attached: Attached | None) -> list[Block]:
     """The blocks of the rule, or, without a rule, those that one would have."""
     if attached is None:
         return choose_blocks(module, None)
-    modules = dict(named_modules(module))
-    exits = {block.name: block.exit for block in getattr(attached._wiring, "blocks", ())}
-    return [Block(name, modules[name], exit=exits.get(name)) for name in attached.config()["blocks"]]
+    return attached.blocks
 
 
 @contextmanager
@@ -85,7 +83,7 @@ def recorded(blocks: Sequence[Block]) -> Iterator[dict[str, Tensor]]:
     def before(name: str) -> Callable[..., Any]:
         def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             values: dict[int | str, Any] = dict(enumerate(args)) | kwargs  # type: ignore[operator]
-            key = carrier_of(values)
+            key = entering(values)
             if key is None or name in outputs:
                 return None
             outputs[name] = values[key]
@@ -167,7 +165,8 @@ def run(
     step = module.training_step if loss is None else None
     if step is not None and not governed:
         step = getattr(step, "own", step)  # without what the rule wraps around it
-    kept, context = graphs_kept(find_attached(trainer, module)), trainer.precision_plugin.train_step_context()
+    attached, context = find_attached(trainer, module), trainer.precision_plugin.train_step_context()
+    kept = attached.graphs_kept() if attached is not None else nullcontext()
     with torch.enable_grad(), kept, recorded(blocks) as outputs, context:
         value = loss(module, batch) if loss else _call(step, batch, batch_index)  # type: ignore[arg-type]
         value = value.get("loss") if isinstance(value, Mapping) else value

@@ -16,7 +16,6 @@ from lightning_fa.callbacks.monitor import check_measurable
 from lightning_fa.callbacks.passes import Loss, blocks_of, find_attached, run
 from lightning_fa.callbacks.undisturbed import undisturbed
 from lightning_fa.ops import pre_aligned
-from lightning_fa.rules.base import DirectRule
 from lightning_fa.wiring.blocks import Block
 
 
@@ -50,7 +49,7 @@ class PreAlignment(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         attached = find_attached(trainer, pl_module)
-        if attached is None or not isinstance(attached.rule, DirectRule):
+        if attached is None or attached.rule.hears != "the output":
             rule = "none" if attached is None else type(attached.rule).__name__
             raise MisconfigurationException(
                 f"PreAlignment expected a rule with direct feedback, but the rule is {rule}."

@@ -10,9 +10,9 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from lightning_fa.attach import Attached
+from lightning_fa.attached import Attached
 from lightning_fa.callbacks.monitor import Monitor
-from lightning_fa.callbacks.passes import Pass, blocks_of, find_attached, run
+from lightning_fa.callbacks.passes import Pass, find_attached, run
 from lightning_fa.callbacks.schedule import Steps
 from lightning_fa.callbacks.sending import send_numbers
 from lightning_fa.callbacks.sums import Sums
@@ -20,9 +20,7 @@ from lightning_fa.callbacks.undisturbed import undisturbed
 from lightning_fa.labels import known
 from lightning_fa.metrics import antisymmetric_share, implied_loss, relative_error
 from lightning_fa.ops.wide import double
-from lightning_fa.suspension import suspended
 from lightning_fa.training_step import Targets, find_targets
-from lightning_fa.wiring import SyntheticWiring
 from lightning_fa.wiring.rows import as_labels, match_targets
 
 
@@ -52,7 +50,7 @@ class SyntheticGradientMonitor(Monitor):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         attached = find_attached(trainer, pl_module)
-        if attached is None or not isinstance(attached._wiring, SyntheticWiring):
+        if attached is None or attached.rule.hears != "the block above":
             rule = "backpropagation" if attached is None else type(attached.rule).__name__
             raise MisconfigurationException(
                 f"SyntheticGradientMonitor needs a rule with synthetic gradients, such as 'sg' or 'sgprop', but got {rule}."
@@ -65,33 +63,27 @@ class SyntheticGradientMonitor(Monitor):
     def measure(self, trainer: Trainer, module: LightningModule, batch: Any, batch_index: int) -> None:
         attached = find_attached(trainer, module)
         assert attached is not None
-        blocks, targets = blocks_of(module, attached), find_targets(batch, self.targets)
-        with suspended(attached), undisturbed(module):
+        blocks, targets = attached.blocks, find_targets(batch, self.targets)
+        with attached.suspended(), undisturbed(module):
             seen = run(trainer, module, blocks, batch, batch_index, governed=False)
         if seen is None:
             return
-        sums, wiring = Sums("sg/"), attached._wiring
-        assert isinstance(wiring, SyntheticWiring)
+        sums = Sums("sg/")
         for block in blocks[:-1]:
-            if block.name in seen.signals and wiring.feeds(block.name) and wiring.theta(block.name):
-                _judge(sums, attached, wiring, block.name, seen, targets, blocks[-1].name)
+            if block.name in seen.signals:
+                _judge(sums, attached, block.name, seen, targets, blocks[-1].name)
         self.latest = sums.reduced(trainer, module)
         send_numbers(trainer, self.latest)
 
 
-def _judge(
-    sums: Sums, attached: Attached, wiring: SyntheticWiring, name: str, seen: Pass, targets: Tensor, head: str
-) -> None:
+def _judge(sums: Sums, attached: Attached, name: str, seen: Pass, targets: Tensor, head: str) -> None:
     h = seen.outputs[name]
-    theta = {letter: t.detach() for letter, t in wiring.theta(name).items() if letter != "steps"}
-    before, attached.targets = attached.targets, targets
-    try:
-        with torch.no_grad():
-            synthetic = wiring._predict(name, h, dict(theta), None) / len(h)
-    finally:
-        attached.targets = before
-    true = seen.signals[name]
+    predicted = attached.predict(name, h, targets)
+    if predicted is None:
+        return
+    synthetic, true = predicted / len(h), seen.signals[name]
     error = relative_error(synthetic, true).item()
+    theta = {key.rpartition(".")[2]: b.detach() for key, b in attached.feedback.items() if key.startswith(f"{name}.")}
     sums.fixed(name, "relative_error", h, lambda _: error)
     sums.directions(name, "", synthetic, true)
     linear = getattr(attached.rule, "predictor", None) == "linear" and "A" in theta

@@ -31,9 +31,8 @@ NOT_JOINED = (
     "feedback strategy or the mixin this happens by itself in automatic optimisation."
 )
 NOT_SCORED = (
-    "The loss was joined with a forward pass whose output it does not depend on: one that is not trained on (make it under "
-    "`torch.no_grad()`), or ended by an error before its own loss was joined (call `attached.forget()` where you catch it). "
-    "What it left is gone now, so that the next step is as ever."
+    "This loss does not depend on the output of an earlier forward pass. Make passes that you do not train on under "
+    "`torch.no_grad()`. After an exception call `attached.forget()`. The leftovers are dropped now: the next step will work."
 )
 
 

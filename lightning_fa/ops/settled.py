@@ -37,6 +37,8 @@ class _Settled(Function):
             raise RuntimeError(DIFFERENTIATED_TWICE)
         scale, *gradients = ctx.saved_tensors
         ratio = factor / scale
+        if ratio.device.type == "cpu" and ratio.item() == 1:  # an accelerator would have to be waited for
+            return None, None, *gradients  # they become the .grad themselves, without a copy
         return None, None, *(None if g is None else g * ratio.to(g.device) for g in gradients)
 
 

@@ -12,14 +12,14 @@ from torch import nn
 from lightning_fa.pipeline.channel import Channel
 from lightning_fa.pipeline.errors import Errors
 from lightning_fa.pipeline.ownership import Ownership
-from lightning_fa.pipeline.parts import BlockElsewhere, Elsewhere, Here, Part
+from lightning_fa.pipeline.parts import Between, BlockElsewhere, Here, Part, Place
+from lightning_fa.pipeline.refusals import check_chain
 from lightning_fa.pipeline.rehearsal import departs, observe
 from lightning_fa.pipeline.stages import Stages, divide
 from lightning_fa.pipeline.streams import BlockStream, common_state, name_of, set_common_state
 from lightning_fa.pipeline.weights import Weights, share
 from lightning_fa.wiring.blocks import Block
-from lightning_fa.wiring.cut import CutWiring
-from lightning_fa.wiring.direct import DirectWiring
+from lightning_fa.wiring.cut import Cut
 
 
 class Division:
@@ -42,7 +42,7 @@ class Division:
         self,
         root: nn.Module,
         blocks: Sequence[Block],
-        wiring: CutWiring | None,
+        wiring: Cut | None,
         named: Stages,
         run: Callable[[], Any],
         device: torch.device,
@@ -51,6 +51,7 @@ class Division:
         world, rank = dist.get_world_size(), dist.get_rank()
         self.root, self.blocks, self.wiring, self.run = root, list(blocks), wiring, run
         self.device, self.control, self.stage = device, control, world - 1 - rank
+        check_chain(blocks)
         share(root, control)
         self.synchronise()
         self.seen = observe(root, blocks, run)
@@ -59,7 +60,8 @@ class Division:
         governed = {} if wiring is None else wiring.owned
         self.weights = Weights(root, Ownership(root, blocks, self.stages, governed, self.seen), self.stage, control)
         self.channel = Channel(rank + 1 if self.stage else None, rank - 1 if rank else None, control)
-        self.errors = Errors() if isinstance(wiring, DirectWiring) else None
+        self.errors = Errors() if wiring is not None and wiring.rule.hears == "the output" else None
+        self._place = Place(self.stages, self.stage)
         self._parts: list[Part] = []
 
     def install(self) -> None:
@@ -68,24 +70,21 @@ class Division:
         seed = name_of(common_state())
         streams = [BlockStream(seed, block.name, self.device) for block in self.blocks]
         names = {module: name for name, module in self.root.named_modules()}
-        for module, positions in self.seen.between.items():
-            stages = {self.stages[i] for i in positions}
-            if stages == {self.stage}:
-                self._parts.append(Here(module, streams[min(positions)]))
-            elif self.stage not in stages:
-                self._parts.append(Elsewhere(module, names[module], max(positions) == len(self.blocks) - 1))
+        for module, behind in self.seen.between.items():
+            self._parts.append(Between(module, names[module], self._place, behind, streams))
         for i, block in enumerate(self.blocks):
             first = i > 0 and self.stages[i - 1] != self.stages[i]
             last = i == len(self.blocks) - 1
             errors = self.errors if last else None
             if self.stages[i] == self.stage:
-                here = Here(block.module, streams[i], self.channel if first else None, self.seen.keys[i], errors)
+                channel = self.channel if first else None
+                here = Here(block.module, block.name, self._place, i, streams[i], channel, self.seen.keys[i], errors)
                 self._parts.append(here)
             else:
-                sends = first and self.stages[i - 1] == self.stage
-                channel = self.channel if sends else None
+                channel = self.channel if first and self.stages[i - 1] == self.stage else None
+                key = self.seen.keys[i]
                 self._parts.append(
-                    BlockElsewhere(block.module, i, self.wiring, self.seen.keys[i], block.name, last, channel, errors)
+                    BlockElsewhere(block.module, block.name, self._place, i, self.wiring, key, channel, errors)
                 )
 
     def prove(self) -> None:

@@ -49,7 +49,7 @@ class Ownership:
                 self._give(tensor, stage)
         for module, positions in seen.between.items():
             for buffer in module.buffers():
-                for stage in {stages[i] for i in positions}:
+                for stage in {stages[max(i, 0)] for i in positions}:
                     self._give(buffer, stage)
         for key in self.names:
             self.stages.setdefault(key, last)

@@ -23,21 +23,21 @@ class StandIn:
     Args:
         forward: The module's own.
         name: Of the module, for the error.
-        last: Whether it answers for the network's output.
     """
 
-    def __init__(self, forward: Callable[..., Any], name: str, last: bool) -> None:
-        self.forward, self.name, self.last = forward, name, last
+    def __init__(self, forward: Callable[..., Any], name: str) -> None:
+        self.forward, self.name = forward, name
         self._known: dict[Any, Any] = {}
 
-    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any], last: bool) -> Any:
+        """The answer to a call; ``last``: whether it stands for the network's output."""
         key = _key((args, kwargs))
         found = self._known.get(key)
         if found is None:
             if len(self._known) >= MOST:
                 self._known.clear()
             found = self._known[key] = self._shapes(args, kwargs)
-        return tree_map(self._fill, found)
+        return tree_map(lambda shape: _fill(shape, last), found)
 
     def _shapes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True) as mode:
@@ -53,20 +53,21 @@ class StandIn:
                 ) from error
             return tree_map(lambda x: _Shape(x) if isinstance(x, Tensor) else x, out)
 
-    def _fill(self, shape: Any) -> Any:
-        if not isinstance(shape, _Shape):
-            return shape
-        if self.last:
-            real = shape.dtype.is_floating_point and torch.is_grad_enabled()
-            return torch.zeros(shape.size, dtype=shape.dtype, device=shape.device, requires_grad=real)
-        return blank(shape.size, shape.dtype, shape.device)
-
 
 class _Shape:
     """A leaf, where a ``torch.Size`` would be a tree."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.size, self.dtype, self.device = tensor.shape, tensor.dtype, tensor.device
+
+
+def _fill(shape: Any, last: bool) -> Any:
+    if not isinstance(shape, _Shape):
+        return shape
+    if last:
+        real = shape.dtype.is_floating_point and torch.is_grad_enabled()
+        return torch.zeros(shape.size, dtype=shape.dtype, device=shape.device, requires_grad=real)
+    return blank(shape.size, shape.dtype, shape.device)
 
 
 _BLANK: dict[tuple[torch.dtype, torch.device], Tensor] = {}

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from lightning_fa.wiring.blocks import Block, carrier_of
-from lightning_fa.wiring.tensors import tensors_in
+from lightning_fa.wiring.blocks import Block
+from lightning_fa.wiring.tensors import entering, tensors_in
 
 
 class Rehearsal:
@@ -26,14 +26,14 @@ class Rehearsal:
         self.outputs: list[list[Tensor]] = [[] for _ in blocks]
         """Block -> the tensors that it returned."""
         self.between: dict[nn.Module, set[int]] = {}
-        """Outermost modules that hold no block and lie in none -> behind which blocks they were called."""
+        """Outermost modules that hold no block and lie in none -> behind which blocks they were called, -1 before the first."""
         self.result: list[Tensor] = []
         """What the network returned."""
-        self.at = 0
+        self.at = -1
         self.inside = 0
 
     def entered(self, index: int, inputs: dict[Any, Any]) -> None:
-        self.at, self.keys[index] = index, carrier_of(inputs)
+        self.at, self.keys[index] = index, entering(inputs)
 
 
 class _Flops(TorchDispatchMode):
@@ -48,7 +48,7 @@ class _Flops(TorchDispatchMode):
         out = func(*args, **kwargs)
         count = flop_registry.get(func._overloadpacket)
         if count is not None:
-            self.seen.flops[self.seen.at] += count(*args, **kwargs, out_val=out)
+            self.seen.flops[max(self.seen.at, 0)] += count(*args, **kwargs, out_val=out)
         return out
 
 

@@ -22,6 +22,7 @@ def divide(names: Sequence[str], costs: Sequence[float], count: int, named: Stag
 
     Raises:
         ValueError: there are fewer blocks than stages, or the user's stages are not the blocks in their order.
+        TypeError: the user's stages are not names.
     """
     if count > len(names):
         raise ValueError(
@@ -52,16 +53,43 @@ def _equal(costs: Sequence[float], count: int) -> list[int]:
 
 
 def _as_named(names: Sequence[str], count: int, named: Sequence[str | Sequence[str]]) -> list[int]:
-    patterns = [[stage] if isinstance(stage, str) else list(stage) for stage in named]
+    patterns = [] if isinstance(named, str) else [[s] if isinstance(s, str) else list(s) for s in named]
+    if not patterns or not all(isinstance(pattern, str) for stage in patterns for pattern in stage):
+        raise TypeError(
+            f"Expected `stages` to be a list of names or of lists of name patterns, one for each stage, but got {named!r}. "
+            f"The blocks are: {', '.join(names)}."
+        )
     if len(patterns) != count:
         raise ValueError(f"`stages` names {len(patterns)} stages, but there are {count} devices. Name one for each.")
     found = [[i for i, stage in enumerate(patterns) if matches(name, stage)] for name in names]
-    wrong = [name for name, stages in zip(names, found) if len(stages) != 1]
+    problems = [*_strange(names, patterns), *_not_once(names, found)]
     stages = [each[0] for each in found if each]
-    if wrong or stages != sorted(stages) or set(stages) != set(range(count)):
+    if not problems:
+        problems = [
+            *_disorder(names, stages),
+            *(f"stage {s} has no block" for s in sorted({*range(count)} - {*stages})),
+        ]
+    if problems:
         raise ValueError(
             "`stages` must name every block once, in the order in which `forward` calls them, so that each stage is a run of "
-            f"blocks. The blocks are: {', '.join(names)}. The stages are: {patterns!r}."
-            + (f" Named in none or in several: {', '.join(wrong)}." if wrong else "")
+            f"blocks: {'; '.join(problems)}. The blocks are: {', '.join(names)}. The stages are: {patterns!r}."
         )
     return stages
+
+
+def _strange(names: Sequence[str], patterns: Sequence[Sequence[str]]) -> list[str]:
+    every = [pattern for stage in patterns for pattern in stage]
+    return [f"{p!r} matches no block" for p in every if not any(matches(name, [p]) for name in names)]
+
+
+def _not_once(names: Sequence[str], found: Sequence[Sequence[int]]) -> list[str]:
+    return [
+        f"{name} in {'stages ' + ' and '.join(map(str, stages)) if stages else 'none'}"
+        for name, stages in zip(names, found)
+        if len(stages) != 1
+    ]
+
+
+def _disorder(names: Sequence[str], stages: Sequence[int]) -> list[str]:
+    pairs = zip(names, stages, names[1:], stages[1:])
+    return [f"{b} (stage {t}) is called after {a} (stage {s})" for a, s, b, t in pairs if t < s]

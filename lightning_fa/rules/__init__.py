@@ -1,9 +1,6 @@
 """The rules, one file each, and the registry of their short names."""
 
-from lightning_fa.rules.base import AuxiliaryRule as AuxiliaryRule
 from lightning_fa.rules.base import DirectRule as DirectRule
-from lightning_fa.rules.base import FrozenRule as FrozenRule
-from lightning_fa.rules.base import IndirectRule as IndirectRule
 from lightning_fa.rules.base import LocalRule as LocalRule
 from lightning_fa.rules.base import Rule as Rule
 from lightning_fa.rules.base import SyntheticRule as SyntheticRule

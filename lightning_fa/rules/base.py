@@ -1,63 +1,74 @@
 """What a learning rule is: another answer to "which error reaches this layer?".
 
-Forward values, activation derivatives and local weight gradients stay with autograd. A rule answers for one of these
-families, and each family leaves exactly one function abstract:
+Forward values, activation derivatives and local weight gradients stay with autograd. A rule belongs to one of four families.
+They differ in when the error of a layer is known, and each family leaves one function to the rule:
 
-* :class:`TransportRule`: the error travels layer by layer, through :meth:`~TransportRule.carrier` in place of W;
-* :class:`DirectRule`: the graph is cut at block outputs, and each block is handed :meth:`~DirectRule.deliver` of e;
-* :class:`LocalRule`: the graph is cut as well, and each block descends its own :meth:`~LocalRule.local_loss`;
-* :class:`AuxiliaryRule`: the same, where that loss has parameters of its own to learn;
-* :class:`SyntheticRule`: between two blocks, :meth:`~SyntheticRule.predict` answers the lower one;
-* :class:`IndirectRule`: the error enters at the first block, and travels forward;
-* :class:`FrozenRule`: there is no error below the head.
+* :class:`TransportRule`: layer by layer, on the way down. :meth:`~TransportRule.carrier` stands for W.
+* :class:`DirectRule`: at the network's output. Each block is handed :meth:`~DirectRule.deliver` of e.
+* :class:`LocalRule`: at the block, in forward. Each block descends its own :meth:`~LocalRule.local_loss`.
+* :class:`SyntheticRule`: in forward as a guess. :meth:`~SyntheticRule.predict` makes it, and the true error corrects it.
 
 Rules are frozen dataclasses of strings and numbers. They hold no state: what they draw or learn lives in the model.
 """
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
+from lightning_fa.feedback import described
 
-class Rule(ABC):  # noqa: B024 (each family has its own abstract function)
-    """Abstract. Use one of the families as a base."""
+
+class Rule(ABC):
+    """Abstract. Use one of the families as a base. The attributes declare the rule's nature, which tests verify."""
 
     learned: ClassVar[bool] = False
     """Whether feedback is learned: then it is a parameter, which the model's own optimizer trains."""
+    linear: ClassVar[bool] = True
+    """Whether the gradients of hidden layers are linear in e."""
+    stochastic: ClassVar[bool] = False
+    """Whether the rule draws anew in every forward pass."""
+    control: ClassVar[bool] = False
+    """Whether the rule is backpropagation itself."""
+    silent: ClassVar[bool] = False
+    """Whether feedback begins at zero, so that hidden layers receive nothing in the first step."""
+    hears: ClassVar[str]
+    """What the error of a block depends on, beside the block: ``"the layer above"``, ``"the output"``, ``"the block below"``,
+    ``"the block above"`` or ``"nothing"``."""
+    error: str
+    """What a block below the head receives, in words."""
+
+    @property
+    def cuts(self) -> bool:
+        """Whether no true gradient travels between the blocks of the network."""
+        return self.hears != "the layer above"
+
+    @property
+    def needs_targets(self) -> bool:
+        """Whether the rule reads the targets."""
+        return False
+
+    @property
+    def needs_loss(self) -> bool:
+        """Whether the loss must pass through :meth:`lightning_fa.Attached.loss`."""
+        return not self.linear
 
     def config(self) -> dict[str, Any]:
         """Class name and settings as strings and numbers; a tensor given by the user is named by its checksum."""
-        settings = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
+        settings = {f.name: described(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
         return {"rule": type(self).__name__, **settings}
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        data = value.detach().cpu().contiguous()
-        digest = hashlib.sha256(data.flatten().view(torch.uint8).numpy().tobytes())
-        return f"tensor{tuple(data.shape)}:{digest.hexdigest()[:16]}"
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return value
-
-
 class TransportRule(Rule):
-    """Abstract. Every weight layer sends ``carrier^T delta`` down instead of ``W^T delta``.
+    """Abstract. Every weight layer sends ``carrier^T delta`` down, not ``W^T delta``. All but :meth:`carrier` is optional."""
 
-    Beside :meth:`carrier` a rule says what else it needs, if anything; by default it is nothing.
-    """
-
+    hears: ClassVar[str] = "the layer above"
     symbol: ClassVar[str] = "B"
     """What stands for W in the table that ``print(attached)`` shows."""
-    control: ClassVar[bool] = False
-    """Whether W itself carries the error, so that a layer of an unknown type keeps its own forward and backward pass."""
     matrixwise: ClassVar[bool] = False
     """Whether ``carrier`` needs a convolution's weight as a matrix (rows, columns), or (groups, rows, columns)."""
     taught: ClassVar[bool] = False
@@ -87,6 +98,14 @@ class TransportRule(Rule):
         """Layers whose B is the weight of another: ``{layer: (the other, whether it is transposed)}``."""
         return {}
 
+    @property
+    def needs_loss(self) -> bool:
+        return self.taught
+
+    @property
+    def error(self) -> str:  # type: ignore[override]
+        return f"{self.symbol}^T delta of the layer above"
+
     @abstractmethod
     def carrier(self, weight: Tensor, feedback: Tensor | None) -> Tensor:
         """What stands for ``weight`` in this backward, in its shape; ``feedback`` is what :meth:`initial` returned."""
@@ -95,8 +114,12 @@ class TransportRule(Rule):
 class DirectRule(Rule):
     """Abstract. Block i receives ``deliver(e, B^i)`` at its output h^i, straight from the network's output."""
 
+    hears: ClassVar[str] = "the output"
+    """``"the block below"``: the error is delivered to the first block alone, and the network's own W carry it up from there.
+    ``"nothing"``: nothing is delivered, and all but the head is frozen."""
     linear: ClassVar[bool] = True
-    """Whether ``deliver`` is linear in e; if not, it is called with e free of any factor before the loss."""
+    """Whether ``deliver`` is linear in e. If not, its e is free of any factor before the loss."""
+    error: str = "the output's error, by B"
     spatial: str = "dense"
     """``dense``: a row of B for every unit; ``shared``: for every channel, and all positions receive the same error."""
 
@@ -113,30 +136,14 @@ class DirectRule(Rule):
         raise NotImplementedError(f"{type(self).__name__} says `learned`, and has no `lesson`.")
 
 
-class IndirectRule(Rule):
-    """Abstract. The first block receives ``deliver(e, B)``; the network's own W carry it forward to the others."""
-
-    @abstractmethod
-    def initial(self, name: str, width: int, outputs: int) -> Tensor:
-        """B for the first block: ``(width of h^1, outputs of the network)``."""
-
-    @abstractmethod
-    def deliver(self, e: Tensor, feedback: Tensor) -> Tensor:
-        """The error at h^1. ``e``: ``(rows, outputs)``; returns ``(rows, width)``."""
-
-
-class FrozenRule(Rule):
-    """Abstract. Blocks below the head receive no error at all."""
-
-    @abstractmethod
-    def instead(self) -> str:
-        """What the table shows where other rules have an error."""
-
-
 class SyntheticRule(Rule):
     """Abstract. Block i receives a prediction of its error, which learns from the true one."""
 
+    hears: ClassVar[str] = "the block above"
     learned: ClassVar[bool] = True
+    linear: ClassVar[bool] = False
+    silent: ClassVar[bool] = True
+    error: str = "a prediction"
     at: str | Sequence[str] = "*"
     """Name patterns of the blocks whose error is predicted; to the others the true one travels, as in backpropagation."""
     spatial: str = "shared"
@@ -149,6 +156,10 @@ class SyntheticRule(Rule):
     """Weight of the prediction itself."""
     labels: bool = True
     """Whether the prediction sees the targets."""
+
+    @property
+    def needs_targets(self) -> bool:
+        return self.labels
 
     @abstractmethod
     def initial(self, name: str, width: int, outputs: int) -> dict[str, Tensor]:
@@ -163,37 +174,31 @@ class SyntheticRule(Rule):
         """The gradient of a sample's loss at h. ``h``: ``(rows, width)``; ``y``: ``(rows, outputs)``, one-hot for classes."""
 
 
-class AuxiliaryRule(Rule):
-    """Abstract. Block i descends ``local_loss(h^i, y, theta^i)``, and so does theta^i; the last block the true loss."""
-
-    learned: ClassVar[bool] = True
-    takes: ClassVar[str] = "any"
-    """See :attr:`LocalRule.takes`."""
-    advice: ClassVar[str] = ""
-    """See :attr:`LocalRule.advice`."""
-
-    @abstractmethod
-    def initial(self, name: str, shape: Sequence[int], outputs: int) -> dict[str, Tensor]:
-        """What block ``name`` learns for its loss, by letter. ``shape``: of h^i, without the samples."""
-
-    @abstractmethod
-    def local_loss(self, h: Tensor, targets: Tensor, theta: Mapping[str, Tensor]) -> Tensor:
-        """A scalar. ``h``: ``(rows, *shape)``; ``targets``: ``(rows,)`` classes or ``(rows, outputs)`` values."""
-
-
 class LocalRule(Rule):
     """Abstract. Block i descends ``local_loss(h^i, y, B^i)``; the last block descends the true loss."""
 
+    hears: ClassVar[str] = "nothing"
+    linear: ClassVar[bool] = False
+    error: str = "that of its own loss"
     takes: ClassVar[str] = "any"
     """What targets must be: ``"classes"`` (integers, -100 to be ignored, or rows of probabilities), ``"values"`` (floats, one
     per output, NaN to be ignored), or ``"any"``, where integers are classes and floats are values."""
     advice: ClassVar[str] = ""
     """What an error about the targets tells the user to do instead."""
+    maps: ClassVar[bool] = False
+    """Whether h comes in its own shape, ``(samples, ...)``; else as ``(rows, width)``."""
+
+    @property
+    def needs_targets(self) -> bool:
+        return True
 
     @abstractmethod
-    def initial(self, name: str, width: int, outputs: int) -> Tensor | None:
-        """B^i for the block ``name``: ``(width of h^i, outputs of the network)``."""
+    def initial(self, name: str, width: Any, outputs: int) -> Any:
+        """B^i for the block ``name``: one tensor, ``(width of h^i, outputs of the network)``, or several by name.
+
+        With :attr:`maps`, ``width`` is the shape of h^i without the samples.
+        """
 
     @abstractmethod
-    def local_loss(self, h: Tensor, targets: Tensor, feedback: Tensor) -> Tensor:
-        """A scalar. ``h``: ``(rows, width)``; ``targets``: ``(rows,)`` classes or ``(rows, outputs)`` values."""
+    def local_loss(self, h: Tensor, targets: Tensor, feedback: Any) -> Tensor:
+        """A scalar. ``targets``: ``(rows,)`` classes or ``(rows, outputs)`` values; ``feedback``: as :meth:`initial` gave it."""

@@ -34,6 +34,7 @@ class BatchRandomSignSymmetry(TransportRule):
     seed: int = 0
     scale: float = 1.0
 
+    stochastic = True
     symbol = "(|M_t| sign(W))"
 
     def stream(self, name: str) -> Tensor:

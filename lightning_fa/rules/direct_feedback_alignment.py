@@ -7,9 +7,8 @@ from typing import Literal, final
 
 from torch import Tensor
 
-from lightning_fa.feedback import Init, check_init, draw
+from lightning_fa.feedback import Init, check_choice, check_init, check_shared, draw, draw_shared
 from lightning_fa.rules.base import DirectRule
-from lightning_fa.shared import check_choice, check_shared, draw_shared
 
 
 @final

@@ -7,9 +7,8 @@ from typing import ClassVar, Literal, final
 
 from torch import Tensor
 
-from lightning_fa.feedback import Init, check_init, draw
+from lightning_fa.feedback import Init, check_choice, check_init, draw
 from lightning_fa.rules.base import DirectRule
-from lightning_fa.shared import check_choice
 
 
 @final

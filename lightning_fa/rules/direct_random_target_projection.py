@@ -8,10 +8,9 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from lightning_fa.feedback import Init, check_init, draw
+from lightning_fa.feedback import Init, check_choice, check_init, draw
 from lightning_fa.labels import known, one_hot, share
 from lightning_fa.rules.base import LocalRule
-from lightning_fa.shared import check_choice
 
 
 @final

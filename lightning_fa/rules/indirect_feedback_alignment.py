@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 from torch import Tensor
 
 from lightning_fa.feedback import Init, check_init, draw
-from lightning_fa.rules.base import IndirectRule
+from lightning_fa.rules.base import DirectRule
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class IndirectFeedbackAlignment(IndirectRule):
+class IndirectFeedbackAlignment(DirectRule):
     r"""The first block is handed a random projection of the error, which the network's own weights carry on upwards.
 
     .. math:: \delta^1 = (B e) \odot f'(a^1), \qquad \delta^{l+1} = (W^{l+1} \delta^l) \odot f'(a^{l+1})
@@ -27,6 +27,8 @@ class IndirectFeedbackAlignment(IndirectRule):
 
     References: Nokland 2016 (arXiv 1609.01596), "indirect feedback alignment".
     """
+
+    hears: ClassVar[str] = "the block below"
 
     seed: int = 0
     init: Init = "uniform"

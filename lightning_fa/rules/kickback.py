@@ -8,9 +8,9 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
+from lightning_fa.feedback import check_choice
 from lightning_fa.ops import refuse_zero_sum
 from lightning_fa.rules.base import DirectRule
-from lightning_fa.shared import check_choice
 
 
 @final

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
-from lightning_fa.rules.base import FrozenRule
+import torch
+from torch import Tensor
+
+from lightning_fa.rules.base import DirectRule
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class LastLayerOnly(FrozenRule):
+class LastLayerOnly(DirectRule):
     r"""Only the head learns; hidden blocks keep the weights that they have.
 
     .. math:: \delta^l = 0 \quad (l < k), \qquad \delta^k = e
+
+    It is direct feedback alignment with B = 0.
 
     All parameters but the head's have ``requires_grad=False`` while the rule is attached, and their own setting again after
     it: they have no ``.grad``, so that weight decay and momentum leave them bitwise alone, DDP does not wait for them,
@@ -22,5 +27,11 @@ class LastLayerOnly(FrozenRule):
     References: "shallow" in Frenkel, Lefebvre & Bol 2021 and its code.
     """
 
-    def instead(self) -> str:
-        return "none, frozen"
+    hears: ClassVar[str] = "nothing"
+    error = "none"
+
+    def initial(self, name: str, width: int, outputs: int) -> Tensor:
+        return torch.zeros(width, outputs)
+
+    def deliver(self, e: Tensor, feedback: Tensor) -> Tensor:
+        return e @ feedback.T

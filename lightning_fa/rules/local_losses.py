@@ -10,10 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_fa.feedback import generator
+from lightning_fa.feedback import check_choice, generator
 from lightning_fa.labels import known, one_hot, share
-from lightning_fa.rules.base import AuxiliaryRule
-from lightning_fa.shared import check_choice
+from lightning_fa.rules.base import LocalRule
 
 VALUES = (
     'It learns to tell classes apart. Use LinearAlignedFeedback(loss="mse") for regression, '
@@ -24,7 +23,7 @@ VALUES = (
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class LocalLosses(AuxiliaryRule):
+class LocalLosses(LocalRule):
     r"""Every block descends a loss of its own output, through small layers that learn with it; blocks do not see each other.
 
     .. math:: L^l = (1 - \beta) \, CE(P^l h^l + p^l, y) + \beta \, \tfrac{1}{n^2} \| S(Q^l * h^l) - S(y) \|^2
@@ -48,28 +47,30 @@ class LocalLosses(AuxiliaryRule):
     beta: float = 0.99
     pooled: int = 2048
 
+    learned: ClassVar[bool] = True
+    maps: ClassVar[bool] = True
     takes: ClassVar[str] = "classes"
     advice: ClassVar[str] = VALUES
 
     def __post_init__(self) -> None:
         check_choice("loss", self.loss, ("predsim", "pred", "sim"))
 
-    def initial(self, name: str, shape: Sequence[int], outputs: int) -> dict[str, Tensor]:
+    def initial(self, name: str, width: Sequence[int], outputs: int) -> dict[str, Tensor]:
         if outputs == 1:
             raise ValueError(f"A network of one output has no classes for block {name!r} to learn. {VALUES}")
-        theta, width = {}, shape[0]
+        theta, shape = {}, width
         if self.loss != "sim":
             features = len(_pool(torch.empty(1, *shape), self.pooled)[0])
             theta = {"P": torch.zeros(outputs, features), "p": torch.zeros(outputs)}
         if self.loss != "pred":
             kernel = (3,) * (len(shape) - 1)
-            bound = 1 / (width * 3 ** len(kernel)) ** 0.5
-            drawn = torch.rand(width, width, *kernel, generator=generator(self.seed, name))
+            bound = 1 / (shape[0] * 3 ** len(kernel)) ** 0.5
+            drawn = torch.rand(shape[0], shape[0], *kernel, generator=generator(self.seed, name))
             theta |= {"Q": (2 * drawn - 1) * bound, "Y": torch.eye(outputs, dtype=torch.int8)}
         return theta
 
-    def local_loss(self, h: Tensor, targets: Tensor, theta: Mapping[str, Tensor]) -> Tensor:
-        pred = sim = h.new_zeros(())
+    def local_loss(self, h: Tensor, targets: Tensor, feedback: Mapping[str, Tensor]) -> Tensor:
+        theta, pred, sim = feedback, h.new_zeros(()), h.new_zeros(())
         if self.loss != "sim":
             y = targets.to(h.dtype) if targets.ndim > 1 else targets
             pred = F.cross_entropy(F.linear(_pool(h, self.pooled), theta["P"], theta["p"]), y)

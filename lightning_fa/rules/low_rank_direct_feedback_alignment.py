@@ -8,9 +8,8 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from lightning_fa.feedback import generator
+from lightning_fa.feedback import check_choice, generator
 from lightning_fa.rules.base import DirectRule
-from lightning_fa.shared import check_choice
 
 
 @final

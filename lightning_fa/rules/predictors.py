@@ -12,8 +12,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Generator, Tensor
 
-from lightning_fa.feedback import generator
-from lightning_fa.shared import check_choice
+from lightning_fa.feedback import check_choice, generator
 
 
 class Initial(Protocol):

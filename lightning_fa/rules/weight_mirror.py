@@ -48,6 +48,7 @@ class WeightMirror(TransportRule):
     decay: float = 1.0
 
     learned = True
+    stochastic = True
     taught = True
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import nn
 
-from lightning_fa.attach import Attached
+from lightning_fa.attached import Attached
 from lightning_fa.mixin import FeedbackMixin
 from lightning_fa.rules import PAIR_RULES, RULES, Rule, resolve
 from lightning_fa.sharding import unsharded

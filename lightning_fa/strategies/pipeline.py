@@ -4,45 +4,30 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Mapping
-from datetime import timedelta
-from typing import Any, ClassVar, Literal, TypeVar
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any, ClassVar
 
 import torch
-import torch.distributed as dist
 from lightning.fabric.utilities.apply_func import move_data_to_device
-from lightning.fabric.utilities.distributed import (
-    _distributed_is_initialized,
-    _get_default_process_group_backend_for_device,
-    _init_dist_connection,
-)
-from lightning.fabric.utilities.optimizer import _optimizer_to_device
-from lightning.fabric.utilities.rank_zero import rank_zero_only as fabric_rank_zero_only
-from lightning.fabric.utilities.seed import pl_worker_init_function, reset_seed
+from lightning.fabric.utilities.seed import pl_worker_init_function
 from lightning.pytorch import Trainer
-from lightning.pytorch.strategies import ParallelStrategy
-from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher, _SubprocessScriptLauncher
-from lightning.pytorch.utilities import rank_zero_only
-from torch import Tensor
 from torch.optim import Optimizer
 
 from lightning_fa.pipeline.clipping import clip_by_norm
 from lightning_fa.pipeline.division import Division
 from lightning_fa.pipeline.fingerprint import fingerprint
-from lightning_fa.pipeline.gathering import gather
 from lightning_fa.pipeline.metrics import TrueMetrics
 from lightning_fa.pipeline.microbatches import split
 from lightning_fa.pipeline.refusals import check_module, check_optimizers, check_rule, check_trainer
 from lightning_fa.pipeline.stages import Stages
 from lightning_fa.rehearsal import look_at, run_example
 from lightning_fa.rules import Rule
-from lightning_fa.strategies.base import FeedbackStrategyMixin
-from lightning_fa.wiring import Block, CutWiring, choose_blocks, fit_to
-
-T = TypeVar("T")
+from lightning_fa.strategies.pipeline_checkpoints import StageCheckpoints
+from lightning_fa.wiring import Block, Cut, choose_blocks, fit_to
 
 
-class PipelineFeedbackStrategy(FeedbackStrategyMixin, ParallelStrategy):
+class PipelineFeedbackStrategy(StageCheckpoints):
     """Several processes with a stage of the network each: ``Trainer(strategy="lafs_pipeline", devices=2)``.
 
     For local rules, and for direct ones with ``microbatches=``. All ranks run the module's own ``training_step`` on the same
@@ -56,17 +41,12 @@ class PipelineFeedbackStrategy(FeedbackStrategyMixin, ParallelStrategy):
 
     Args:
         rule: A rule or its registry name.
-        blocks: See :func:`lightning_fa.attach`.
-        targets: See :class:`FeedbackStrategyMixin`.
-        ungoverned: See :func:`lightning_fa.attach`.
         stages: Name patterns of every stage's blocks, from the input to the output: ``[["net.0", "net.2"], ["net.4"]]``.
             Default: equal numbers of floating-point operations.
         microbatches: Of direct rules: into how many parts a batch is divided, so that all stages compute at once. The module's
             ``training_step`` is called once for each; its loss must be a mean over samples.
-        process_group_backend: As for ``DDPStrategy``: NCCL on GPUs, else gloo.
-        timeout: For operations of the process group.
-        start_method: As for ``DDPStrategy``.
-        **kwargs: Of ``ParallelStrategy``.
+        **kwargs: ``blocks``, ``targets`` and ``ungoverned``, see :class:`FeedbackStrategyMixin`; ``process_group_backend`` (NCCL
+            on GPUs, else gloo), ``timeout`` and ``start_method`` as of ``DDPStrategy``; those of ``ParallelStrategy``.
 
     Raises:
         MisconfigurationException: when it is made, for a rule whose errors travel from block to block; before training, for
@@ -79,94 +59,19 @@ class PipelineFeedbackStrategy(FeedbackStrategyMixin, ParallelStrategy):
         "_pipeline_fork": {"start_method": "fork"},
         "_pipeline_notebook": {"start_method": "fork"},
     }
-    is_distributed = False
-    """To Lightning: all ranks are given the same data, and what they log is not averaged."""
 
     def __init__(
-        self,
-        rule: str | Rule = "lafs",
-        *,
-        stages: Stages = None,
-        microbatches: int = 1,
-        process_group_backend: str | None = None,
-        timeout: timedelta = timedelta(minutes=30),
-        start_method: Literal["popen", "spawn", "fork", "forkserver"] = "popen",
-        **kwargs: Any,
+        self, rule: str | Rule = "lafs", *, stages: Stages = None, microbatches: int = 1, **kwargs: Any
     ) -> None:
         super().__init__(rule, **kwargs)
         check_rule(self.rule, microbatches)
         self.stages, self.microbatches = stages, microbatches
-        self.num_nodes = 1
-        self._backend, self._timeout, self._start_method = process_group_backend, timeout, start_method
-        self._control: dist.ProcessGroup | None = None
-        self._division: Division | None = None
         self._metrics: TrueMetrics | None = None
         self._failed = False
 
-    # -- processes --------------------------------------------------------------------------------------------------------
-
-    @property
-    def root_device(self) -> torch.device:
-        assert self.parallel_devices is not None
-        return self.parallel_devices[self.local_rank]
-
-    @property
-    def num_processes(self) -> int:
-        return len(self.parallel_devices or ())
-
-    def _configure_launcher(self) -> None:
-        assert self.cluster_environment is not None
-        if self._start_method == "popen":
-            self._launcher = _SubprocessScriptLauncher(self.cluster_environment, self.num_processes, self.num_nodes)
-        else:
-            self._launcher = _MultiProcessingLauncher(self, start_method=self._start_method)
-
-    def set_world_ranks(self) -> None:
-        """Tell the environment and Lightning's logging which process this is."""
-        if self.cluster_environment is not None:
-            self.cluster_environment.set_global_rank(self.node_rank * self.num_processes + self.local_rank)
-            self.cluster_environment.set_world_size(self.num_nodes * self.num_processes)
-        for decorator in (rank_zero_only, fabric_rank_zero_only):
-            decorator.__dict__["rank"] = self.global_rank
-
     def setup_environment(self) -> None:
-        environment = self.cluster_environment
-        assert environment is not None
-        reset_seed()
-        self.set_world_ranks()
         self._failed = False
-        if not _distributed_is_initialized():
-            backend = self._backend or _get_default_process_group_backend_for_device(self.root_device)
-            _init_dist_connection(environment, backend, timeout=self._timeout)
-        if self._control is None:
-            group: Any = dist.group.WORLD
-            if dist.get_backend() != "gloo":
-                group = dist.new_group(backend="gloo", timeout=self._timeout)
-            self._control = group
         super().setup_environment()
-
-    def barrier(self, *args: Any, **kwargs: Any) -> None:
-        if _distributed_is_initialized():
-            dist.barrier(group=self._control)
-
-    def broadcast(self, obj: T, src: int = 0) -> T:
-        if not _distributed_is_initialized():
-            return obj
-        objects = [obj]
-        dist.broadcast_object_list(objects, src, group=self._control)
-        return objects[0]
-
-    def reduce(self, tensor: Any, group: Any = None, reduce_op: Any = "mean") -> Any:
-        """Rank 0's: the others' are of placeholders."""
-        return self.broadcast(tensor.detach().cpu()).to(tensor.device) if isinstance(tensor, Tensor) else tensor
-
-    def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:  # noqa: A002 (Lightning names it so)
-        """Rank 0's."""
-        return self.broadcast(decision)
-
-    def all_gather(self, tensor: Tensor, group: Any = None, sync_grads: bool = False) -> Tensor:
-        """As in one process: there is one loss, and one batch."""
-        return tensor
 
     # -- the network in stages ----------------------------------------------------------------------------------------------
 
@@ -180,8 +85,8 @@ class PipelineFeedbackStrategy(FeedbackStrategyMixin, ParallelStrategy):
     def model_to_device(self) -> None:
         module = self.lightning_module
         assert module is not None
-        wiring = self.attached._wiring if self._fitting else None
-        assert wiring is None or isinstance(wiring, CutWiring)
+        # `check_rule` has refused rules that do not cut.
+        wiring: Cut | None = getattr(self.attached._wiring, "cut", None) if self._fitting else None
         division = Division(
             module,
             self._blocks() if wiring is None else wiring.blocks,
@@ -211,17 +116,12 @@ class PipelineFeedbackStrategy(FeedbackStrategyMixin, ParallelStrategy):
         device = next((p.device for p in module.parameters()), self.root_device)
         return self.precision_plugin.convert_input(move_data_to_device(module.example_input_array, device))
 
-    def _run_example(self, wiring: CutWiring | None) -> Any:
+    def _run_example(self, wiring: Cut | None) -> Any:
         module = self.lightning_module
         assert module is not None
-        if wiring is not None:
-            wiring.rehearsing = True
-        try:
-            with self.precision_plugin.forward_context():
-                return run_example(module, self._example())
-        finally:
-            if wiring is not None:
-                wiring.rehearsing = False
+        dry = nullcontext() if wiring is None else wiring.step.rehearsal()
+        with dry, self.precision_plugin.forward_context():
+            return run_example(module, self._example())
 
     def batch_to_device(self, batch: Any, device: torch.device | None = None, dataloader_idx: int = 0) -> Any:
         if self._division is not None:
@@ -263,53 +163,6 @@ class PipelineFeedbackStrategy(FeedbackStrategyMixin, ParallelStrategy):
         super().on_train_start()
         if self._division is not None:
             self._division.weights.freeze()
-
-    # -- checkpoints --------------------------------------------------------------------------------------------------------
-
-    def lightning_module_state_dict(self) -> dict[str, Any]:
-        return self._with_whole(super().lightning_module_state_dict)
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-        if self._division is None or not self.rule.learned:
-            return super().save_checkpoint(checkpoint, *args, **kwargs)
-        return self._with_whole(
-            lambda: super(PipelineFeedbackStrategy, self).save_checkpoint(checkpoint, *args, **kwargs)
-        )
-
-    def _with_whole(self, then: Callable[[], T]) -> T:
-        if self._division is None:
-            return then()
-        self._division.weights.collect()
-        try:
-            return then()
-        finally:
-            self._division.weights.drop(self.root_device)
-
-    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        state: dict[str, Any] = super().optimizer_state(optimizer)
-        if self._division is None:
-            return state
-        parts = gather(state["state"], self._control)
-        if parts is not None:
-            state["state"] = {key: value for part in parts for key, value in part.items()}
-        return state
-
-    def load_model_state_dict(self, checkpoint: Mapping[str, Any], *args: Any, **kwargs: Any) -> None:
-        if self._division is None:
-            return super().load_model_state_dict(checkpoint, *args, **kwargs)
-        self._division.weights.make_room()
-        try:
-            super().load_model_state_dict(checkpoint, *args, **kwargs)
-        finally:
-            self._division.weights.drop(self.root_device)
-
-    def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
-        assert self._division is not None
-        for optimizer, saved in zip(self.optimizers, checkpoint["optimizer_states"]):
-            held = [p for group in optimizer.param_groups for p in group["params"]]
-            own = {i: s for i, s in saved["state"].items() if self._division.weights.owns(held[i])}
-            optimizer.load_state_dict({**saved, "state": own})
-            _optimizer_to_device(optimizer, self.root_device)
 
     # -- the end ------------------------------------------------------------------------------------------------------------
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
@@ -17,7 +17,7 @@ Blocks: TypeAlias = "str | Sequence[str | nn.Module] | None"
 
 
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
-"""Layers whose input is an index: no error passes below them, so that one follows what stands above it."""
+"""Layers whose input is an index. No error is sent below them. They learn with the block that consumes their output."""
 
 
 class Block(NamedTuple):
@@ -136,19 +136,6 @@ def _is_stack(module: nn.Module) -> bool:
         len({type(unit) for unit in units}) == 1 and not _is_list(units[0]) and any(True for _ in units[0].children())
     )
     return alike and (len(units) > 1 or isinstance(module, nn.TransformerEncoder))
-
-
-def carrier_of(inputs: Mapping[Any, Any]) -> Any:
-    """The key of the input of a block, positional or named, that is the output of the block below; ``None`` without a tensor.
-
-    A mask or an index beside it has no gradient. Where nothing has, as above frozen blocks, it is the first that could have.
-    """
-    # Without next() and its default: dynamo of PyTorch 2.6 does not know it.
-    tensors = [(key, value) for key, value in inputs.items() if isinstance(value, Tensor)]
-    found = [key for key, value in tensors if value.requires_grad]
-    found += [key for key, value in tensors if value.is_floating_point()]
-    found += [key for key, _ in tensors]
-    return found[0] if found else None
 
 
 def channels_of(module: nn.Module, h: Tensor) -> int | None:

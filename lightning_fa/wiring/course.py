@@ -25,26 +25,42 @@ class Course:
         self.taps: list[Tap] = []
         """The outputs of the blocks below the head so far, one for every call."""
         self.inside = False
-        """Whether a block is running; between two forward passes: whether the last one ended there, by an error."""
+        """True while a block's forward runs. Still true afterwards only if that forward raised."""
         self.open = False
         """Whether a pass has begun and its head is still to come."""
         self._called = 0
         """How many of the blocks that are called once, which is an order, have been called."""
         self._once = [i for i, block in enumerate(blocks) if not block.often]
+        self.chain = not any(block.often or block.exit is not None for block in blocks)
+        """Whether every block is called once, and ends where the next one begins."""
 
-    def begins(self, index: int) -> bool:
-        """Whether a call of the block begins a forward pass. What a pass before it has left is of no concern then."""
-        return index == 0 and not (self.blocks[0].often and self.open and not self.inside)
-
-    def begin(self, proven: bool) -> None:
-        """Begin a forward pass.
+    def enter(self, index: int, proven: bool) -> bool:
+        """A block is called.
 
         Args:
+            index: Its number.
             proven: Whether a whole pass was seen before, so that one that ended before its head was ended by an error.
 
+        Returns:
+            Whether the call begins a forward pass.
+
         Raises:
-            RuntimeError: the last one has not come to the head, and may be this very one.
+            RuntimeError: another block should have been called; or the call would begin a pass, and the last one has not come
+                to the head, and may be this very one.
         """
+        begins = index == 0 and not (self.blocks[0].often and self.open and not self.inside)
+        if begins:
+            self._begin(proven)
+        if self.blocks[index].often:
+            due = self.open
+        else:
+            due = self.open and self._called < len(self._once) and self._once[self._called] == index
+        if not due:
+            raise self._disorder(index)
+        self._called += not self.blocks[index].often
+        return begins
+
+    def _begin(self, proven: bool) -> None:
         unfinished = self.open and not proven and not self.inside
         self.drop()
         self.open = not unfinished
@@ -57,20 +73,6 @@ class Course:
                 "logits last, in `blocks`, and those that it does not call, as a frozen teacher or another network, in "
                 "`ungoverned`; or an error ended the pass before between two blocks: then call it again."
             )
-
-    def call(self, index: int) -> None:
-        """A block below or at the head is called.
-
-        Raises:
-            RuntimeError: another one should have been.
-        """
-        if self.blocks[index].often:
-            due = self.open
-        else:
-            due = self.open and self._called < len(self._once) and self._once[self._called] == index
-        if not due:
-            raise self._disorder(index)
-        self._called += not self.blocks[index].often
 
     def finish(self) -> list[Tap]:
         """The head has returned: the outputs of the blocks below it.

@@ -6,28 +6,24 @@ and never with ``requires_grad``: autograd then computes no error that crosses a
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
+from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from lightning_fa.ops import join
 from lightning_fa.rules.base import Rule
 from lightning_fa.sharding import check_gathered
-from lightning_fa.surgery import FEEDBACK, Behaviour, adopt
-from lightning_fa.wiring.base import ABOVE, Row, recomputing
-from lightning_fa.wiring.blocks import Block, carrier_of, weights_of
-from lightning_fa.wiring.course import Course, Tap
-from lightning_fa.wiring.graph import check_cut, check_output, leaves_of
-from lightning_fa.wiring.holding import HoldingWiring, key_of, shapes_of
-from lightning_fa.wiring.rows import Layout
-from lightning_fa.wiring.tensors import tensors_in
-from lightning_fa.wrappers import named_modules
+from lightning_fa.surgery import Behaviour
+from lightning_fa.wiring.block_feedback import BlockFeedback
+from lightning_fa.wiring.blocks import Block
+from lightning_fa.wiring.checkpoints import outside_checkpoints, recomputing
+from lightning_fa.wiring.course import Course
+from lightning_fa.wiring.delivery import Delivery
+from lightning_fa.wiring.isolation import Isolation
+from lightning_fa.wiring.step import Step
+from lightning_fa.wiring.tensors import entering, tensors_in
 
 
 class Bounded(Behaviour):
@@ -36,18 +32,18 @@ class Bounded(Behaviour):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         if not torch.is_grad_enabled():
             return super().forward(*args, **kwargs)  # type: ignore[misc]
-        wiring, index = self._feedback_port
-        args, kwargs = wiring.enter(index, args, kwargs)
-        wiring.course.inside = not recomputing()
+        cut, index = self._feedback_port
+        again = recomputing()
+        args, kwargs = cut.enter(index, args, kwargs, again)
+        cut.course.inside = not again
         out = super().forward(*args, **kwargs)  # type: ignore[misc]
-        wiring.course.inside = False
-        block = wiring.blocks[index]
-        if block.exit is self:
-            return wiring.end(index, out)
-        if index < len(wiring.blocks) - 1:
-            return wiring.passed(index, out)
+        cut.course.inside = False
+        if cut.blocks[index].exit is self:
+            return cut.end(index, out, again)
+        if index < len(cut.blocks) - 1:
+            return cut.passed(index, out)
         with outside_checkpoints():
-            return wiring.leave(out)
+            return cut.leave(out, again)
 
 
 class Exit(Behaviour):
@@ -55,229 +51,106 @@ class Exit(Behaviour):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         out = super().forward(*args, **kwargs)  # type: ignore[misc]
-        wiring, index = self._feedback_port
-        return wiring.end(index, out) if torch.is_grad_enabled() else out
+        cut, index = self._feedback_port
+        return cut.end(index, out, recomputing()) if torch.is_grad_enabled() else out
 
 
-class CutWiring(HoldingWiring):
-    """Abstract. Cuts between ``blocks``; a family says what crosses a cut, and what happens at the output.
+@dataclass(eq=False)
+class Cut:
+    """What blocks call in a forward pass: ``enter``, ``passed``, ``enter``, ``passed``, ..., ``enter``, ``leave``.
 
-    Args:
-        rule: The rule.
-        blocks: In the order in which the network calls them; the last is the head.
+    With ``again`` a checkpoint runs the pass once more, inside backward, and nothing is recorded.
     """
 
-    error = ""
-    """What the table calls the error of a block below the head."""
+    blocks: list[Block]
+    """In the order in which the network calls them; the last is the head."""
+    feedback: BlockFeedback
+    """What they hold."""
+    step: Step
+    """Targets, and terms for the loss."""
+    course: Course
+    """Which blocks were called."""
+    isolation: Isolation
+    """The proof that no true gradient passes."""
+    delivery: Delivery
+    """What the rule's family says: what crosses a cut, and what happens at the output."""
 
-    def __init__(self, rule: Rule, blocks: Sequence[Block]) -> None:
-        super().__init__(rule, blocks)
-        self.owned: dict[str, list[Tensor]] = {}
-        """Block -> the parameters that its error governs, as the graph of the first forward pass shows."""
-        self.course = Course(blocks)
-        self._terms: list[Tensor] = []
-        self._before: int | None = None
-        self._barriers: list[Any] = []
-        self._cuts: list[Tap] = []
-        self._beside: list[Tap] = []
-        self._checked = False
-        self._looked = False
-        self._chain = not any(block.often or block.exit for block in self.blocks)
-        for index, block in enumerate(self.blocks):
-            self._adopt(block.module, Bounded, index)
-            if block.exit is not None and block.exit is not block.module:
-                self._adopt(block.exit, Exit, index)
+    @property
+    def rule(self) -> Rule:
+        return self.feedback.rule
 
-    # -- what a family says -----------------------------------------------------------------------------------------------
+    @property
+    def owned(self) -> dict[str, list[Tensor]]:
+        """See :attr:`Isolation.owned`."""
+        return self.isolation.owned
 
-    @abstractmethod
-    def finish(self, output: Tensor, taps: list[Tap], layouts: list[Layout]) -> Tensor:
-        """The network's output, from which the errors come; ``taps`` are the outputs of the blocks below, by name."""
-
-    def error_at(self, name: str) -> str:
-        """What the table calls the error of block ``name``, below the head."""
-        return self.error if self.feeds(name) else ABOVE
-
-    def cross(self, name: str, h: Tensor) -> Tensor:
-        """What enters the next block for the output h of block ``name``."""
-        return h.detach()
-
-    def again(self, name: str, h: Tensor) -> Tensor:
-        """The same in a checkpoint's recomputation, where nothing is recorded."""
-        return h.detach()
+    def enter(
+        self, index: int, args: tuple[Any, ...], kwargs: dict[str, Any], again: bool = False
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Record the tensor among a block's inputs that is the output of the block below, and hand on its value."""
+        if not again and self.course.enter(index, self.isolation.proven):
+            self.step.begin()
+        if index == 0:
+            settler = self.delivery.settler
+            return (args, kwargs) if settler is None or again else settler.begin(args, kwargs)
+        if self.blocks[index - 1].exit is not None:
+            return args, kwargs
+        inputs: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
+        key = entering(inputs)
+        if key is None:
+            raise TypeError(f"Block {self.blocks[index].name!r} was called without a tensor to cut the graph at.")
+        inputs[key] = self._cross(self.blocks[index - 1].name, inputs[key], again)
+        return tuple(inputs[i] for i in range(len(args))), {k: inputs[k] for k in kwargs}
 
     def passed(self, index: int, out: Any) -> Any:
         """What block ``index`` below the head returns for its own ``out``."""
-        return out
+        return out if self.delivery.passed is None else self.delivery.passed(index, out)
 
-    # -- one forward pass: enter, enter, ..., leave -----------------------------------------------------------------------
-
-    def enter(
-        self, index: int, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Record the tensor among a block's inputs that is the output of the block below, and hand on its value."""
-        if not recomputing():
-            if self.course.begins(index):
-                self._start()
-            self.course.call(index)
-        if index == 0 or self.blocks[index - 1].exit is not None:
-            return args, kwargs
-        inputs: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
-        key = carrier_of(inputs)
-        if key is None:
-            raise TypeError(f"Block {self.blocks[index].name!r} was called without a tensor to cut the graph at.")
-        inputs[key] = self._cut(self.below[index - 1], inputs[key])
-        return tuple(inputs[i] for i in range(len(args))), {k: inputs[k] for k in kwargs}
-
-    def end(self, index: int, out: Any) -> Any:
+    def end(self, index: int, out: Any, again: bool) -> Any:
         """Record the output of a block that ends there, its first tensor with a gradient, and hand on its value.
 
         Other tensors that are returned beside it, as the memory of an LSTM's cell, receive no error.
         """
         tensors = [tensor for tensor in tensors_in(out) if tensor.requires_grad]
         name = self.blocks[index].name
-        if not tensors or not self.feeds(name):
+        if not tensors or not self.feedback.cuts(name):
             return out
         if not isinstance(out, (Tensor, tuple, list)):
             raise TypeError(
                 f"Block {name!r} ends at its own output and returned a {type(out).__name__}: expected a tensor, or a tuple or "
                 "list whose first tensor is the output. Make a module that contains all its calls one block with `blocks=`."
             )
-        self._beside += [(name, tensor) for tensor in tensors[1:]] if self.rehearsing else []
-        first = self._cut(name, tensors[0]).clone()  # what comes next may work in place
+        if self.step.rehearsing:
+            self.isolation.beside(name, tensors[1:])
+        first = self._cross(name, tensors[0], again).clone()  # what comes next may work in place
         return tree_map_only(Tensor, lambda t: first if t is tensors[0] else t.detach() if t.requires_grad else t, out)
 
-    def _cut(self, name: str, h: Tensor) -> Tensor:
-        if recomputing():
-            return self.again(name, h)
+    def _cross(self, name: str, h: Tensor, again: bool) -> Tensor:
+        ask = self.delivery.again if again else self.delivery.cross
+        if again:
+            return h.detach() if ask is None else ask(name, h)
         self.course.taps.append((name, h))
-        self.course.open = (
-            False  # should the targets be missing, so that the next pass is no second call within this one
-        )
-        crossed = self.cross(name, h)
+        # Closed first: if the rule raises (no targets), the next pass is no second call within this one.
+        self.course.open = False
+        crossed = h.detach() if ask is None else ask(name, h)
         self.course.open = True
         return crossed
 
-    def leave(self, output: Any) -> Any:
+    def leave(self, output: Any, again: bool = False) -> Any:
         """Route the head's output, the last step of the forward pass."""
-        head = self.blocks[-1].name
+        if self.delivery.settler is not None:
+            self.delivery.settler.end()
         if not isinstance(output, Tensor):
+            head = self.blocks[-1].name
             raise TypeError(f"The head {head!r} returned a {type(output).__name__}, expected one tensor (the logits).")
-        if recomputing():
+        if again:
             return output
-        taps, self._before = self.course.finish(), None
-        if (self.rehearsing or not self._checked) and not torch.compiler.is_compiling():
-            cuts = [(name, tap) for name, tap in taps if self.feeds(name)]
-            self.owned = check_cut([*cuts, (head, output)], self._barriers)
-            self._check_own()
-            self._checked, self._barriers = True, []
-            self._cuts = [*cuts, (head, output)] if self.rehearsing else []
-        layouts = [self.fit(name, tap, output) for name, tap in taps]
-        if self.rehearsing:
-            return output
-        for name in self.below if self.rule.learned else ():
-            check_gathered({key_of(name, letter): held for letter, held in self.theta(name).items()})
-        routed = self.finish(output, taps, layouts)
-        if not torch.compiler.is_compiling():
-            self._looked = True
-        return routed
-
-    def prove(self, outputs: Iterable[Tensor]) -> None:
-        """Check what the model returned in a rehearsal.
-
-        Raises:
-            LeakError: it depends on a block below the head beside the head.
-        """
-        cuts, self._cuts = self._cuts, []
-        if cuts:
-            check_output(outputs, cuts)
-
-    def join(self, loss: Tensor) -> Tensor:
-        if not self._terms:
-            return loss
-        terms, self._terms, self.targets = self._terms, [], None
-        return join(loss, terms)
-
-    def forget(self) -> None:
-        self._terms, self._before = [], None
-        self.course.drop()
-
-    def looks(self) -> bool:
-        """Whether this pass checks what its targets hold: every one on the CPU, elsewhere the first, since a look waits."""
-        if torch.compiler.is_compiling() or self.targets is None:
-            return False
-        return self.targets.device.type == "cpu" or not self._looked
-
-    def table(self) -> list[Row]:
-        rows = []
-        for block in self.blocks:
-            below = block.name in self.below
-            weights = [
-                f"{n}.{w}".lstrip(".")
-                for n, m in named_modules(block.module)
-                for w in weights_of(m)
-                if not w.startswith(FEEDBACK)
-            ]
-            error = self.error_at(block.name) if below else "e, the true error"
-            held = shapes_of(self.theta(block.name))
-            unknown = "?" if block.name not in self._drawn and below and self.feeds(block.name) else "-"
-            rows.append(Row(block.name, type(block.module).__name__, ", ".join(weights), error, held or unknown))
-        return rows
-
-    # -- parts ----------------------------------------------------------------------------------------------------------
-
-    def _adopt(self, module: nn.Module, behaviour: type[Behaviour], index: int) -> None:
-        adopt(module, behaviour, (self, index))
-        self.adopted.append(module)
-
-    def _check_own(self) -> None:
-        beside, self._beside = self._beside, []
-        for name, tensor in beside:
-            learning = {id(p) for p in self.owned.get(name, ())}
-            met = {id(p) for p in leaves_of(tensor, [])}
-            lost = [n for n, p in self.modules[name].named_parameters() if id(p) in met - learning]
-            if lost:
-                raise ValueError(
-                    f"Block {name!r} returns several tensors, of which the first receives the error, and nothing would train "
-                    f"{', '.join(lost)}, on which only the others depend. Name a module around it in `blocks=[...]` that returns "
-                    "one tensor."
-                )
-        for block in self.blocks:
-            own = {id(p) for p in block.module.parameters()}
-            if not self.feeds(block.name):
-                continue  # it learns by the error of the block above, as it shall
-            left = own - {id(p) for p in self.owned.get(block.name, ())}
-            for other in self.blocks:
-                theirs = {id(p) for p in self.owned.get(other.name, ())} - {id(p) for p in other.module.parameters()}
-                if other is not block and left & theirs:
-                    raise RuntimeError(
-                        f"The error of block {other.name!r} would train block {block.name!r}, whose output does not enter the "
-                        "block after it: they are two ways beside each other. Pass `example=`, an input of the model, to "
-                        "`attach` (a LightningModule: set `example_input_array`), which shows where each block ends."
-                    )
-
-    def _start(self) -> None:
-        if self._before is not None:  # of a pass that an error has ended; those before it may still belong to a loss
-            self._terms = self._terms[: self._before]
-        self._before = len(self._terms)
-        self.course.begin(self._checked)
-
-
-def in_checkpoint() -> bool:
-    """Whether an activation checkpoint is being recorded, in which a backward pass would run all of it once more."""
-    top = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
-    if top is None:  # before PyTorch 2.8 nobody can tell
-        return True
-    hooks = top(False)
-    return hooks is not None and getattr(hooks[0], "__module__", "") == "torch.utils.checkpoint"
-
-
-def outside_checkpoints() -> AbstractContextManager[Any]:
-    """Where a block lies in an activation checkpoint, what the library saves must not count as the block's own."""
-    if torch.compiler.is_compiling() or not in_checkpoint():
-        return nullcontext()
-    return saved_tensors_hooks(_same, _same)
-
-
-def _same(saved: Any) -> Any:
-    return saved
+        rehearsing, taps = self.step.rehearsing, self.course.finish()
+        self.isolation.check(taps, output, rehearsing)
+        layouts = [self.feedback.fit(name, tap, output, rehearsing) for name, tap in taps]
+        if not rehearsing:
+            if self.feedback.rule.learned:
+                check_gathered(self.feedback.all())
+            output = self.delivery.finish(output, taps, layouts)
+        self.step.finish()
+        return output

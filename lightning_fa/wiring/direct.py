@@ -1,4 +1,4 @@
-"""Direct rules in a model: one node at the network's output hands every block below its error."""
+"""Direct rules in a model: one node at the network's output hands every block below its error, or nothing is handed at all."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_fa.ops import route
 from lightning_fa.rules.base import DirectRule
+from lightning_fa.wiring.block_feedback import BlockFeedback, Place, Sizes
 from lightning_fa.wiring.blocks import Block
 from lightning_fa.wiring.course import Tap
-from lightning_fa.wiring.cut import CutWiring
 from lightning_fa.wiring.rows import Layout
+from lightning_fa.wiring.settling import Settler
+from lightning_fa.wiring.step import Step
 from lightning_fa.wiring.trial import ROWS, try_rule
 
 
 @dataclass(frozen=True)
-class Delivery:
+class Answers:
     """What the router asks in backward: the rule's answer, in the shape and dtype of each block's output."""
 
     rule: DirectRule
-    layouts: list[Layout]
-    shapes: list[torch.Size]
-    dtypes: list[torch.dtype]
+    layouts: Sequence[Layout]
+    shapes: Sequence[torch.Size]
+    dtypes: Sequence[torch.dtype]
 
     def error(self, index: int, e: Tensor, factor: Tensor | None, feedback: Tensor) -> Tensor:
         rows = self.layouts[index].rows(e).to(feedback.dtype)
@@ -40,22 +42,24 @@ class Delivery:
         return self.rule.lesson(layout.rows(e).to(feedback.dtype), layout.features(h.to(feedback.dtype)), feedback)
 
 
-class DirectWiring(CutWiring):
-    """Delivers what a direct rule answers."""
+class Direct:
+    """Delivers to every block what the rule answers."""
 
-    rule: DirectRule
-    error = "deliver(e)"
+    settler = passed = cross = again = None
 
-    def __init__(self, rule: DirectRule, blocks: Sequence[Block]) -> None:
-        super().__init__(rule, blocks)
-        self.needs_loss = not rule.linear
+    def __init__(self, rule: DirectRule, feedback: BlockFeedback, step: Step, settler: Settler) -> None:
+        self.rule, self.feedback, self.step = rule, feedback, step
 
-    def initial(self, name: str, shape: torch.Size, layout: Layout) -> Tensor:
-        rule = self.rule
-        feedback = rule.initial(name, layout.width, layout.outputs)
+    @staticmethod
+    def places(rule: DirectRule, blocks: Sequence[Block]) -> dict[str, Place]:
+        return {block.name: Place(block.module, "deliver(e)") for block in blocks[:-1]}
+
+    @staticmethod
+    def initial(rule: DirectRule, name: str, sizes: Sizes) -> Tensor:
+        width, outputs = sizes
+        feedback = rule.initial(name, width, outputs)
         assert feedback is not None
-        held, e = feedback.to("cpu", torch.float32), torch.zeros(ROWS, layout.outputs)
-        expected = (ROWS, layout.width)
+        held, e, expected = feedback.to("cpu", torch.float32), torch.zeros(ROWS, outputs), (ROWS, width)
         try_rule(rule, "deliver", name, lambda: rule.deliver(e, held), expected)
         if rule.learned:
             h = torch.zeros(expected)
@@ -64,9 +68,36 @@ class DirectWiring(CutWiring):
 
     def finish(self, output: Tensor, taps: list[Tap], layouts: list[Layout]) -> Tensor:
         outputs = [tap for _, tap in taps]
-        delivery = Delivery(self.rule, layouts, [h.shape for h in outputs], [h.dtype for h in outputs])
-        feedback = [self.theta(name)[""] for name, _ in taps]
-        routed, unit = route(output, delivery, outputs, feedback, joined=self.needs_loss)
-        if self.needs_loss:
-            self._terms.append(unit)
+        answers = Answers(self.rule, layouts, [h.shape for h in outputs], [h.dtype for h in outputs])
+        feedback = [self.feedback.theta(name)[""] for name, _ in taps]
+        joined = self.rule.needs_loss
+        routed, unit = route(output, answers, outputs, feedback, joined=joined)
+        if joined:
+            self.step.terms.append(unit)
         return routed
+
+
+class Nothing:
+    """Delivers nothing: the blocks below the head are frozen while the rule is attached."""
+
+    settler = passed = cross = again = None
+
+    def __init__(self, rule: DirectRule, feedback: BlockFeedback, step: Step, settler: Settler) -> None:
+        """It needs none of these."""
+
+    @staticmethod
+    def places(rule: DirectRule, blocks: Sequence[Block]) -> dict[str, Place]:
+        return {block.name: Place(block.module, "none, frozen", cut=False, holds="nothing") for block in blocks[:-1]}
+
+    @staticmethod
+    def initial(rule: DirectRule, name: str, sizes: Sizes) -> dict[str, Tensor]:
+        return {}
+
+    def finish(self, output: Tensor, taps: list[Tap], layouts: list[Layout]) -> Tensor:
+        return output
+
+
+def below_the_head(root: nn.Module, blocks: Sequence[Block]) -> list[nn.Parameter]:
+    """All of ``root`` but the head: what has no ``.grad`` no optimizer moves or decays, and no reducer awaits."""
+    head = {id(p) for p in blocks[-1].module.parameters()}
+    return [p for p in root.parameters() if p.requires_grad and id(p) not in head]

@@ -102,21 +102,25 @@ def check_cut(cuts: Sequence[tuple[str, Tensor]], barriers: Sequence[Any]) -> di
     return owned
 
 
-def check_output(outputs: Iterable[Tensor], cuts: Sequence[tuple[str, Tensor]]) -> None:
+def check_output(
+    outputs: Iterable[Tensor], cuts: Sequence[tuple[str, Tensor]], ungoverned: Collection[Tensor] = ()
+) -> None:
     """Check that what the model returns depends on the blocks below the head through the head alone.
 
     Args:
-        outputs: Of the model; those that do not depend on the head's, as hidden states beside it, are no part of the proof.
+        outputs: Of the model; those that depend on neither the head's nor a parameter that is ungoverned, as hidden states
+            beside it, are no part of the proof.
         cuts: As of :func:`check_cut`; the head is the last.
+        ungoverned: Parameters that are left to backpropagation, as those of a second head, whose error must not go on.
 
     Raises:
         LeakError: something is added to the head's output that depends on a block below.
     """
-    below, (_, scored) = cuts[:-1], cuts[-1]
+    below, (_, scored), left = cuts[:-1], cuts[-1], {id(parameter) for parameter in ungoverned}
     owner = {node: name for name, tap in reversed(below) for node in reach([tap.grad_fn])}
     for output in outputs:
         nodes = reach([output.grad_fn])
-        if scored.grad_fn not in nodes:
+        if scored.grad_fn not in nodes and not left & {id(leaf) for leaf in leaves_of(output, [])}:
             continue
         crossed = [owner[node] for node in nodes if node in owner]
         if crossed:

@@ -2,75 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from lightning_fa.ops import route
-from lightning_fa.rules.base import AuxiliaryRule, LocalRule
+from lightning_fa.rules.base import LocalRule
+from lightning_fa.wiring.block_feedback import BlockFeedback, Place, Sizes
+from lightning_fa.wiring.blocks import Block
 from lightning_fa.wiring.course import Tap
 from lightning_fa.wiring.rows import Layout
-from lightning_fa.wiring.settling import SettlingWiring
+from lightning_fa.wiring.settling import Settler
+from lightning_fa.wiring.step import Step
 from lightning_fa.wiring.targets import read_targets
 
 
-class LocalWiring(SettlingWiring):
-    """Joins the local losses of a rule."""
+class Local:
+    """Computes the local losses of a rule: right after each block, or else at the output."""
 
-    rule: LocalRule | AuxiliaryRule
-    needs_targets = True
-    needs_loss = True
-    error = "own loss"
+    passed = again = None
 
-    def initial(self, name: str, shape: torch.Size, layout: Layout) -> Tensor | Mapping[str, Tensor]:
-        if isinstance(self.rule, AuxiliaryRule):
-            return self.rule.initial(name, shape[1:] if not layout.per_position else shape[-1:], layout.outputs)
-        feedback = self.rule.initial(name, layout.width, layout.outputs)
-        assert feedback is not None
+    def __init__(self, rule: LocalRule, feedback: BlockFeedback, step: Step, settler: Settler) -> None:
+        self.rule, self.feedback, self.step, self.settler = rule, feedback, step, settler
+
+    @staticmethod
+    def places(rule: LocalRule, blocks: Sequence[Block]) -> dict[str, Place]:
+        return {
+            block.name: Place(block.module, "own loss", holds="several" if rule.maps else "one")
+            for block in blocks[:-1]
+        }
+
+    @staticmethod
+    def initial(rule: LocalRule, name: str, sizes: Sizes) -> Tensor | Mapping[str, Tensor]:
+        *shape, outputs = sizes
+        feedback: Tensor | Mapping[str, Tensor] = rule.initial(name, shape if rule.maps else shape[0], outputs)
         return feedback
 
-    def holds_one(self, name: str) -> bool:
-        return isinstance(self.rule, LocalRule)
-
-    def fit_key(self, shape: torch.Size, layout: Layout) -> tuple[int, ...]:
-        if isinstance(self.rule, AuxiliaryRule) and not layout.per_position:
-            return (*shape[1:], layout.outputs)
-        return layout.width, layout.outputs
-
     def cross(self, name: str, h: Tensor) -> Tensor:
-        layout = self.ready(name, h) if h.requires_grad else None
+        layout = self.settler.ready(name, h) if h.requires_grad else None
         if layout is not None:
             with torch.autocast(h.device.type, enabled=False):
                 loss = self._loss(name, h, layout)
-            scale = self.scale(loss)
-            self.settle(loss, scale.expand_as(loss), scale)
-            self.let_go()
+            scale = self.settler.factor.like(loss)
+            self.settler.settle(loss, scale.expand_as(loss), scale)
+            self.settler.let_go()
         return h.detach()
 
     def finish(self, output: Tensor, taps: list[Tap], layouts: list[Layout]) -> Tensor:
         routed, unit = route(output, None, [], [], joined=True)
-        self._terms.append(unit)
+        self.step.terms.append(unit)
         for (name, tap), layout in zip(taps, layouts):
             if tap.requires_grad:
                 with torch.autocast(tap.device.type, enabled=False):
-                    self._terms.append(self._loss(name, tap, layout))
+                    self.step.terms.append(self._loss(name, tap, layout))
         return routed
 
     def _loss(self, name: str, tap: Tensor, layout: Layout) -> Tensor:
-        rule, theta = self.rule, self.theta(name)
+        rule, theta = self.rule, self.feedback.theta(name)
         h = tap.to(next(iter(theta.values())).dtype)
-        if isinstance(rule, AuxiliaryRule):
-            h = layout.rows(h) if layout.per_position else h
-            loss = rule.local_loss(h, self._read(len(h), layout.outputs), theta)
-        else:
-            h = layout.features(h)
-            loss = rule.local_loss(h, self._read(len(h), layout.outputs), theta[""])
+        h = h if rule.maps and not layout.per_position else layout.features(h)
+        y = read_targets(self.step.targets, len(h), layout.outputs, rule, self.step.looks())
+        loss = rule.local_loss(h, y, theta.get("", theta))
         if loss.numel() != 1:
             raise ValueError(
                 f"{type(rule).__name__}.local_loss for block {name!r}: expected a scalar, but got shape {tuple(loss.shape)}."
             )
         return loss
-
-    def _read(self, rows: int, outputs: int) -> Tensor:
-        return read_targets(self.targets, rows, outputs, self.rule, self.looks())

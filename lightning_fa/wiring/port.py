@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lightning_fa.ops import lesson
+from lightning_fa.rules.base import TransportRule
 from lightning_fa.surgery import FEEDBACK
-from lightning_fa.wiring.base import recomputing
+from lightning_fa.wiring.checkpoints import recomputing
 from lightning_fa.wiring.layers.pairs import Pair, feedback_of, value_of
+from lightning_fa.wiring.step import Step
+from lightning_fa.wiring.store import Store
 
 _STEP = torch.tensor([0, 0, 1])
 
@@ -20,14 +22,16 @@ _STEP = torch.tensor([0, 0, 1])
 class Port:
     """(layer, name of a weight, its input) -> (W, what carries the error), anew in every forward pass."""
 
-    wiring: Any
-    """The wiring: its rule, and whether it rehearses."""
+    rule: TransportRule
+    step: Step
+    store: Store
+    """Not read here: it must live as long as the layers do, for an optimizer's first step to find (``optimizers.py``)."""
     partner: nn.Module | None = None
     """The layer of another network whose weight is the feedback here."""
     transposed: bool = False
 
     def __call__(self, layer: nn.Module, name: str = "weight", x: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        rule = self.wiring.rule
+        rule = self.rule
         weight: Tensor = getattr(layer, name)
         if isinstance(weight, Pair):  # the module above presents it, and calls this layer as well
             return value_of(weight), feedback_of(weight)
@@ -44,8 +48,8 @@ class Port:
         elif state is not None and rule.taught:
             assert feedback is not None
             feedback, unit = lesson(feedback, weight.detach(), state, rule.lesson)
-            if not (recomputing() or self.wiring.rehearsing):
-                self.wiring.terms.append(unit)
+            if not (recomputing() or self.step.rehearsing):
+                self.step.terms.append(unit)
         elif state is not None:
             feedback = rule.redraw(weight.detach(), state)
         if not rule.matrixwise:
@@ -60,9 +64,9 @@ class Port:
             return None
         if recomputing():
             return state - _STEP.to(state.device)  # the step that is being recomputed has advanced the stream already
-        if not self.wiring.rehearsing:
-            # A new tensor, since compiled code may compute what only backward needs in backward, from the inputs of
-            # forward: in place the backward pass would read the next step.
+        if not self.step.rehearsing:
+            # Replace the counter, never update it in place: compiled code may compute forward values again in backward,
+            # and would then see the counter of the next step.
             setattr(layer, slot(name, "stream"), state + _STEP.to(state.device))
         return state
 

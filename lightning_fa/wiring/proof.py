@@ -10,10 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 from lightning_fa.ops.graft import _Graft, _Tie
 from lightning_fa.ops.transport import _Convolution, _Linear
+from lightning_fa.surgery import governed
+from lightning_fa.wiring.checkpoints import recomputing
+from lightning_fa.wiring.layers import Plan, Weight
+from lightning_fa.wiring.tensors import tensors_in
 
 Kind: TypeAlias = "frozenset[str] | None"
 """What a node computes: ``None`` for an activation, else the governed weights that it depends on, by name."""
@@ -35,6 +40,67 @@ _ACTIVATIONS = (
     "CompiledFunction",
 )
 """Lookups, and nodes that cannot be looked into."""
+
+
+class Proof:
+    """Reads the graph of the model's first output, as a hook of the model.
+
+    Args:
+        rule: Its name.
+        root: The model.
+        adopted: The modules that the rule is in.
+    """
+
+    def __init__(self, rule: str, root: nn.Module, adopted: Sequence[nn.Module]) -> None:
+        self.rule, self.root, self.adopted = rule, root, adopted
+        self.plans: list[Plan] = []
+        """Layers whose own forward uses their weights, in a way that only the graph shows."""
+        self.lookups: dict[int, str] = {}
+        """Weights that an index looks up, by the ``id`` of the parameter."""
+        self._weights: Mapping[str, Weight] = {}
+        self._proven = True
+        self._handle: Any = None
+
+    def watch(self, weights: Mapping[str, Weight]) -> None:
+        """Look at the outputs of the model until one shows the graph of ``weights``."""
+        self._weights, self._proven = weights, False
+        self._handle = self.root.register_forward_hook(self)
+
+    def __call__(self, module: Any, inputs: Any, output: Any) -> None:
+        """Check, once, that no governed weight carries an error in the graph of ``output``.
+
+        Raises:
+            RuntimeError: one does; the message names it.
+        """
+        if self._proven or torch.compiler.is_compiling() or recomputing():
+            return
+        graphs = [t for t in tensors_in(output) if t.grad_fn is not None]
+        if not graphs or not all(map(governed, self.adopted)):  # the rule may be suspended
+            return
+        live = {id(getattr(weight.holder, weight.key)): name for name, weight in self._weights.items()}
+        found = carriers(graphs, live | self.lookups)
+        if found:
+            raise RuntimeError(
+                f"The true weight of {', '.join(found)} carries an error, not the feedback of {self.rule}: it is "
+                "used outside of the forward of the module that holds it. Call that module; or tell with "
+                "`lightning_fa.register_layer(cls, weights)` whose forward uses the weight; or name the module in `ungoverned` "
+                "to leave it to backpropagation."
+            )
+        if not all("CompiledFunction" in str(t.grad_fn) for t in graphs):
+            self.end()
+
+    def end(self) -> None:
+        """Look no more."""
+        if self._handle is not None:
+            self._handle.remove()
+        self._proven, self._handle = True, None
+
+    def unused(self) -> set[str]:
+        """Weights of the :attr:`plans` that carry no error, once the proof is made."""
+        if not self._proven:
+            return set()
+        every = {full for plan in self.plans for *_, full in plan.weights}
+        return every - {full for plan in self.plans for full in plan.carried}
 
 
 def carriers(outputs: Iterable[Tensor], weights: Mapping[int, str]) -> list[str]:

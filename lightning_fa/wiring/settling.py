@@ -14,48 +14,38 @@ from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
 from lightning_fa.ops import settled
-from lightning_fa.rules.base import Rule
 from lightning_fa.sharding import has_shards
-from lightning_fa.wiring.base import recomputing
-from lightning_fa.wiring.blocks import Block
-from lightning_fa.wiring.cut import CutWiring, in_checkpoint
+from lightning_fa.wiring.block_feedback import BlockFeedback
+from lightning_fa.wiring.checkpoints import in_checkpoint
+from lightning_fa.wiring.course import Course
 from lightning_fa.wiring.graph import leaves_of
+from lightning_fa.wiring.isolation import Isolation
 from lightning_fa.wiring.rows import Layout
+from lightning_fa.wiring.step import Step
 
 
-class SettlingWiring(CutWiring):
-    """Abstract. For families whose blocks need nothing from above.
+class Settler:
+    """For families whose blocks need nothing from above.
 
     Graphs wait for ``backward()`` as those of other families do in the first forward pass, unless a rehearsal has drawn the
     feedback and checked the cut; in compiled code; in an activation checkpoint; under FSDP; where an output has a new shape;
     where a block ends at its own output.
     """
 
-    def __init__(self, rule: Rule, blocks: Sequence[Block], root: nn.Module) -> None:
-        super().__init__(rule, blocks)
-        self._root: nn.Module | None = root
-        self._sharded: bool | None = None
-        self._twice = False
-        self._scale: Tensor | None = None
+    def __init__(
+        self, root: nn.Module, step: Step, course: Course, isolation: Isolation, feedback: BlockFeedback
+    ) -> None:
+        self.step, self.course, self.isolation, self.feedback = step, course, isolation, feedback
+        self.factor = Factor()
+        self._shards = Shards(root, course)
         self._inputs: list[tuple[Any, Tensor, int]] = []
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_root": None}  # a copy of a part must not bring the whole
-
-    # -- for a family -------------------------------------------------------------------------------------------------------
+    # -- for a family -----------------------------------------------------------------------------------------------------
 
     def ready(self, name: str, h: Tensor) -> Layout | None:
         """How h lines up with the output that the head will have; ``None`` where the block's graph must wait."""
-        layout = self.layouts.get(name) if self._settles() else None
-        if layout is None or not layout.fits(h) or self._drawn.get(name) != self.fit_key(h.shape, layout):
-            return None
-        return layout
-
-    def scale(self, like: Tensor) -> Tensor:
-        """The factor before the last loss that was differentiated, as a scalar of the dtype and device of ``like``."""
-        if self._scale is None:
-            self._scale = like.new_ones(())
-        return self._scale.to(like.device, like.dtype)
+        layout = self.feedback.layouts.get(name) if self._settles() else None
+        return layout if layout is not None and self.feedback.fits(name, h, layout) else None
 
     def settle(self, output: Tensor, error: Tensor, scale: Tensor, below: Tensor | None = None) -> Tensor | None:
         """Compute the gradients of all that ``output`` depends on, given its ``error``; they wait for the loss.
@@ -71,7 +61,7 @@ class SettlingWiring(CutWiring):
         wanted = [*leaves, *(edge for edge, _ in inputs), *([] if below is None else [below])]
         found = _gradients(output, error, wanted)
         if places:
-            self._terms.append(settled(places, found[: len(places)], scale))
+            self.step.terms.append(settled(places, found[: len(places)], scale))
         return found[-1] if below is not None else None
 
     def let_go(self) -> None:
@@ -79,45 +69,32 @@ class SettlingWiring(CutWiring):
         name, h = self.course.taps[-1]
         self.course.taps[-1] = name, h.new_zeros(()).expand(h.shape)
 
-    # -- the forward pass ---------------------------------------------------------------------------------------------------
+    # -- for the forward pass ---------------------------------------------------------------------------------------------
 
-    def enter(
-        self, index: int, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        args, kwargs = super().enter(index, args, kwargs)
-        if index or recomputing():
-            return args, kwargs
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The inputs of the first block, marked where they come from a graph of others."""
         self._inputs = []
         if not self._settles():
             return args, kwargs
         return tuple(self._mark(value) for value in args), {key: self._mark(value) for key, value in kwargs.items()}
 
-    def leave(self, output: Any) -> Any:
+    def end(self) -> None:
+        """Let go of the inputs of the first block."""
         self._inputs = []
-        return super().leave(output)
 
-    def join(self, loss: Tensor) -> Tensor:
-        joined = super().join(loss)
-        if joined is not loss and joined.requires_grad and not torch.compiler.is_compiling() and not self.keeping:
-            joined.register_hook(self._note)
-        return joined
-
-    # -- parts --------------------------------------------------------------------------------------------------------------
+    def observe(self, loss: Tensor) -> None:
+        """Learn, in backward, the factor before ``loss``."""
+        if loss.requires_grad and not torch.compiler.is_compiling() and not self.step.keeping:
+            loss.register_hook(self.factor.note)
 
     def _settles(self) -> bool:
-        if torch.compiler.is_compiling() or self.rehearsing or self.keeping or self._twice or not self._checked:
+        if torch.compiler.is_compiling() or self.step.rehearsing or self.step.keeping or self.factor.twice:
             return False
-        if not self._chain:  # one call of a block is not all of it, and the block below not all that is below
+        if not self.isolation.proven:
             return False
-        return not self._shards() and not in_checkpoint()
-
-    def _shards(self) -> bool:
-        if not (dist.is_available() and dist.is_initialized()):
+        if not self.course.chain:  # one call of a block is not all of it, and the block below not all that is below
             return False
-        if self._sharded is None:  # asked after the rehearsal, which comes before strategies shard
-            roots = [*self.modules.values()] if self._root is None else [self._root]
-            self._sharded, self._root = any(map(has_shards, roots)), None
-        return self._sharded
+        return not self._shards.found() and not in_checkpoint()
 
     def _mark(self, value: Any) -> Any:
         # What the network is fed may come from a graph of others: its gradient goes there in the one backward pass.
@@ -127,13 +104,50 @@ class SettlingWiring(CutWiring):
         self._inputs.append((get_gradient_edge(entrance), value, value._version))
         return entrance
 
-    def _note(self, factor: Tensor) -> None:
+
+class Factor:
+    """The factor before the last loss that was differentiated."""
+
+    def __init__(self) -> None:
+        self.twice = False
+        """Whether a gradient was differentiated again."""
+        self._value: Tensor | None = None
+
+    def like(self, tensor: Tensor) -> Tensor:
+        """The factor as a scalar of the dtype and device of ``tensor``."""
+        if self._value is None:
+            self._value = tensor.new_ones(())
+        return self._value.to(tensor.device, tensor.dtype)
+
+    def note(self, factor: Tensor) -> None:
+        """A loss is differentiated, and ``factor`` stands before it."""
         if torch.is_grad_enabled():
-            self._twice = True
+            self.twice = True
             return
         factor = factor.reshape(())
-        last = torch.ones_like(factor) if self._scale is None else self._scale.to(factor)
-        self._scale = torch.where(factor.isfinite() & (factor != 0), factor, last)
+        last = torch.ones_like(factor) if self._value is None else self._value.to(factor)
+        self._value = torch.where(factor.isfinite() & (factor != 0), factor, last)
+
+
+class Shards:
+    """Whether FSDP manages the model. Asked after the rehearsal, which comes before strategies shard."""
+
+    def __init__(self, root: nn.Module, course: Course) -> None:
+        self._root: nn.Module | None = root
+        self._course = course
+        self._found: bool | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_root": None}  # a copy of a part must not bring the whole
+
+    def found(self) -> bool:
+        """The answer to the first question holds."""
+        if not (dist.is_available() and dist.is_initialized()):
+            return False
+        if self._found is None:
+            roots = [block.module for block in self._course.blocks] if self._root is None else [self._root]
+            self._found, self._root = any(map(has_shards, roots)), None
+        return self._found
 
 
 def _gradients(output: Tensor, error: Tensor, wanted: Sequence[Any]) -> list[Tensor | None]:

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_fa.wiring.blocks import Block, carrier_of, has_matrix
+from lightning_fa.wiring.blocks import Block, has_matrix
 from lightning_fa.wiring.graph import reach
-from lightning_fa.wiring.tensors import tensors_in
+from lightning_fa.wiring.tensors import entering, tensors_in
 
 
 class Survey:
@@ -94,7 +94,7 @@ class Survey:
         self._time += 1
         self.spans.setdefault(module, []).append((self._time, self._time))
         inputs: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
-        key = carrier_of(inputs)
+        key = entering(inputs)
         if key is None or not inputs[key].requires_grad:
             return None
         inputs[key] = inputs[key].clone()  # its node stands for the entrance, and survives what is done in place

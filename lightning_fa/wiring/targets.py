@@ -6,13 +6,11 @@ import torch
 from torch import Tensor
 
 from lightning_fa.labels import IGNORED
-from lightning_fa.rules.base import AuxiliaryRule, LocalRule
+from lightning_fa.rules.base import LocalRule
 from lightning_fa.wiring.rows import NO_TARGETS
 
 
-def read_targets(
-    targets: Tensor | None, rows: int, outputs: int, rule: LocalRule | AuxiliaryRule, look: bool
-) -> Tensor:
+def read_targets(targets: Tensor | None, rows: int, outputs: int, rule: LocalRule, look: bool) -> Tensor:
     """Targets as ``(rows,)`` classes, or as ``(rows, outputs)`` values in floats.
 
     Args:
@@ -48,8 +46,8 @@ def read_targets(
     raise ValueError(
         f"Expected targets for {rows} rows: {_named(rule)} takes one class per row or class "
         f"probabilities of shape {(rows, outputs)}, but got {targets.dtype} "
-        f"targets of shape {tuple(targets.shape)}.{_hint(rule)} A network that scores positions must "
-        "return their classes in the last dimension, (samples, positions, classes)."
+        f"targets of shape {tuple(targets.shape)}.{_hint(rule)} Where positions are scored, this block and "
+        "the head must both return (samples, positions, features), as in a transformer: the pixels of a convolution are no rows."
     )
 
 
@@ -67,7 +65,7 @@ def check_classes(classes: Tensor, outputs: int) -> None:
         )
 
 
-def _values(targets: Tensor, rows: int, outputs: int, rule: LocalRule | AuxiliaryRule) -> Tensor:
+def _values(targets: Tensor, rows: int, outputs: int, rule: LocalRule) -> Tensor:
     if targets.numel() != rows * outputs or (rows and outputs > 1 and targets.ndim < 2):
         raise ValueError(
             f"Expected targets for {rows} rows: {_named(rule)} takes values of shape {(rows, outputs)}, one "
@@ -80,7 +78,7 @@ def _values(targets: Tensor, rows: int, outputs: int, rule: LocalRule | Auxiliar
     return floats.masked_fill(values == IGNORED, torch.nan)
 
 
-def _check_probabilities(values: Tensor, rule: LocalRule | AuxiliaryRule) -> None:
+def _check_probabilities(values: Tensor, rule: LocalRule) -> None:
     total = values.double().sum(1)
     if (values < 0).any() or ((total - 1).abs() > 4 * torch.finfo(torch.bfloat16).eps).any():
         raise ValueError(
@@ -89,10 +87,10 @@ def _check_probabilities(values: Tensor, rule: LocalRule | AuxiliaryRule) -> Non
         )
 
 
-def _named(rule: LocalRule | AuxiliaryRule) -> str:
+def _named(rule: LocalRule) -> str:
     loss = getattr(rule, "loss", None)
     return type(rule).__name__ + (f'(loss="{loss}")' if loss else "")
 
 
-def _hint(rule: LocalRule | AuxiliaryRule) -> str:
+def _hint(rule: LocalRule) -> str:
     return f" {rule.advice}" if rule.advice else ""

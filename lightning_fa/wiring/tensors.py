@@ -22,3 +22,16 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
     elif is_dataclass(value) and not isinstance(value, type):
         for field in fields(value):
             yield from tensors_in(getattr(value, field.name))
+
+
+def entering(inputs: Mapping[Any, Any]) -> Any:
+    """The key of the input of a block, positional or named, that is the output of the block below; ``None`` without a tensor.
+
+    A mask or an index beside it has no gradient. Where nothing has, as above frozen blocks, it is the first that could have.
+    """
+    # Without next() and its default: dynamo of PyTorch 2.6 does not know it.
+    tensors = [(key, value) for key, value in inputs.items() if isinstance(value, Tensor)]
+    found = [key for key, value in tensors if value.requires_grad]
+    found += [key for key, value in tensors if value.is_floating_point()]
+    found += [key for key, _ in tensors]
+    return found[0] if found else None

@@ -44,6 +44,18 @@ class Dataset:
             test_labels=self.test_labels[tested],
         )
 
+    def hold_out(self, count: int) -> "Dataset":
+        """Without the last training samples, at most a fifth of them, which take the place of the test samples."""
+        inputs, labels = self.train_inputs, self.train_labels
+        kept = len(labels) - min(count, len(labels) // 5)
+        return replace(
+            self,
+            train_inputs=inputs[:kept],
+            train_labels=labels[:kept],
+            test_inputs=inputs[kept:],
+            test_labels=labels[kept:],
+        )
+
 
 def _choose(samples: int, count: int | None, seed: int) -> Tensor | slice:
     if count is None or count >= samples:

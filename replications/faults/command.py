@@ -3,12 +3,13 @@
 import argparse
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from replications.experiment import registry
 from replications.faults import formulas, trained
-from replications.faults.planted import BACKPROP, EXCHANGED, Pairs
+from replications.faults.planted import Pairs, Planted, planted_in
 from replications.faults.recorded import Runs, caught, exchanged, matches, replaced, reproduced
 from replications.judging.claims import Claim
 from replications.judging.verdicts import by_seed
@@ -47,16 +48,18 @@ def audit(arguments: Sequence[str]) -> int:
         "--out",
         type=Path,
         metavar="FILE",
-        help="write the page; without --train it keeps what it says of the faults that need training",
+        help="write the page; of what is not trained now it keeps what it says of the faults that need training",
     )
     chosen = options.parse_args(arguments)
     folder = chosen.data_dir or (Path(os.environ["LIGHTNING_FA_DATA"]) if "LIGHTNING_FA_DATA" in os.environ else None)
     papers = chosen.papers or registry.names()
-    found = {paper: verdicts(paper, folder, train=chosen.train) for paper in papers}
-    if chosen.out and chosen.out.exists() and not chosen.train:
+    shown = registry.names() if chosen.out else papers
+    found = {paper: verdicts(paper, folder, train=chosen.train and paper in papers) for paper in shown}
+    if chosen.out and chosen.out.exists():
         known = chosen.out.read_text(encoding="utf-8")
         for paper, rows in found.items():
-            _keep_trained(rows, rows_of(known, paper))
+            if not (chosen.train and paper in papers):
+                _keep_trained(rows, rows_of(known, paper))
     text = "\n".join([MEANING, *(_section(paper, rows) for paper, rows in found.items())])
     print(text)
     if chosen.out:
@@ -68,20 +71,21 @@ def verdicts(paper: str, data_dir: Path | None, *, train: bool) -> dict[str, dic
     """For each judged claim {fault: caught, survives or -}."""
     claims = [claim for claim in registry.load(paper).claims if claim.tolerance]
     recorded = _recorded(paper)
-    rows = {claim.id: _on_records(paper, claim, _runs_of(claim, recorded)) for claim in claims}
+    faults = planted_in(paper)
+    rows = {claim.id: _on_records(faults, claim, _runs_of(claim, recorded)) for claim in claims}
     if train:
-        untrained = trained.train(paper, trained.UNTRAINED.get(paper, {}), data_dir, trained.NothingTrained)
+        untrained = trained.train(
+            paper, faults.untrained, data_dir, trained.NothingTrained, experiments=faults.experiments
+        )
         if paper == "czarnecki2017":
             _formulas(claims, rows, untrained, data_dir)
         for claim in claims:
             rows[claim.id]["untrained"] = _word(caught(claim, [], untrained))
             honest = _runs_of(claim, recorded)
-            rows[claim.id]["idle"] = _word(caught(claim, honest, _idle(honest, untrained[0], BACKPROP[paper])))
-        if paper in trained.REDRAWN:
-            honest = trained.train(paper, trained.REDRAWN[paper], data_dir, experiments=trained.REDRAWN_EXPERIMENTS)
-            redrawn = trained.train(
-                paper, trained.REDRAWN[paper], data_dir, trained.FreshFeedback, experiments=trained.REDRAWN_EXPERIMENTS
-            )
+            rows[claim.id]["idle"] = _word(caught(claim, honest, _idle(honest, untrained[0], faults.backprop)))
+        if faults.redrawn:
+            again = partial(trained.train, paper, faults.redrawn, data_dir, experiments=faults.redrawn_experiments)
+            honest, redrawn = again(), again(trained.FreshFeedback)
             for claim in claims:
                 holds = reproduced(claim, honest)
                 found = caught(claim, honest, redrawn)
@@ -106,9 +110,9 @@ def uncaught(row: dict[str, str]) -> bool:
     return "caught" not in row.values() and "survives" in row.values()
 
 
-def _on_records(paper: str, claim: Claim, honest: Sequence[Runs]) -> dict[str, str]:
-    backprop = caught(claim, honest, [replaced(runs, BACKPROP[paper]) for runs in honest])
-    each = [caught(claim, honest, [exchanged(runs, pairs) for runs in honest]) for pairs in EXCHANGED[paper]]
+def _on_records(faults: Planted, claim: Claim, honest: Sequence[Runs]) -> dict[str, str]:
+    backprop = caught(claim, honest, [replaced(runs, faults.backprop) for runs in honest])
+    each = [caught(claim, honest, [exchanged(runs, pairs) for runs in honest]) for pairs in faults.exchanged]
     touching = [one for one in each if one is not None]
     return {
         "backprop": _word(backprop),

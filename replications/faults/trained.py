@@ -19,23 +19,6 @@ from replications.experiment.registry import select
 from replications.faults.recorded import Runs
 from replications.judging.verdicts import by_seed
 
-EXPERIMENTS = {
-    "cheung2019": "fig2,fig3",
-    "czarnecki2017": "fig3,fig4,fig8,footnote5",
-    "gilmer2017": "fig1,b-scale,discussion",
-    "launay2019": "best-practices,bottleneck,conv",
-    "lillicrap2014": "fig2a,fig2b",
-}
-"""What Lightning trains; the others have loops of their own."""
-UNTRAINED: dict[str, dict[str, Any]] = {
-    "gilmer2017": {"hidden": (100,) * 3, "max_steps": 100, "scale_max_steps": 10, "fresh_draws": 3},
-    "launay2019": {"sizes": (1, 46, 118, 800)},
-}
-"""Where the preset smoke stops before the first moment that a claim is about, or has other sizes."""
-REDRAWN = {"gilmer2017": {"max_steps": 600, "train_samples": 20_000, "probe_samples": 500, "fresh_draws": 3}}
-REDRAWN_EXPERIMENTS = "fig1"
-"""Long enough for most claims to hold of a B that stays, and short enough to be repeated."""
-
 
 class NothingTrained(Callback):
     """The optimiser makes steps of length 0."""
@@ -78,10 +61,10 @@ def train(
     changes: Mapping[str, Any],
     data_dir: Path | None,
     *faults: type[Callback],
-    experiments: str | None = None,
+    experiments: str,
 ) -> list[Runs]:
     """The metrics of two seeds of the preset smoke with these settings changed, with the faults planted."""
-    chosen, names = select(f"{paper}/{experiments or EXPERIMENTS[paper]}")
+    chosen, names = select(f"{paper}/{experiments}")
     options = Namespace(
         targets=[paper], target=f"{paper}/{','.join(names)}", preset="smoke", seeds=2, data_dir=data_dir,
         dataset=None, accelerator="cpu", devices="1", precision="32-true", wandb="off",

@@ -1,4 +1,4 @@
-"""A callback that measures accuracy on held-out samples during training."""
+"""A callback that measures on held-out samples during training."""
 
 from collections.abc import Callable, Collection
 
@@ -12,13 +12,14 @@ ROWS = 1000
 
 
 class HeldOut(Callback):
-    """Log `name`: the accuracy in percent on fixed samples after chosen numbers of steps.
+    """Log `name`: the accuracy in percent, or another measure, on fixed samples after chosen numbers of steps.
 
     Args:
-        logits: from the module and some inputs to the outputs of its classes
+        logits: from the module and some inputs to its outputs
         x, y: the fixed samples
         steps: numbers of optimiser steps after which to measure
         name: what to call the number
+        score: from all outputs and y to the number
     """
 
     def __init__(
@@ -28,9 +29,10 @@ class HeldOut(Callback):
         y: Tensor,
         steps: Collection[int],
         name: str = "test/accuracy_at",
+        score: Callable[[Tensor, Tensor], float] = accuracy,
     ) -> None:
         self.logits, self.x, self.y = logits, x, y
-        self.steps, self.name = frozenset(steps), name
+        self.steps, self.name, self.score = frozenset(steps), name, score
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         if trainer.global_step in self.steps:
@@ -41,9 +43,9 @@ class HeldOut(Callback):
 
     @torch.no_grad()
     def measure(self, module: LightningModule) -> float:
-        """The accuracy of the present weights; the module's mode is as before."""
+        """The score of the present weights; the module's mode is as before."""
         training = module.training
         module.eval()
         logits = torch.cat([self.logits(module, part) for part in self.x.split(ROWS)])
         module.train(training)
-        return accuracy(logits, self.y)
+        return self.score(logits, self.y)

@@ -72,7 +72,7 @@ def test_the_update_angle_is_that_of_the_two_gradients(tmp_path, rule):
                 gradients.append({n: p.grad for n, p in twin.named_parameters()})
             torch.set_rng_state(state)
             for layer in ("net.0", "net.4", "net.6"):
-                exists = trainer.strategy.attached._held().get(f"{layer}.mask", torch.tensor(True))
+                exists = trainer.strategy.attached.masks.get(layer, torch.tensor(True))
                 pair = [(g[f"{layer}.weight"] * exists).reshape(1, -1) for g in gradients]
                 found[layer] = angles(*pair).item()
             super().measure(trainer, module, batch, batch_index)
@@ -84,9 +84,9 @@ def test_the_update_angle_is_that_of_the_two_gradients(tmp_path, rule):
         assert monitor.latest[f"align/{layer}/update_angle"] == pytest.approx(angle, abs=1e-3), layer
     assert found["net.0"] > 5
     assert monitor.latest["align/net.6/update_angle"] == pytest.approx(0, abs=1e-3)
-    masks = {n: int(m.sum()) for n, m in trainer.strategy.attached._held().items() if n.endswith(".mask")}
+    masks = {n: int(m.sum()) for n, m in trainer.strategy.attached.masks.items()}
     assert len(masks) == 3 * (rule == "fa_sparse")
-    expected = masks.get("net.0.mask", 160) ** -0.5
+    expected = masks.get("net.0", 160) ** -0.5
     assert monitor.latest["align/net.0/update_chance"] == pytest.approx(expected)
 
 

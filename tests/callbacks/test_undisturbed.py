@@ -11,7 +11,6 @@ from torchmetrics import CatMetric, MeanMetric
 import lightning_fa as fa
 from lightning_fa.callbacks import AlignmentMonitor
 from lightning_fa.callbacks.undisturbed import undisturbed
-from lightning_fa.suspension import suspended
 from tests.callbacks.net import RULES, Net, fit
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")
@@ -87,7 +86,7 @@ def test_a_suspended_rule_is_backprop_and_comes_back_bitwise(rule):
     models = [copy.deepcopy(start), copy.deepcopy(start)]
     attached = [fa.attach(model, rule) for model in models]
     assert same(gradients(models[0], attached[0]), gradients(models[1], attached[1]))
-    with suspended(attached[0]):
+    with attached[0].suspended():
         assert same(gradients(models[0]), gradients(start))
         assert type(models[0][2]) is nn.Linear
     assert same(gradients(models[0], attached[0]), gradients(models[1], attached[1]))

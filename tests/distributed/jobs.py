@@ -20,7 +20,6 @@ from torch.nn.parallel import distributed as ddp
 from torch.utils.data import DataLoader, DistributedSampler
 
 import lightning_fa as fa
-from lightning_fa.rules.base import IndirectRule
 from lightning_fa.sharding import unsharded, whole
 from lightning_fa.surgery import strip_feedback
 from tests.distributed import pipeline_jobs
@@ -34,7 +33,7 @@ def layerwise(rule: str | fa.Rule) -> bool:
     layer by layer.
     """
     cls = fa.RULES[rule] if isinstance(rule, str) else type(rule)
-    return issubclass(cls, fa.TransportRule) or not (cls.learned or issubclass(cls, IndirectRule))
+    return issubclass(cls, fa.TransportRule) or not (cls.learned or cls.hears == "the block below")
 
 
 def strategy(kind: str, rule: str | fa.Rule, world: int, *, layers: bool | None = None) -> Any:
@@ -112,13 +111,14 @@ class Settling(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         wiring = trainer.strategy.attached._wiring
-        wiring.keeping, settle = self.kept, wiring.settle
+        wiring.step.keeping, settler = self.kept, wiring.cut.delivery.settler
+        settle = settler.settle
 
         def counting(*args: Any, **kwargs: Any) -> Any:
             self.settled += 1
             return settle(*args, **kwargs)
 
-        wiring.settle = counting
+        settler.settle = counting
 
 
 def every(kinds: list[str], rules: list[str], one: Callable[[str, str], Results]) -> Results:

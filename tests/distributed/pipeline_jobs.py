@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, StochasticWeightAveraging
+from lightning.pytorch.plugins import MixedPrecision
+from lightning.pytorch.strategies import StrategyRegistry
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, DistributedSampler
 
 import lightning_fa as fa
@@ -19,28 +23,40 @@ from tests.distributed.pipeline_net import BATCH, CLASSES, Learner, data, fit, t
 
 Results = dict[str, Any]
 
-RULES: dict[str, fa.Rule] = {
-    "lafs": fa.LinearAlignedFeedback(),
-    "local": fa.LocalLosses(),
-    "drtp": fa.DirectRandomTargetProjection(),
-    "shallow": fa.LastLayerOnly(),
-    "dfa": fa.DirectFeedbackAlignment(),
-    "dfa_sign": fa.SignDirectFeedbackAlignment(),
-    "dkp": fa.DirectKolenPollack(),
-}
+RULES: dict[str, fa.Rule] = {name: kind() for name, kind in (fa.RULES | fa.PAIR_RULES).items()}
+LOSSES = {"kickback": "mse"}
+"""Rule -> the loss that it needs, where it is not cross-entropy."""
+
+
+def refusal(name: str) -> str | None:
+    """What a user is told who asks for a rule's pipeline by its name; ``None`` where it can be had."""
+    try:
+        StrategyRegistry.get(f"{name}_pipeline")
+    except MisconfigurationException as error:
+        return str(error)
+    return None
+
 
 CASES: dict[str, tuple[str, Results, Results]] = {
-    "lafs": ("lafs", {}, {}),
+    **{name: (name, {"loss": LOSSES.get(name, "cross_entropy")}, {}) for name in RULES if refusal(name) is None},
     "lafs, sgd": ("lafs", {"optimizer": "sgd"}, {}),
-    "local": ("local", {}, {}),
-    "drtp": ("drtp", {"net": "functional"}, {}),
-    "shallow": ("shallow", {}, {}),
-    "dfa": ("dfa", {}, {}),
+    "drtp, functions": ("drtp", {"net": "functional"}, {}),
     "dfa, functions": ("dfa", {"net": "functional"}, {"accumulate_grad_batches": 2, "gradient_clip_val": 0.05}),
     "dfa, convolutions": ("dfa", {"net": "conv", "optimizer": "sgd"}, {}),
     "not linear in the error": ("dfa_sign", {}, {"accumulate_grad_batches": 2}),
     "learned feedback": ("dkp", {"optimizer": "sgd"}, {}),
     "convolutions": ("lafs", {"net": "conv"}, {}),
+    "text": ("dfa", {"net": "text"}, {}),
+    "text, local": ("drtp", {"net": "text"}, {}),
+    "one activation for all blocks": ("lafs", {"net": "one for all"}, {}),
+    "an activation of the blocks in the step": ("lafs", {"net": "one for all", "squash": True}, {}),
+    "a module behind the head": ("lafs", {"net": "log probabilities"}, {}),
+    "a module behind the head, direct": ("dfa", {"net": "log probabilities"}, {}),
+    "a frozen entrance": ("lafs", {"net": "frozen entrance"}, {}),
+    "a frozen middle": ("lafs", {"net": "frozen middle"}, {}),
+    "a frozen middle, direct": ("dfa", {"net": "frozen middle", "optimizer": "sgd"}, {}),
+    "two passes in a step": ("lafs", {"views": 2}, {}),
+    "two passes in a step, direct": ("dfa", {"views": 2, "optimizer": "sgd"}, {}),
     "local, convolutions": ("local", {"net": "conv", "optimizer": "sgd"}, {}),
     "functions": ("lafs", {"net": "functional"}, {}),
     "in order": ("lafs", {}, {"shuffle": False}),
@@ -135,9 +151,9 @@ def pipelined(folder: Path, rank: int, world: int, names: list[str]) -> Results:
     return results
 
 
-def random_layers(folder: Path, rank: int, world: int) -> Results:
+def random_layers(folder: Path, rank: int, world: int, **arguments: Any) -> Results:
     """Dropout between the blocks; also the masks' own streams, by the losses that rank 0 sees."""
-    net = Learner(dropout=0.3)
+    net = Learner(**arguments)
     run = fit(fa.PipelineFeedbackStrategy(), world, net)
     return told(run, net)
 
@@ -176,9 +192,11 @@ class SaveInside(Callback):
     """Saves at the end of an epoch, while the network is in parts; as anyone does who expects to be killed."""
 
     def __init__(self, path: Path, pause: float = 0.0) -> None:
-        self.path, self.pause = path, pause
+        self.path, self.pause, self.stages = path, pause, {}
 
     def on_train_epoch_end(self, trainer: Any, *_: Any) -> None:
+        division = trainer.strategy._division
+        self.stages = dict(zip((block.name for block in division.blocks), division.stages))
         trainer.save_checkpoint(self.path.with_suffix(".part"))
         if trainer.is_global_zero:
             os.replace(self.path.with_suffix(".part"), self.path)
@@ -196,7 +214,8 @@ def epochs(
     strategy = fa.PipelineFeedbackStrategy(RULES[rule], stages=stages)
     save = SaveInside(path, pause)
     start = path if path.exists() else None
-    return told(fit(strategy, world, net, shuffle=False, max_epochs=until, callbacks=[save], ckpt_path=start), net)
+    run = fit(strategy, world, net, shuffle=False, max_epochs=until, callbacks=[save], ckpt_path=start)
+    return {**told(run, net), "stages": save.stages}
 
 
 class Tied(nn.Module):
@@ -222,6 +241,51 @@ class Beside(Tied):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         h = self.first(x)
         return self.head(torch.tanh(self.last(torch.tanh(self.middle(torch.tanh(h)))) + h.detach()))
+
+
+class Loop(nn.Module):
+    """A cell that is called again with its own state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read, self.cell, self.head = nn.Linear(36, 36), nn.Linear(36, 36), nn.Linear(36, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = torch.tanh(self.read(x))
+        for _ in range(3):
+            h = torch.tanh(self.cell(h))
+        return self.head(h)
+
+
+class Past(Beside):
+    """A connection of a U-Net: what the first block computes enters the head as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(72, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.first(x)
+        return self.head(torch.cat([torch.tanh(self.last(torch.tanh(self.middle(torch.tanh(h))))), h], 1))
+
+
+class Recomputed(Beside):
+    """A block in an activation checkpoint."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = checkpoint(self.middle, torch.tanh(self.first(x)), use_reentrant=False)
+        return self.head(torch.tanh(self.last(torch.tanh(h))))
+
+
+class OneNorm(Beside):
+    """One normalisation behind two blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(36)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.tanh(self.last(self.norm(self.middle(self.norm(self.first(x)))))))
 
 
 class Asks(nn.Linear):
@@ -271,14 +335,17 @@ REFUSED: dict[str, tuple[Callable[[], Learner], Results, Results, str]] = {
         {},
         "3 blocks at least",
     ),
-    "a block in two stages": (
-        Learner,
-        {"stages": [["net.0", "net.2"], ["net.2", "net.5"], ["net.7"]]},
-        {},
-        "Named in none or",
-    ),
     "stages not in order": (Learner, {"stages": [["net.7"], ["net.2", "net.5"], ["net.0"]]}, {}, "in the order"),
-    "too few stages": (Learner, {"stages": [["net.0", "net.2"], ["net.5", "net.7"]]}, {}, "names 2 stages"),
+    "a block called several times": (lambda: learner(Loop()), {}, {}, "'net.cell' is called several times"),
+    "a connection past blocks": (
+        lambda: learner(Past()),
+        {},
+        {},
+        "of block 'net.first' does not enter the next block alone",
+    ),
+    "tied embedding": (lambda: Learner("tied text"), {"rule": "dfa"}, {}, "is used by blocks of stages"),
+    "one normalisation for two stages": (lambda: learner(OneNorm()), {}, {}, "is used by blocks of stages"),
+    "a checkpoint": (lambda: learner(Recomputed()), {}, {}, "in an activation checkpoint"),
     "shared weight": (lambda: learner(Tied()), {}, {}, "first.weight is used by blocks of stages"),
     "a tensor passes a stage by": (lambda: learner(Beside()), {}, {}, "does not compute what the whole network did"),
     "a shape by values": (lambda: learner(AsksInside()), {}, {}, "is not known without running it"),
@@ -288,6 +355,12 @@ REFUSED: dict[str, tuple[Callable[[], Learner], Results, Results, str]] = {
     "mixin": (Mixin, {}, {}, "names its own rule"),
     "microbatches of a local rule": (Learner, {"microbatches": 2}, {}, "whole batches fill them"),
     "batch statistics of a part": (Learner, {"rule": "dfa", "microbatches": 2}, {}, "would depend on `microbatches`"),
+    "a gradient scaler": (
+        Learner,
+        {},
+        {"plugins": [MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))]},
+        "precision='bf16-mixed'",
+    ),
     "averaged weights": (
         Learner,
         {},

@@ -42,27 +42,71 @@ class Functional(nn.Module):
         return self.head(self.third(h).clamp(min=0)) * self.scale
 
 
-class Positions(nn.Module):
-    """Scores every position of a text."""
+class Text(nn.Module):
+    """Reads a text of four letters, 36 of them.
 
-    def __init__(self) -> None:
+    Args:
+        tied: Whether the head scores with the embedding's own table.
+    """
+
+    def __init__(self, tied: bool = False) -> None:
         super().__init__()
-        self.embed = nn.Embedding(10, 6)
+        self.embed = nn.Embedding(CLASSES, 6)
         self.rnn = nn.GRU(6, 6, batch_first=True)
         self.norm = nn.LayerNorm(6)
         self.layer = nn.TransformerEncoderLayer(6, 2, 12, dropout=0.0, batch_first=True)
-        self.head = nn.Linear(6, CLASSES)
+        self.head = nn.Linear(6, CLASSES, bias=False)
+        if tied:
+            self.head.weight = self.embed.weight
 
     def forward(self, x: Tensor) -> Tensor:
-        h, _ = self.rnn(self.embed(x))
-        return self.head(self.layer(self.norm(h)))
+        h, _ = self.rnn(self.embed((x > 0).long() + 2 * (x > 1).long()))
+        return self.head(self.layer(self.norm(h)).mean(1))
 
 
-NETS = {"mlp": mlp, "conv": conv, "functional": Functional}
+class OneForAll(nn.Module):
+    """Calls the same activation, and the same dropout, behind every block."""
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(36, 10), nn.Linear(10, 10)
+        self.third, self.head = nn.Linear(10, 10), nn.Linear(10, CLASSES)
+        self.act, self.drop = nn.Tanh(), nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.drop(x)
+        for layer in (self.first, self.second, self.third):
+            h = self.drop(self.act(layer(h)))
+        return self.head(h)
+
+
+def frozen(*names: str) -> nn.Module:
+    """The MLP, parts of which are not trained."""
+    net = mlp()
+    for name in names:
+        net.get_submodule(name).requires_grad_(False)
+    return net
+
+
+NETS = {
+    "mlp": mlp,
+    "conv": conv,
+    "functional": Functional,
+    "text": Text,
+    "tied text": lambda: Text(tied=True),
+    "one for all": OneForAll,
+    "one dropout for all": lambda: OneForAll(0.3),
+    "log probabilities": lambda: nn.Sequential(*mlp(), nn.LogSoftmax(1)),
+    "frozen entrance": lambda: frozen("0"),
+    "frozen middle": lambda: frozen("2", "3"),
+}
 
 
 class Learner(LightningModule):
-    """Args: net: One of ``NETS``; optimizer: ``sgd`` or ``adam``; schedule: ``none``, ``step`` or ``plateau``; dropout."""
+    """Args: net: One of ``NETS``; optimizer: ``sgd`` or ``adam``; schedule: ``none``, ``step`` or ``plateau``; dropout; mix;
+    loss: ``cross_entropy`` or ``mse``; views: How often a batch is seen in a step; squash: Whether the step uses the net's
+    activation once more; dtype.
+    """
 
     def __init__(
         self,
@@ -71,6 +115,9 @@ class Learner(LightningModule):
         schedule: str = "none",
         dropout: float = 0.0,
         mix: bool = False,
+        loss: str = "cross_entropy",
+        views: int = 1,
+        squash: bool = False,
         dtype: torch.dtype = torch.float64,
     ) -> None:
         super().__init__()
@@ -78,7 +125,8 @@ class Learner(LightningModule):
         self.net = NETS[net]().to(dtype)
         if dropout:
             self.net = nn.Sequential(*(part for layer in self.net for part in (nn.Dropout(dropout), layer)))
-        self.optimizer, self.schedule, self.mix = optimizer, schedule, mix
+        self.optimizer, self.schedule, self.mix, self.loss, self.views = optimizer, schedule, mix, loss, views
+        self.squash = squash
         self.accuracy = torchmetrics.Accuracy("multiclass", num_classes=CLASSES)
         self.example_input_array = torch.zeros(3, 36, dtype=dtype)
         self.losses: list[float] = []
@@ -86,11 +134,17 @@ class Learner(LightningModule):
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x)
 
+    def score(self, logits: Tensor, y: Tensor) -> Tensor:
+        logits = self.net.act(logits) if self.squash else logits
+        if self.loss == "mse":
+            return F.mse_loss(logits, F.one_hot(y, CLASSES).to(logits.dtype))
+        return F.cross_entropy(logits, y)
+
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         x, y = batch
         if self.mix:
             x = x + 0.1 * x[torch.randperm(len(x))]
-        loss = F.cross_entropy(self(x), y)
+        loss = sum(self.score(self(x.roll(view, 1)), y) for view in range(self.views))
         self.losses.append(loss.item())
         self.log("loss", loss, on_step=True, on_epoch=True)
         return loss

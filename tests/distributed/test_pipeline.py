@@ -1,13 +1,14 @@
 """A network in stages, one in each process, is the network in one process."""
 
 import functools
+import re
 
 import pytest
 import torch
 
 import lightning_fa as fa
 from tests.distributed.launch import launch
-from tests.distributed.pipeline_jobs import CASES, MICROBATCHED, run_case, told
+from tests.distributed.pipeline_jobs import CASES, LOSSES, MICROBATCHED, RULES, refusal, run_case, told
 from tests.distributed.pipeline_net import Learner
 
 pytestmark = pytest.mark.distributed
@@ -50,6 +51,27 @@ def test_weights_equal_those_of_one_process(ranks, name):
         assert_close(results[name]["feedback"], one["feedback"])
 
 
+HEARD_IN_A_PIPELINE = ("nothing", "the output")
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_of_the_registry_is_that_of_one_process_or_refused(rule, two):
+    """A pipeline that trained by another rule than its name would be somebody's result."""
+    why = refusal(rule)
+    if RULES[rule].hears not in HEARD_IN_A_PIPELINE:
+        assert why is not None
+        assert re.search(r"cannot train in a pipeline: (its|each of its) ", why)
+        return
+    assert why is None
+    begun = dict(Learner(loss=LOSSES.get(rule, "cross_entropy")).state_dict())
+    for results in two:
+        assert_close(results[rule]["weights"], expected(rule)["weights"])
+    moved = [
+        name for name, w in expected(rule)["weights"].items() if not w.equal(begun[name]) and name.endswith("weight")
+    ]
+    assert len(moved) >= (1 if rule == "shallow" else 4), moved  # a rule that taught nothing is equal everywhere
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_rank_0_logs_what_one_process_logs(ranks, name):
     """A loss averaged with that of placeholders still falls, and is nobody's loss."""
@@ -87,17 +109,28 @@ def test_each_rank_holds_its_own_stage_only(ranks):
             assert h["parameters"] < h["gradients"] + 60
 
 
-def test_masks_are_those_of_any_other_number_of_stages(tmp_path):
+MASKED = {
+    "one for each block": ({"dropout": 0.3}, "net.1.weight", "lafs", "net.0.weight"),
+    "one for all": (
+        {"net": "one dropout for all", "mix": True},
+        *("net.first.weight", "one activation for all blocks", "net.first.weight"),
+    ),
+}
+"""Name -> arguments of the module, a weight, and the case without masks, where that weight has the other name."""
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_masks_are_those_of_any_other_number_of_stages(name, tmp_path):
     """Dropout that draws from one stream on every rank gives all stages one mask, and data that differ between ranks."""
-    runs = []
+    runs, (arguments, weight, case, same) = [], MASKED[name]
     for world in (1, 2, 3):
         (folder := tmp_path / str(world)).mkdir()
-        runs.append(launch("random_layers", folder, world))
+        runs.append(launch("random_layers", folder, world, **arguments))
     one = runs[0][0]
     for results in (each for run in runs[1:] for each in run):
         assert_close(results["weights"], one["weights"])
-    without = expected("lafs")
-    assert (one["weights"]["net.1.weight"] - without["weights"]["net.0.weight"]).abs().max() > 1e-3
+    without = expected(case)
+    assert (one["weights"][weight] - without["weights"][same]).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("world", [2, 3])

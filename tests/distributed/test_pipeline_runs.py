@@ -100,25 +100,15 @@ def test_data_of_its_own_for_each_rank_is_an_error(tmp_path):
     assert "made of another batch" in read(tmp_path, 0)["error"]
 
 
-NEEDS_THE_BLOCK_ABOVE = [
-    rule
-    for rule, kind in fa.RULES.items()
-    if issubclass(kind, (fa.TransportRule, fa.SyntheticRule, fa.IndirectRule)) or rule == "bp"
-]
-
-
-@pytest.mark.parametrize("rule", NEEDS_THE_BLOCK_ABOVE)
-def test_rules_that_need_something_from_above_say_why(rule):
-    """A pipeline that trained by another rule than its name would be somebody's result."""
-    with pytest.raises(Exception, match=r"cannot train in a pipeline: (its|each of its)"):
-        fa.PipelineFeedbackStrategy(rule)
-
-
 def test_the_user_names_stages(tmp_path):
     """Where memory decides, or where one device is faster."""
-    stages = [["net.0"], ["net.2", "net.5"], ["net.7"]]
-    results = launch("epochs", tmp_path, 3, rule="lafs", until=2, stages=stages)
-    assert_close(results[0]["weights"], results[2]["weights"])
+    stages = {"net.0": 0, "net.2": 1, "net.5": 1, "net.7": 2}
+    (one := tmp_path / "one").mkdir()
+    expected = launch("epochs", one, 1, rule="lafs", until=2)[0]
+    named = [[name for name, stage in stages.items() if stage == s] for s in range(3)]
+    for results in launch("epochs", tmp_path, 3, rule="lafs", until=2, stages=named):
+        assert results["stages"] == stages
+        assert_close(results["weights"], expected["weights"])
 
 
 SCRIPT = """

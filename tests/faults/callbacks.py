@@ -11,7 +11,7 @@ FAULTS = [
     Fault(
         "the rule compared with itself",
         "callbacks/alignment.py",
-        "with suspended(attached):",
+        "with attached.suspended():",
         "if True:",
         _tests("alignment"),
     ),
@@ -66,9 +66,9 @@ FAULTS = [
     ),
     Fault(
         "what is drawn in every step drawn once more by a monitor",
-        "callbacks/comparisons.py",
-        "rehearsing, wiring.rehearsing = wiring.rehearsing, True",
-        "rehearsing = wiring.rehearsing",
+        "wiring/transport.py",
+        "with torch.no_grad(), self.step.rehearsal():",
+        "with torch.no_grad():",
         _tests("alignment", "undisturbed"),
     ),
     Fault(
@@ -130,8 +130,8 @@ FAULTS = [
     Fault(
         "a prediction for a sum of samples",
         "callbacks/synthetic.py",
-        "wiring._predict(name, h, dict(theta), None) / len(h)",
-        "wiring._predict(name, h, dict(theta), None)",
+        "synthetic, true = predicted / len(h),",
+        "synthetic, true = predicted,",
         _tests("synthetic"),
     ),
     Fault(

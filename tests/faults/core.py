@@ -139,6 +139,13 @@ FAULTS = [
         MEMORY,
     ),
     Fault(
+        "the gradients of a block freed too early, when those of the next one are there",
+        "wiring/settling.py",
+        "self.step.terms.append(settled(places, found[: len(places)], scale))",
+        "self.step.terms = [settled(places, found[: len(places)], scale)]",
+        MEMORY,
+    ),
+    Fault(
         "a graph freed while someone may still differentiate it",
         "wiring/settling.py",
         "retain_graph=True",
@@ -176,8 +183,8 @@ FAULTS = [
     Fault(
         "a monitor that finds no graph to differentiate",
         "wiring/settling.py",
-        "or self.rehearsing or self.keeping or",
-        "or self.rehearsing or",
+        "or self.step.rehearsing or self.step.keeping or",
+        "or self.step.rehearsing or",
         ("tests/callbacks/test_alignment.py",),
     ),
     Fault(
@@ -191,8 +198,8 @@ FAULTS = [
     Fault(
         "the cut forgotten, so that the true gradient passes too",
         "wiring/cut.py",
-        '"""What enters the next block for the output h of block ``name``."""\n        return h.detach()',
-        '"""What enters the next block for the output h of block ``name``."""\n        return h',
+        "crossed = h.detach() if ask is None",
+        "crossed = h if ask is None",
         EQUATIONS,
     ),
     Fault(
@@ -212,7 +219,7 @@ FAULTS = [
     Fault(
         "a block that is called several times settled after its first call",
         "wiring/settling.py",
-        "if not self._chain:  # one call",
+        "if not self.course.chain:  # one call",
         "if False:  # one call",
         REPEATED,
     ),
@@ -253,7 +260,7 @@ FAULTS = [
     ),
     Fault(
         "a block that learns by another block's error not noticed",
-        "wiring/cut.py",
+        "wiring/isolation.py",
         "if other is not block and left & theirs:",
         "if False:",
         CONNECTIONS,
@@ -274,9 +281,9 @@ FAULTS = [
     ),
     Fault(
         "the targets of the last batch used again",
-        "wiring/cut.py",
-        "terms, self._terms, self.targets = self._terms, [], None",
-        "terms, self._terms = self._terms, []",
+        "wiring/step.py",
+        "terms, self.terms, self.targets = self.terms, [], None",
+        "terms, self.terms = self.terms, []",
         ("tests/test_used_targets.py",),
     ),
     Fault(
@@ -288,8 +295,8 @@ FAULTS = [
     ),
     Fault(
         "the terms of an aborted forward pass kept for the next loss",
-        "wiring/cut.py",
-        "self._terms = self._terms[: self._before]",
+        "wiring/step.py",
+        "self.terms = self.terms[: self._before]",
         "pass",
         ABORTED,
     ),
@@ -331,20 +338,20 @@ FAULTS = [
     Fault(
         "classes left on the model after detach",
         "wiring/base.py",
-        "        for module in self.adopted:\n            release(module)",
-        "        for module in self.adopted[1:]:\n            release(module)",
+        "    for module in adopted:\n        release(module)",
+        "    for module in adopted[1:]:\n        release(module)",
         TRACES,
     ),
     Fault(
         "feedback left on the model after detach",
-        "wiring/base.py",
-        "module._buffers.pop(slot, None)",
-        "module._buffers.get(slot, None)",
+        "wiring/store.py",
+        "module._buffers.pop(key, None)",
+        "module._buffers.get(key, None)",
         TRACES,
     ),
     Fault(
         "saved feedback not restored",
-        "wiring/base.py",
+        "wiring/store.py",
         "            write(held, saved)",
         "            write(held, held)",
         TRACES,

@@ -17,8 +17,8 @@ FAULTS = [
     Fault(
         "the true weight in the backward pass of an operator that is no Linear",
         "wiring/layers/pairs.py",
-        "        return feedback_of(item) if isinstance(item, Pair)",
-        "        return value_of(item) if isinstance(item, Pair)",
+        "            feedback_of(item)\n            if isinstance(item, Pair)",
+        "            value_of(item)\n            if isinstance(item, Pair)",
         ("tests/test_transport_pairs.py",),
     ),
     Fault(

@@ -31,8 +31,8 @@ FAULTS = [
     Fault(
         "one-hot targets subtracted from logits",
         "metrics/readouts.py",
-        "h.double() @ feedback.double()",
-        "h.double() @ feedback.double().abs()",
+        "double(h) @ double(feedback)",
+        "double(h) @ double(feedback).abs()",
         METRICS,
     ),
     Fault(

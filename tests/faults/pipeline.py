@@ -3,6 +3,12 @@
 from tests.faults.fault import Fault
 
 STAGES = ("tests/distributed/test_pipeline.py",)
+NAMED = ("tests/distributed/test_pipeline_runs.py::test_the_user_names_stages",)
+PARTS = ("tests/distributed/test_pipeline.py::test_a_batch_in_parts_is_the_batch",)
+MASKS = ("tests/distributed/test_pipeline.py::test_masks_are_those_of_any_other_number_of_stages",)
+OWN_DATA = ("tests/distributed/test_pipeline_runs.py::test_data_of_its_own_for_each_rank_is_an_error",)
+DIVIDED = ("tests/test_pipeline_stages.py",)
+SIMULATED = ("tests/test_schedules.py",)
 
 FAULTS = [
     Fault(
@@ -11,14 +17,14 @@ FAULTS = [
         "        return h\n\n    def flush",
         "        h, self.old = getattr(self, 'old', h), h\n"
         "        return h if h.shape == like.shape else self.old\n\n    def flush",
-        STAGES,
+        NAMED,
     ),
     Fault(
         "a stale e in a pipeline",
         "pipeline/errors.py",
         "        return e, None, None\n\n\nclass _Arrive",
         "        e, ctx.errors.old = getattr(ctx.errors, 'old', e), e\n        return e, None, None\n\n\nclass _Arrive",
-        STAGES,
+        PARTS,
     ),
     Fault(
         "a norm over one stage of a pipeline",
@@ -46,6 +52,63 @@ FAULTS = [
         "pipeline/parts.py",
         "        with self.stream():\n            out = ",
         "        if True:\n            out = ",
-        STAGES,
+        MASKS,
+    ),
+    Fault(
+        "masks of a shared dropout that are those of the first block of a pipeline",
+        "pipeline/parts.py",
+        "        return 0 if -1 in known and self.at not in known else self.at",
+        "        return max(min(known), 0)",
+        MASKS,
+    ),
+    Fault(
+        "the share of a microbatch in a pipeline dropped",
+        "strategies/pipeline.py",
+        "loss * share for loss, share",
+        "loss for loss, share",
+        PARTS,
+    ),
+    Fault(
+        "a stage of a pipeline that takes what was made of another batch",
+        "pipeline/channel.py",
+        "        if header.tolist() != expected:",
+        "        if False:",
+        OWN_DATA,
+    ),
+    Fault(
+        "the activations of a stage of a pipeline of another pass",
+        "pipeline/channel.py",
+        "        h = h.detach().contiguous()",
+        "        h, self.old = getattr(self, 'old', h).detach().contiguous(), h\n"
+        "        h = h if h.shape == self.old.shape else self.old.detach().contiguous()",
+        NAMED,
+    ),
+    Fault(
+        "stages of a pipeline in another order than their blocks",
+        "pipeline/stages.py",
+        "for a, s, b, t in pairs if t < s]",
+        "for a, s, b, t in pairs if False]",
+        DIVIDED,
+    ),
+    Fault(
+        "a name for stages of a pipeline that no block has",
+        "pipeline/stages.py",
+        "for p in every if not any(matches(name, [p]) for name in names)]",
+        "for p in every if False]",
+        DIVIDED,
+    ),
+    Fault(
+        "a simulated pipeline whose stages do two tasks at once",
+        "benchmarks/pipeline/simulation.py",
+        "                busy.add(stage)\n",
+        "",
+        SIMULATED,
+    ),
+    Fault(
+        "a simulated message of a pipeline that takes no time",
+        "benchmarks/pipeline/simulation.py",
+        "now + tasks[waiting].needs[key]",
+        "now",
+        SIMULATED,
     ),
 ]

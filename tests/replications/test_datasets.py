@@ -231,3 +231,13 @@ def test_a_part_of_the_data_is_the_same_part_every_time_and_never_more_than_ther
     assert torch.equal(part.train_inputs, data.part(100, None).train_inputs)
     assert not torch.equal(part.train_inputs, data.train_inputs[:100])
     assert len(data.part(10**6, 5).train_labels) == 1500
+
+
+@pytest.mark.parametrize(("asked", "held"), [(0, 0), (10, 10), (5000, 300)])
+def test_held_out_samples_are_the_last_ones_and_at_most_a_fifth(asked, held):
+    """None held out once meant that nothing was left to train on: the slice `[:-0]` is empty."""
+    data = digits.read()
+    found = data.hold_out(asked)
+    assert (len(found.train_labels), len(found.test_labels)) == (1500 - held, held)
+    assert torch.equal(torch.cat([found.train_inputs, found.test_inputs]), data.train_inputs)
+    assert torch.equal(torch.cat([found.train_labels, found.test_labels]), data.train_labels)

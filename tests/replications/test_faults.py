@@ -1,16 +1,21 @@
 """Oracle: the claims themselves, on numbers with planted faults. A claim that no fault makes fail says nothing."""
 
 import math
+import re
 
 import pytest
 import torch
 from torch import nn
 
+from replications.errors import ReplicationError
 from replications.experiment import registry
-from replications.faults import trained
+from replications.faults import command, trained
 from replications.faults.command import PAGE, rows_of, uncaught, verdicts
+from replications.faults.planted import planted_in
 from replications.faults.recorded import caught, exchanged, matches, replaced
-from replications.judging.claims import Claim
+from replications.judging.claims import Claim, NotRunError, Recorded
+from replications.judging.verdicts import by_seed
+from replications.reporting.committed import committed
 
 RUNS = {"dfa": {"a": 1.0}, "dfa-b1": {"a": 2.0}, "lafs": {"a": 3.0}, "lafs-b1": {"a": 4.0}, "bp": {"a": 0.0, "b": 9.0}}
 
@@ -73,3 +78,52 @@ def test_nothing_is_trained_under_that_fault_and_b_is_new_under_the_other():
     assert not torch.equal(B, before)
     assert torch.equal(B.flatten().sort().values, before.flatten())
     assert math.isclose(B.sum().item(), before.sum().item())
+
+
+def test_to_train_the_faults_of_one_paper_leaves_the_page_of_the_others_alone(tmp_path, monkeypatch):
+    """A page of one paper only, in place of all: the faults of five papers would be trained again for hours."""
+    trained_now = []
+
+    def verdicts_of(paper, folder, *, train):
+        trained_now.extend([paper] if train else [])
+        untrained = "caught" if train else "-"
+        return {"c": {"backprop": "caught", "exchanged": "-", "untrained": untrained, "idle": "-", "redrawn": "-"}}
+
+    page = tmp_path / "page.md"
+    monkeypatch.setattr(command, "verdicts", verdicts_of)
+    monkeypatch.setattr(command.registry, "names", lambda: ["a1999", "b2000"])
+    assert command.audit(["--train", "--out", str(page)]) == 0
+    whole = page.read_text(encoding="utf-8")
+    assert command.audit(["b2000", "--train", "--out", str(page)]) == 0
+    assert page.read_text(encoding="utf-8") == whole
+    assert trained_now == ["a1999", "b2000", "b2000"]
+
+
+@pytest.mark.parametrize("paper", registry.names())
+def test_a_paper_says_which_faults_are_planted_in_it_by_names_that_it_has(paper):
+    """A pattern that names no run plants nothing, and the claim that it should kill survives unseen."""
+    faults = planted_in(paper)
+    for experiments in filter(None, (faults.experiments, faults.redrawn_experiments)):
+        registry.select(f"{paper}/{experiments}")
+    smoke = registry.load(paper).presets["smoke"]
+    assert {*faults.untrained, *faults.redrawn} <= set(vars(smoke))
+    recorded = [result for result in committed() if result["paper"] == paper]
+    numbers = {name: of for result in recorded for name, of in by_seed(result["runs"], [0])[0].items()}
+    planted = (faults.backprop, *faults.exchanged)
+    pairs = {tuple(pair) for fault in planted if not matches(numbers, fault) for pair in fault}
+    waited_for = {missing_run(claim, numbers) for claim in registry.load(paper).claims} - {None}
+    patterns = {pair: "|".join(pair).replace("*", ".*") for pair in pairs}
+    assert [p for p, either in patterns.items() if not any(re.fullmatch(either, run) for run in waited_for)] == []
+
+
+def missing_run(claim, runs):
+    """The name of the run, or of the number, that a claim waits for."""
+    try:
+        claim.measure(Recorded({name: Recorded(metrics) for name, metrics in runs.items()}))
+    except NotRunError as error:
+        return error.args[0]
+
+
+def test_a_paper_without_faults_is_told_what_to_write():
+    with pytest.raises(ReplicationError, match="claims of nobody1999 must catch"):
+        planted_in("nobody1999")

@@ -41,4 +41,4 @@ def test_every_paper_has_the_same_five_parts(name):
     """Who has read one paper knows where another has its network and its claims; what is the paper's own lies beside."""
     folder = resources.files(registry.PAPERS) / name
     parts = {path.name.removesuffix(".py") for path in folder.iterdir()}
-    assert parts >= {"settings", "network", "training", "claims", "figures", "evidence.json"}
+    assert parts >= {"settings", "network", "training", "claims", "figures", "evidence.json", "faults.json"}

@@ -15,23 +15,11 @@ MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 
 def prepared(data: Dataset, settings: Training) -> Dataset:
     """Normalised images of 3 x 32 x 32; the last training samples take the place of the test samples if they are held out."""
-    part = (
-        data.part(settings.train_samples, settings.test_samples) if not settings.held_out else _held_out(data, settings)
-    )
+    if settings.held_out:
+        part = data.part(settings.train_samples, None, seed=1).hold_out(settings.held_out)
+    else:
+        part = data.part(settings.train_samples, settings.test_samples)
     return replace(part, train_inputs=_normalised(part.train_inputs), test_inputs=_normalised(part.test_inputs))
-
-
-def _held_out(data: Dataset, settings: Training) -> Dataset:
-    kept = data.part(settings.train_samples, None, seed=1)
-    # a small data set is held out by a fifth at most
-    n = min(settings.held_out, len(kept.train_labels) // 5)
-    return replace(
-        kept,
-        train_inputs=kept.train_inputs[:-n],
-        train_labels=kept.train_labels[:-n],
-        test_inputs=kept.train_inputs[-n:],
-        test_labels=kept.train_labels[-n:],
-    )
 
 
 def _normalised(images: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""Pipelines: measured on two processes, simulated on more."""

@@ -1,0 +1,85 @@
+"""A rule that cuts the graph between blocks, as :class:`lightning_fa.Attached` sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from lightning_fa.surgery import Behaviour, adopt
+from lightning_fa.wiring.base import Row, take_out
+from lightning_fa.wiring.cut import Bounded, Cut, Exit
+from lightning_fa.wiring.cut_table import rows_of
+from lightning_fa.wiring.step import Step
+from lightning_fa.wiring.store import Store
+
+
+class CutWiring:
+    """Enters blocks, and leaves them.
+
+    Args:
+        cut: What the blocks call.
+        frozen: Parameters that do not learn while the rule is in the model.
+    """
+
+    def __init__(self, cut: Cut, frozen: Sequence[nn.Parameter] = ()) -> None:
+        self.cut, self.frozen = cut, list(frozen)
+        self.adopted: list[nn.Module] = []
+
+    @property
+    def store(self) -> Store:
+        return self.cut.feedback.store
+
+    @property
+    def step(self) -> Step:
+        return self.cut.step
+
+    def lay(self) -> None:
+        self.cut.feedback.guess(self.cut.blocks)
+        for index, block in enumerate(self.cut.blocks):
+            self._adopt(block.module, Bounded, index)
+            if block.exit is not None and block.exit is not block.module:
+                self._adopt(block.exit, Exit, index)
+        for parameter in self.frozen:
+            parameter.requires_grad_(False)
+
+    def _adopt(self, module: nn.Module, behaviour: type[Behaviour], index: int) -> None:
+        adopt(module, behaviour, (self.cut, index))
+        self.adopted.append(module)
+
+    def remove(self) -> None:
+        take_out(self.store, self.adopted)
+        for parameter in self.frozen:
+            parameter.requires_grad_(True)
+        self.adopted, self.frozen = [], []
+
+    def check_ready(self) -> None:
+        self.cut.feedback.check_ready()
+
+    def check_output(self, output: Any, ungoverned: Collection[Tensor]) -> None:
+        self.cut.isolation.check_output(output, ungoverned)
+
+    def join(self, loss: Tensor) -> Tensor:
+        joined, settler = self.step.join(loss), self.cut.delivery.settler
+        if joined is not loss and settler is not None:
+            settler.observe(joined)
+        return joined
+
+    def forget(self) -> None:
+        self.step.forget()
+        self.cut.course.drop()
+
+    def restore(self, name: str, saved: Tensor) -> None:
+        self.cut.feedback.restore(name, saved)
+
+    def table(self, root: nn.Module) -> list[Row]:
+        return rows_of(root, self.cut.blocks, self.cut.feedback, self.cut.owned, self.adopted)
+
+    def backward_weights(self, root: nn.Module) -> Iterator[tuple[str, Tensor, Tensor]]:
+        return iter(())  # no error passes a block
+
+    def predict(self, name: str, h: Tensor, targets: Tensor) -> Tensor | None:
+        ask = getattr(self.cut.delivery, "predict", None)
+        predicted: Tensor | None = None if ask is None else ask(name, h, targets)
+        return predicted

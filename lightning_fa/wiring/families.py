@@ -1,0 +1,68 @@
+"""Which wiring serves which family of rules. No other place asks for a rule's family."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from lightning_fa.rules.base import DirectRule, LocalRule, Rule, SyntheticRule, TransportRule
+from lightning_fa.wiring.base import Wiring
+from lightning_fa.wiring.block_feedback import BlockFeedback
+from lightning_fa.wiring.blocks import Block
+from lightning_fa.wiring.course import Course
+from lightning_fa.wiring.cut import Cut
+from lightning_fa.wiring.cut_wiring import CutWiring
+from lightning_fa.wiring.direct import Direct, Nothing, below_the_head
+from lightning_fa.wiring.isolation import Isolation
+from lightning_fa.wiring.local import Local
+from lightning_fa.wiring.settling import Settler
+from lightning_fa.wiring.step import Step
+from lightning_fa.wiring.store import Store
+from lightning_fa.wiring.synthetic import Synthetic
+from lightning_fa.wiring.transport import TransportWiring
+from lightning_fa.wiring.upward import Upward
+
+CUTTING: dict[tuple[type[Rule], str], Any] = {
+    (DirectRule, "the output"): Direct,
+    (DirectRule, "the block below"): Upward,
+    (DirectRule, "nothing"): Nothing,
+    (LocalRule, "nothing"): Local,
+    (SyntheticRule, "the block above"): Synthetic,
+}
+"""Family of a rule that cuts the graph, and what its blocks hear -> the class that delivers."""
+
+
+def wire(root: nn.Module, rule: Rule, blocks: Sequence[Block], ungoverned: Sequence[str]) -> Wiring:
+    """Lay ``rule`` into ``root``, which is plain again after an error.
+
+    Raises:
+        TypeError: the rule is of no family.
+        ValueError: it does not fit the model.
+    """
+    wiring = _made(root, rule, blocks, ungoverned)
+    try:
+        wiring.lay()
+    except Exception:
+        wiring.remove()
+        raise
+    return wiring
+
+
+def _made(root: nn.Module, rule: Rule, blocks: Sequence[Block], ungoverned: Sequence[str]) -> Wiring:
+    if isinstance(rule, TransportRule):
+        return TransportWiring(rule, blocks, ungoverned, root)
+    kinds = [kind for (family, hears), kind in CUTTING.items() if isinstance(rule, family) and rule.hears == hears]
+    if not kinds:
+        raise TypeError(
+            f"Expected `rule` to be of a family in `lightning_fa.rules.base`, but got {type(rule).__name__}."
+        )
+    kind, step, course = kinds[0], Step(), Course(blocks)
+    feedback = BlockFeedback(Store(), rule, kind.places(rule, blocks), partial(kind.initial, rule))
+    isolation = Isolation(blocks, feedback)
+    settler = Settler(root, step, course, isolation, feedback)
+    frozen = below_the_head(root, blocks) if kind is Nothing else []
+    cut = Cut(list(blocks), feedback, step, course, isolation, kind(rule, feedback, step, settler))
+    return CutWiring(cut, frozen)

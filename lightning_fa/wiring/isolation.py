@@ -1,0 +1,99 @@
+"""The proof that blocks learn apart: made once, in a dry run or in the first forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_fa.wiring.block_feedback import BlockFeedback
+from lightning_fa.wiring.blocks import Block
+from lightning_fa.wiring.course import Tap
+from lightning_fa.wiring.graph import check_cut, check_output, leaves_of
+from lightning_fa.wiring.tensors import tensors_in
+
+
+class Isolation:
+    """Checks that no true gradient passes from block to block.
+
+    Args:
+        blocks: In the order in which the network calls them; the last is the head.
+        feedback: Says which of them are cut from what follows.
+    """
+
+    def __init__(self, blocks: Sequence[Block], feedback: BlockFeedback) -> None:
+        self.blocks, self.feedback = list(blocks), feedback
+        self.proven = False
+        self.owned: dict[str, list[Tensor]] = {}
+        """Block -> the parameters that its error governs, as the graph of the first forward pass shows."""
+        self._barriers: list[Any] = []
+        self._beside: list[Tap] = []
+        self._cuts: list[Tap] = []
+
+    def bar(self, out: Tensor) -> None:
+        """Say that the node of ``out`` answers for what passes below it."""
+        if not (self.proven or torch.compiler.is_compiling()):
+            self._barriers.append(out.grad_fn)
+
+    def beside(self, name: str, tensors: Sequence[Tensor]) -> None:
+        """Say that block ``name`` returned ``tensors`` beside its first, in a dry run."""
+        self._beside += [(name, tensor) for tensor in tensors]
+
+    def check(self, taps: Sequence[Tap], output: Tensor, rehearsing: bool) -> None:
+        """Check a forward pass, given the outputs of the blocks below the head and of the head.
+
+        Raises:
+            LeakError: the graphs of two blocks meet.
+            ValueError: parameters of a block would not learn.
+            RuntimeError: a block would learn by the error of another.
+        """
+        if (self.proven and not rehearsing) or torch.compiler.is_compiling():
+            return
+        head = self.blocks[-1].name
+        cuts = [*((name, tap) for name, tap in taps if self.feedback.cuts(name)), (head, output)]
+        self.owned = check_cut(cuts, self._barriers)
+        self._check_beside()
+        self._check_own()
+        self.proven, self._barriers = True, []
+        self._cuts = cuts if rehearsing else []
+
+    def check_output(self, output: Any, ungoverned: Collection[Tensor]) -> None:
+        """Check what the model returned in a dry run.
+
+        Raises:
+            LeakError: it depends on a block below the head beside the head, or a head that is ``ungoverned`` does.
+        """
+        cuts, self._cuts = self._cuts, []
+        if cuts:
+            check_output(tensors_in(output), cuts, ungoverned)
+
+    def _check_beside(self) -> None:
+        beside, self._beside = self._beside, []
+        modules = {block.name: block.module for block in self.blocks}
+        for name, tensor in beside:
+            learning = {id(p) for p in self.owned.get(name, ())}
+            met = {id(p) for p in leaves_of(tensor, [])}
+            lost = [n for n, p in modules[name].named_parameters() if id(p) in met - learning]
+            if lost:
+                raise ValueError(
+                    f"Block {name!r} returns several tensors, of which the first receives the error, and nothing would train "
+                    f"{', '.join(lost)}, on which only the others depend. Name a module around it in `blocks=[...]` that returns "
+                    "one tensor."
+                )
+
+    def _check_own(self) -> None:
+        for block in self.blocks:
+            if block is not self.blocks[-1] and not self.feedback.cuts(block.name):
+                continue  # it learns by the error of the block above, as it shall
+            own = {id(p) for p in block.module.parameters()}
+            left = own - {id(p) for p in self.owned.get(block.name, ())}
+            for other in self.blocks:
+                theirs = {id(p) for p in self.owned.get(other.name, ())} - {id(p) for p in other.module.parameters()}
+                if other is not block and left & theirs:
+                    raise RuntimeError(
+                        f"The error of block {other.name!r} would train block {block.name!r}, whose output does not enter the "
+                        "block after it: they are two ways beside each other. Pass `example=`, an input of the model, to "
+                        "`attach` (a LightningModule: set `example_input_array`), which shows where each block ends."
+                    )
