@@ -274,6 +274,25 @@ def test_the_advice_about_a_network_that_forward_does_not_call_works():
     assert all(p.grad.norm() > 0 for p in model.net.parameters())
 
 
+class Distilling(Teaching):
+    """Calls its teacher too."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.net(x), self.teacher(x)
+
+
+def test_the_advice_about_a_frozen_teacher_that_forward_calls_works():
+    """To leave the student's head to backpropagation, layer after layer, would end in backpropagation under another name."""
+    x = torch.randn(2, 4)
+    with pytest.raises(ValueError, match=r"several heads.*frozen network .* such as a teacher, name the whole"):
+        fa.attach(Distilling(), "dfa", example=x)
+    model = Distilling()
+    assert blocks(fa.attach(model, "dfa", ungoverned=["teacher"], example=x)) == ["net.0", "net.2"]
+    student, teacher = model(x)
+    F.mse_loss(student, teacher).backward()
+    assert all(p.grad.norm() > 0 for p in model.net.parameters())
+
+
 def test_the_counts_say_what_learns_by_backprop_inside_a_block():
     """The line at the beginning of a fit is how a user learns that most of "DFA" would be backprop."""
     model, ids = Classifier(), torch.randint(20, (2, 7))

@@ -14,7 +14,15 @@ from lightning_fa.strategies.base import FeedbackStrategyMixin
 
 
 class FeedbackStrategy(FeedbackStrategyMixin, SingleDeviceStrategy):
-    """One device, by default the one the Trainer's accelerator chose: ``Trainer(strategy="dfa", accelerator="gpu")``."""
+    """One device, by default the one the Trainer's accelerator chose: ``Trainer(strategy="dfa", accelerator="gpu")``.
+
+    Args:
+        rule: A rule or its registry name.
+        device: By default the accelerator's choice.
+        **kwargs: ``blocks``: between which modules the rule answers; ``targets``: where a batch holds them, as an index, a key
+            or a function; ``ungoverned``: what is left to backpropagation on purpose. See :func:`lightning_fa.attach`. The
+            rest is of Lightning's ``SingleDeviceStrategy``.
+    """
 
     def __init__(
         self, rule: str | Rule = "dfa", *, device: torch.device | str | int | None = None, **kwargs: Any

@@ -33,8 +33,9 @@ def ended(model: nn.Module, seen: Survey, blocks: Sequence[Block]) -> list[Block
     if heads:
         raise ValueError(
             f"The network has several heads: what {', '.join(heads)} returns goes into no other block, beside {head.name!r}. An "
-            f"error comes from one: leave the others to backpropagation with ungoverned={heads!r}, or move all of them into one "
-            "module that returns one tensor, and name it last in `blocks`."
+            f"error comes from one: leave the others to backpropagation with ungoverned={heads!r} (of a frozen network beside "
+            "the one that learns, such as a teacher, name the whole there), or move all of them into one module that returns one "
+            "tensor, and name it last in `blocks`."
         )
     if _rounds(seen, blocks):
         chain = all(seen.reaches(block.module, following.module) for block, following in pairwise(blocks))
