@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import torch
@@ -28,6 +29,17 @@ def generator(seed: int, name: str) -> Generator:
         raise TypeError(f"Expected argument `seed` to be an int, but got {seed!r}.")
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     return Generator("cpu").manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+@contextmanager
+def single_precision() -> Iterator[None]:
+    """Within, a rule draws in float32 whatever the default dtype is: in float64 the same seed gives other numbers."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def uniform(width: int, fan_in: int, rng: Generator) -> Tensor:

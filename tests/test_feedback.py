@@ -1,11 +1,14 @@
 """Feedback matrices: their distributions against closed forms, and what fixes a draw."""
 
+import copy
 import hashlib
 import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy import stats
+from torch import nn
 
 import lightning_fa as fa
 from lightning_fa.feedback import INITIALISERS, draw, generator
@@ -151,3 +154,30 @@ def test_feedback_can_be_read_after_detaching(rule):
     attached.detach()
     assert last.keys() == attached.feedback.keys()
     assert all(torch.equal(attached.feedback[name], b) for name, b in last.items())
+
+
+@pytest.mark.parametrize("rule", fa.RULES)
+def test_the_default_dtype_changes_no_feedback(rule):
+    """Under `torch.set_default_dtype(torch.float64)` the same seed drew another B, and direct rules did not attach."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 3)).double()
+    x, y = torch.randn(7, 5).double(), torch.tensor([0, 1, 2, 0, 1, 2, 0])
+
+    def step(default: torch.dtype) -> tuple[dict[str, torch.Tensor], list[torch.Tensor | None]]:
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(default)
+        try:
+            model = copy.deepcopy(net)
+            attached = fa.attach(model, rule, example=x)
+            attached.targets = y
+            one_hot = F.one_hot(y, 3).double()
+            output = model(x)
+            loss = F.mse_loss(output, one_hot) if rule == "kickback" else F.cross_entropy(output, y)
+            attached.loss(loss).backward()
+            return attached.feedback, [p.grad for n, p in model.named_parameters() if "_feedback" not in n]
+        finally:
+            torch.set_default_dtype(before)
+
+    (held, ours), (other, theirs) = step(torch.float32), step(torch.float64)
+    assert all(b.equal(other[name]) for name, b in held.items())
+    assert all(a is b is None or a.equal(b) for a, b in zip(ours, theirs))

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from lightning_fa.feedback import single_precision
 from lightning_fa.rules.base import Rule
 from lightning_fa.surgery import FEEDBACK
 from lightning_fa.wiring.blocks import Block, channels_of
@@ -148,7 +149,8 @@ class BlockFeedback:
                 "outputs of the network). Feed inputs of one size, or use `spatial='shared'` where the rule has it, which "
                 "depends on the number of channels alone."
             )
-        initial = self.initial(name, sizes) if self.places[name].holds != "nothing" else {}
+        with single_precision():
+            initial = self.initial(name, sizes) if self.places[name].holds != "nothing" else {}
         drawn = {"": initial} if isinstance(initial, Tensor) else dict(initial)
         fits = {k: t.shape for k, t in drawn.items()} == {k: t.shape for k, t in held.items()}
         if held and not fits and any(t._version for t in held.values()):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_fa.feedback import single_precision
 from lightning_fa.rules.base import TransportRule
 from lightning_fa.surgery import FEEDBACK, adopt, port_of
 from lightning_fa.wiring.base import Row, take_out
@@ -46,8 +47,9 @@ class TransportWiring:
         shapes = {n: w.holder._parameters[w.key].shape for n, w in weights.items() if w.key == "weight"}  # type: ignore[union-attr]
         partners = self.rule.couple(shapes)
         tied: dict[nn.Parameter, str] = {}
-        for name, weight in weights.items():
-            self._provide(name, weight, name in partners, tied)
+        with single_precision():
+            for name, weight in weights.items():
+                self._provide(name, weight, name in partners, tied)
         common = Port(self.rule, self.step, self.store)
         for name, layer in layers.items():
             other, transposed = partners.get(name, (None, False))
