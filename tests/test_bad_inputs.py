@@ -142,6 +142,11 @@ def continued(before, after, build=mlp):
     fa.attach(mlp(), after).load_state_dict(fa.attach(build(), before).state_dict())
 
 
+class Called(Net):
+    def forward(self, x):
+        return self.net(x)
+
+
 def fit(rule="dfa", data=None, module=None, monitors=(), **settings):
     run = trainer(fa.FeedbackStrategy(rule, **settings), callbacks=list(monitors))
     run.fit(module or Net(), loader(data or batches()))
@@ -336,8 +341,13 @@ ROWS = {
         Misconfigured,
         "expected a rule with direct feedback",
     ),
+    "probes of a module that cannot be called": (
+        lambda: fit(monitors=[callbacks.LinearProbes((X, Y), (X, Y), steps=1)]),
+        Exception,
+        "has no `forward`. Define one",
+    ),
     "probes of a layer that is misspelt": (
-        lambda: fit(monitors=[callbacks.LinearProbes((X, Y), (X, Y), steps=1, layers=["x"])]),
+        lambda: fit(module=Called(), monitors=[callbacks.LinearProbes((X, Y), (X, Y), steps=1, layers=["x"])]),
         ValueError,
         "The model has ['', 'net'",
     ),
