@@ -44,12 +44,15 @@ def attach(
             blocks are called several times; and where a connection passes a block by: both end at their own output.
 
     Raises:
+        TypeError: ``model`` is no module, or ``rule`` no rule.
         ValueError: a pattern matches nothing, a weight matrix would not be governed, or a layer has no weights yet.
         RuntimeError: a rule is attached already; in the first forward pass, if blocks are called twice or out of order,
             or a true gradient would cross from one block to another, or, under a transport rule, a true weight carries an
             error or meets an operator that is not known to be linear in its input; in an optimizer's first step, if no
             optimizer holds the learned feedback of a layer that it trains.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"Expected `model` to be a torch.nn.Module, but got {type(model).__name__}.")
     rule, model = resolve(rule), unwrapped(model)
     present = [name or type(model).__name__ for name, module in named_modules(model) if governed(module)]
     if present:

@@ -92,7 +92,7 @@ class FeedbackMixin:
 
     def on_fit_start(self) -> None:
         if self._governed is not None:
-            begin(self.attached, self._feedback_trainer)
+            begin(self.attached, self._feedback_trainer, self.attached.summary())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self._governed is not None:

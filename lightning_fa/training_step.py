@@ -64,14 +64,20 @@ def _kind(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
-def begin(attached: Attached, trainer: Trainer) -> None:
-    """At the start of ``fit``: refuse optimizers that do not hold the learned feedback, and say once what is governed."""
+def begin(attached: Attached, trainer: Trainer, summary: str) -> None:
+    """At the start of ``fit``: refuse optimizers that do not hold the learned feedback, and say once what is governed.
+
+    Args:
+        attached: The rule in the model.
+        trainer: What fits.
+        summary: What is governed, as it was before a strategy shards weights or keeps those of one stage.
+    """
     try:
         if trainer.optimizers:  # in manual optimisation they may be made later: their first step checks then
             attached.check_optimizers(trainer.optimizers)
     except RuntimeError as error:
         raise MisconfigurationException(str(error)) from error
-    rank_zero_info(attached.summary())
+    rank_zero_info(summary)
 
 
 def check_same_rule(attached: Attached, checkpoint: Mapping[str, Any]) -> None:

@@ -42,8 +42,11 @@ HERE = Path(__file__).parent
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.path.relative_to(HERE).as_posix() in SLOW:
+        name = item.path.relative_to(HERE).as_posix()
+        if name in SLOW:
             item.add_marker(pytest.mark.slow)
+        if name.startswith("distributed/"):  # with `--dist loadgroup` what its fixtures launch is launched once
+            item.add_marker(pytest.mark.xdist_group(name))
 
 
 @pytest.fixture(autouse=True)

@@ -168,6 +168,7 @@ dfa = fa.DirectFeedbackAlignment
 ROWS = {
     # attach
     "a rule that does not exist": (lambda: fa.attach(mlp(), "dfaa"), ValueError, "one of ['bidirectional', 'bp'"),
+    "what is no module": (lambda: fa.attach([mlp()], "dfa"), TypeError, "a torch.nn.Module, but got list"),
     "a class in place of a rule": (lambda: fa.attach(mlp(), dfa), TypeError, "to be a rule or its name"),
     "no rule": (lambda: fa.attach(mlp(), None), TypeError, "to be a rule or its name"),
     "two rules": (twice, RuntimeError, "Call `attached.detach()` first"),

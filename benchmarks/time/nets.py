@@ -109,8 +109,6 @@ def step_of(
     compiled: bool = False,
 ) -> Step:
     attached = None if rule is None else fa.attach(net, rule, blocks=case.blocks, example=x[:2])
-    if attached is not None:
-        attached._wiring.keeping = keep
     optimizer = torch.optim.SGD(net.parameters(), lr=1e-4)
     model: Any = torch.compile(net, fullgraph=True) if compiled else net
 
@@ -122,4 +120,9 @@ def step_of(
         (loss if attached is None else attached.loss(loss)).backward()
         optimizer.step()
 
-    return step
+    def kept() -> None:
+        assert attached is not None
+        with attached.graphs_kept():
+            step()
+
+    return kept if keep else step

@@ -110,9 +110,10 @@ class FeedbackStrategyMixin:
     def setup(self, trainer: Trainer) -> None:
         if self._fitting:
             self._attach()
+        summary = self.attached.summary() if self._fitting else ""
         super().setup(trainer)  # type: ignore[misc]
         if self._fitting:
-            begin(self.attached, trainer)
+            begin(self.attached, trainer, summary)
 
     def teardown(self) -> None:
         try:

@@ -19,6 +19,7 @@ from lightning_fa.pipeline.division import Division
 from lightning_fa.pipeline.fingerprint import fingerprint
 from lightning_fa.pipeline.metrics import TrueMetrics
 from lightning_fa.pipeline.microbatches import split
+from lightning_fa.pipeline.pace import common_pace, own_pace
 from lightning_fa.pipeline.refusals import check_module, check_optimizers, check_rule, check_trainer
 from lightning_fa.pipeline.stages import Stages
 from lightning_fa.rehearsal import look_at, run_example
@@ -163,6 +164,7 @@ class PipelineFeedbackStrategy(StageCheckpoints):
         super().on_train_start()
         if self._division is not None:
             self._division.weights.freeze()
+            own_pace(self.lightning_module.trainer)  # type: ignore[union-attr]
 
     # -- the end ------------------------------------------------------------------------------------------------------------
 
@@ -175,6 +177,8 @@ class PipelineFeedbackStrategy(StageCheckpoints):
         if self._metrics is not None:
             self._metrics.remove()
             self._metrics = None
+        if self.lightning_module is not None and self.lightning_module._trainer is not None:
+            common_pace(self.lightning_module.trainer)
         division, self._division = self._division, None
         if division is not None:
             division.remove()

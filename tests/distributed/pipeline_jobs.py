@@ -218,6 +218,30 @@ def epochs(
     return {**told(run, net), "stages": save.stages}
 
 
+class Ahead(Callback):
+    """The last stage does not end its first batch before the first stage has begun its third."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.seen = folder, False
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if trainer.global_rank:
+            (self.folder / f"batch{batch_idx}").touch()
+        elif batch_idx == 0:
+            for _ in range(600):
+                if self.seen:
+                    break
+                time.sleep(0.05)
+                self.seen = (self.folder / "batch2").exists()
+
+
+def ahead(folder: Path, rank: int, world: int) -> Results:
+    """Whether rank 0 saw the stage below it two batches ahead."""
+    watch = Ahead(folder)
+    fit(fa.PipelineFeedbackStrategy("lafs"), world, Learner(), max_epochs=1, limit_val_batches=0, callbacks=[watch])
+    return {"seen": watch.seen}
+
+
 class Tied(nn.Module):
     """The first and the last block have one weight."""
 
@@ -397,5 +421,6 @@ def divided_data(folder: Path, rank: int, world: int) -> Results:
 
 
 JOBS: dict[str, Callable[..., Results]] = {
-    f.__name__: f for f in (pipelined, microbatched, random_layers, decided, continued, epochs, refused, divided_data)
+    f.__name__: f
+    for f in (pipelined, microbatched, random_layers, decided, continued, epochs, ahead, refused, divided_data)
 }

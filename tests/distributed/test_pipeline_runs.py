@@ -1,6 +1,7 @@
 """A pipeline from its start to its end: how it is launched, what it refuses, saves and survives."""
 
 import random
+import re
 import subprocess
 import sys
 import time
@@ -100,6 +101,11 @@ def test_data_of_its_own_for_each_rank_is_an_error(tmp_path):
     assert "made of another batch" in read(tmp_path, 0)["error"]
 
 
+def test_a_stage_begins_its_next_batches_while_the_one_above_is_in_its_first(tmp_path):
+    """Lightning asks rank 0 before every batch whether to end: stages then compute one after the other, and nothing is won."""
+    assert launch("ahead", tmp_path, 2)[0]["seen"]
+
+
 def test_the_user_names_stages(tmp_path):
     """Where memory decides, or where one device is faster."""
     stages = {"net.0": 0, "net.2": 1, "net.5": 1, "net.7": 2}
@@ -145,3 +151,5 @@ def test_a_script_that_names_the_strategy_starts_its_processes(strategy, tmp_pat
     )
     assert out.exists(), done.stderr[-3000:]
     assert_close(torch.load(out, weights_only=True), dict(net.state_dict()))
+    said = re.findall(r"of (\d+) weight matrices (\d+) learn by the rule", done.stdout + done.stderr)
+    assert said and said[0][0] == said[0][1], said  # those of other stages are not on this rank, and learn all the same
