@@ -152,4 +152,5 @@ def test_a_script_that_names_the_strategy_starts_its_processes(strategy, tmp_pat
     assert out.exists(), done.stderr[-3000:]
     assert_close(torch.load(out, weights_only=True), dict(net.state_dict()))
     said = re.findall(r"of (\d+) weight matrices (\d+) learn by the rule", done.stdout + done.stderr)
-    assert said and said[0][0] == said[0][1], said  # those of other stages are not on this rank, and learn all the same
+    assert said
+    assert said[0][0] == said[0][1]  # those of other stages are not on this rank, and learn all the same
