@@ -21,7 +21,7 @@ from lightning_fa.surgery import FEEDBACK, adopt, release
 from lightning_fa.training_step import CHECKPOINT_KEY
 from lightning_fa.wiring.blocks import Block, choose_blocks
 from lightning_fa.wiring.layers import Plan, Presented, choose_layers, matrices_of, ungovernable
-from lightning_fa.wiring.tensors import entering
+from lightning_fa.wiring.tensors import entering, inputs_of, with_input
 from lightning_fa.wrappers import named_parameters
 
 Loss = Callable[[LightningModule, Any], Tensor]
@@ -82,13 +82,12 @@ def recorded(blocks: Sequence[Block]) -> Iterator[dict[str, Tensor]]:
 
     def before(name: str) -> Callable[..., Any]:
         def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            values: dict[int | str, Any] = dict(enumerate(args)) | kwargs  # type: ignore[operator]
+            values = inputs_of(args, kwargs)
             key = entering(values)
             if key is None or name in outputs:
                 return None
             outputs[name] = values[key]
-            values[key] = values[key].clone()  # the block may change its input in place
-            return tuple(values[i] for i in range(len(args))), {k: values[k] for k in kwargs}
+            return with_input(args, kwargs, key, values[key].clone())  # the block may change its input in place
 
         return hook
 

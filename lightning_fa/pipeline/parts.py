@@ -14,6 +14,7 @@ from lightning_fa.pipeline.placeholder import StandIn
 from lightning_fa.pipeline.refusals import check_recomputation
 from lightning_fa.pipeline.streams import BlockStream
 from lightning_fa.wiring.cut import Cut
+from lightning_fa.wiring.tensors import inputs_of, with_input
 
 
 class Place:
@@ -134,9 +135,8 @@ class Here(Part):
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self.place.at = self.index
         if self.channel is not None:
-            inputs: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
-            inputs[self.key] = self.channel.receive(inputs[self.key])
-            args, kwargs = tuple(inputs[i] for i in range(len(args))), {k: inputs[k] for k in kwargs}
+            like = inputs_of(args, kwargs)[self.key]
+            args, kwargs = with_input(args, kwargs, self.key, self.channel.receive(like))
         with self.stream():
             out = self.own(*args, **kwargs)
         return out if self.errors is None or not torch.is_grad_enabled() else self.errors.through(out)
@@ -173,8 +173,7 @@ class BlockElsewhere(Part):
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self.place.at, last = self.index, self.place.is_last(self.index)
-        inputs: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
-        h = inputs[self.key]
+        h = inputs_of(args, kwargs)[self.key]
         if self.channel is not None:
             self.channel.send(h)  # before the block below learns, which takes as long again
         out = self.stand_in(args, kwargs, last)

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from lightning_fa.wiring.blocks import Block
-from lightning_fa.wiring.tensors import entering, tensors_in
+from lightning_fa.wiring.tensors import entering, inputs_of, tensors_in
 
 
 class Rehearsal:
@@ -63,7 +63,7 @@ def observe(root: nn.Module, blocks: Sequence[Block], run: Callable[[], Any]) ->
             stack.callback(module.register_forward_hook(after, always_call=True).remove)
 
         def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
-            seen.entered(index_of[module], {**dict(enumerate(args)), **kwargs})
+            seen.entered(index_of[module], inputs_of(args, kwargs))
             seen.inside += 1
 
         def leave(module: nn.Module, args: Any, out: Any) -> None:

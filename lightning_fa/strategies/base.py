@@ -108,9 +108,7 @@ class FeedbackStrategyMixin:
                 self._attach()
 
     def setup(self, trainer: Trainer) -> None:
-        if self._fitting:
-            self._attach()
-        summary = self.attached.summary() if self._fitting else ""
+        summary = self._attach().summary() if self._fitting else ""
         super().setup(trainer)  # type: ignore[misc]
         if self._fitting:
             begin(self.attached, trainer, summary)

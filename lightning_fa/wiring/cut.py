@@ -23,7 +23,7 @@ from lightning_fa.wiring.course import Course
 from lightning_fa.wiring.delivery import Delivery
 from lightning_fa.wiring.isolation import Isolation
 from lightning_fa.wiring.step import Step
-from lightning_fa.wiring.tensors import entering, tensors_in
+from lightning_fa.wiring.tensors import entering, inputs_of, tensors_in, with_input
 
 
 class Bounded(Behaviour):
@@ -95,12 +95,11 @@ class Cut:
             return (args, kwargs) if settler is None or again else settler.begin(args, kwargs)
         if self.blocks[index - 1].exit is not None:
             return args, kwargs
-        inputs: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
+        inputs = inputs_of(args, kwargs)
         key = entering(inputs)
         if key is None:
             raise TypeError(f"Block {self.blocks[index].name!r} was called without a tensor to cut the graph at.")
-        inputs[key] = self._cross(self.blocks[index - 1].name, inputs[key], again)
-        return tuple(inputs[i] for i in range(len(args))), {k: inputs[k] for k in kwargs}
+        return with_input(args, kwargs, key, self._cross(self.blocks[index - 1].name, inputs[key], again))
 
     def passed(self, index: int, out: Any) -> Any:
         """What block ``index`` below the head returns for its own ``out``."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lightning_fa.wiring.blocks import Block, has_matrix
 from lightning_fa.wiring.graph import reach
-from lightning_fa.wiring.tensors import entering, tensors_in
+from lightning_fa.wiring.tensors import entering, inputs_of, tensors_in, with_input
 
 
 class Survey:
@@ -93,13 +93,13 @@ class Survey:
             return None
         self._time += 1
         self.spans.setdefault(module, []).append((self._time, self._time))
-        inputs: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
+        inputs = inputs_of(args, kwargs)
         key = entering(inputs)
         if key is None or not inputs[key].requires_grad:
             return None
-        inputs[key] = inputs[key].clone()  # its node stands for the entrance, and survives what is done in place
-        self._entrances.setdefault(module, []).append(inputs[key].grad_fn)
-        return tuple(inputs[i] for i in range(len(args))), {k: inputs[k] for k in kwargs}
+        entrance = inputs[key].clone()  # its node survives what is done in place
+        self._entrances.setdefault(module, []).append(entrance.grad_fn)
+        return with_input(args, kwargs, key, entrance)
 
     def _leave(self, module: nn.Module, args: Any, output: Any) -> Any:
         if not (torch.is_grad_enabled() and self.calls(module)):

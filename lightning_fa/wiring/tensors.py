@@ -24,6 +24,19 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
             yield from tensors_in(getattr(value, field.name))
 
 
+def inputs_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[Any, Any]:
+    """What a module is called with, by position or name."""
+    return {**dict(enumerate(args)), **kwargs}
+
+
+def with_input(
+    args: tuple[Any, ...], kwargs: Mapping[str, Any], key: Any, value: Any
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of the same call, but for the one at ``key``."""
+    inputs = inputs_of(args, kwargs) | {key: value}
+    return tuple(inputs[i] for i in range(len(args))), {k: inputs[k] for k in kwargs}
+
+
 def entering(inputs: Mapping[Any, Any]) -> Any:
     """The key of the input of a block, positional or named, that is the output of the block below; ``None`` without a tensor.
 
