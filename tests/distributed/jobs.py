@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import fields
@@ -24,6 +23,7 @@ from lightning_fa.sharding import unsharded, whole
 from lightning_fa.surgery import strip_feedback
 from tests.distributed import pipeline_jobs
 from tests.distributed.net import BATCH, Net, OwnRule, WithSpare, divisible, fit, fit_module, samples
+from tests.distributed.saving import Saving
 
 Results = dict[str, Any]
 
@@ -272,22 +272,6 @@ def fabric(folder: Path, rank: int, world: int, rules: list[str]) -> Results:
     return results
 
 
-class SaveEachStep(Callback):
-    """Save after every step, through a rename, as anyone does who expects to be killed; then wait to be."""
-
-    def __init__(self, path: Path, pause: float) -> None:
-        self.path, self.pause = path, pause
-
-    def on_train_epoch_end(self, trainer: Trainer, *_: Any) -> None:
-        trainer.save_checkpoint(self.path.with_suffix(".part"))
-        if trainer.is_global_zero:
-            os.replace(self.path.with_suffix(".part"), self.path)
-            with self.path.with_suffix(".steps").open("a") as file:
-                file.write(f"{trainer.global_step}\n")
-        trainer.strategy.barrier()
-        time.sleep(self.pause)
-
-
 def long_run(folder: Path, rank: int, world: int, kind: str, rule: str, steps: int, pause: float) -> Results:
     """A run that may be killed at any time and goes on from the last step that it finished."""
     path = folder / "last.ckpt"
@@ -297,7 +281,7 @@ def long_run(folder: Path, rank: int, world: int, kind: str, rule: str, steps: i
         optimizer="adam",
         layers=layerwise(rule),
         steps=steps,
-        callbacks=[SaveEachStep(path, pause)],
+        callbacks=[Saving(path, lambda trainer: trainer.global_step, pause)],
         ckpt_path=path if path.exists() else None,
     )
     return state(trainer, net)

@@ -1,6 +1,5 @@
 """What the processes of the pipeline's tests do; run by :mod:`tests.distributed.jobs`."""
 
-import os
 import time
 import traceback
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 import lightning_fa as fa
 from lightning_fa.callbacks import AlignmentMonitor
 from tests.distributed.pipeline_net import BATCH, CLASSES, Learner, data, fit, trainer
+from tests.distributed.saving import Saving
 
 Results = dict[str, Any]
 
@@ -188,22 +188,17 @@ def continued(
     return told(run, net)
 
 
-class SaveInside(Callback):
-    """Saves at the end of an epoch, while the network is in parts; as anyone does who expects to be killed."""
+class SaveInside(Saving):
+    """Saves while the network is in parts."""
 
     def __init__(self, path: Path, pause: float = 0.0) -> None:
-        self.path, self.pause, self.stages = path, pause, {}
+        super().__init__(path, lambda trainer: trainer.current_epoch + 1, pause)
+        self.stages: dict[str, int] = {}
 
     def on_train_epoch_end(self, trainer: Any, *_: Any) -> None:
         division = trainer.strategy._division
         self.stages = dict(zip((block.name for block in division.blocks), division.stages))
-        trainer.save_checkpoint(self.path.with_suffix(".part"))
-        if trainer.is_global_zero:
-            os.replace(self.path.with_suffix(".part"), self.path)
-            with self.path.with_suffix(".epochs").open("a") as file:
-                file.write(f"{trainer.current_epoch + 1}\n")
-        trainer.strategy.barrier()
-        time.sleep(self.pause)
+        super().on_train_epoch_end(trainer)
 
 
 def epochs(

@@ -109,7 +109,7 @@ def test_a_run_that_is_killed_again_and_again_ends_like_one_that_was_not(kind, r
     """Kill -9 at a random moment: what is lost may be time, and nothing else."""
     (undisturbed := tmp_path / "undisturbed").mkdir()
     (killed := tmp_path / "killed").mkdir()
-    steps, rng, reached, done = 100, random.Random(1), [], killed / "last.steps"
+    steps, rng, reached, done = 100, random.Random(1), [], killed / "last.reached"
     world, run_of = 1 if kind == "single" else 2, {"kind": kind, "rule": rule, "steps": steps}
     expected = launch("long_run", undisturbed, world, **run_of, pause=0)
     for target in (10, 25, 40):

@@ -67,7 +67,7 @@ def undisturbed(tmp_path_factory):
 def test_when_one_rank_is_killed_the_others_end_with_an_error_and_the_run_resumes(victim, undisturbed, tmp_path):
     """A rank that waits for the dead holds its machine until someone looks."""
     killed, run_of = tmp_path, {"rule": "lafs", "until": 25}
-    done = killed / "last.epochs"
+    done = killed / "last.reached"
     with start("epochs", killed, 3, **run_of, pause=0.02) as run:
         run.until(lambda: done.exists() and len(done.read_text().split()) >= 5)
         time.sleep(random.Random(victim).uniform(0, 0.1))
