@@ -146,11 +146,11 @@ class Attached:
     def graphs_kept(self) -> Iterator[None]:
         """Inside, no gradient is computed in the forward pass, so that the loss can be differentiated at hidden outputs."""
         step = self._wiring.step
-        before, step.keeping = step.keeping, True
+        before, step.settles = step.settles, "never"
         try:
             yield
         finally:
-            step.keeping = before
+            step.settles = before
 
     # -- the end, and checkpoints -------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import lightning_fa as fa
 from benchmarks.saved import SavedBytes, gradient_bytes
+from lightning_fa.wiring.graph import reach
 from tests.cases import attach, cases, problem_of, speak
 from tests.problems import assert_close, assert_same, forward, read
 
@@ -41,6 +42,7 @@ def ready(rule: str, model: nn.Module | None = None) -> tuple[nn.Module, fa.Atta
     model = deep(3).double() if model is None else model
     attached = fa.attach(model, rule, example=torch.zeros(2, 6, dtype=next(model.parameters()).dtype))
     speak(attached)
+    attached._wiring.step.settles = "always"
     return model, attached
 
 
@@ -54,7 +56,7 @@ def both(rule, use, model=None):
     found = []
     for kept in (False, True):
         net, attached = ready(rule, copy.deepcopy(model))
-        attached._wiring.step.keeping = kept
+        attached._wiring.step.settles = "never" if kept else "always"
         use(net, attached)
         found.append(read(net))
     return found
@@ -65,8 +67,12 @@ def both(rule, use, model=None):
 
 def saved(rule: str | None, depth: int) -> SavedBytes:
     """What a network of ``depth`` layers has saved for backward when its loss is there."""
-    model, batch = deep(depth, 32), data(64, torch.float32)
-    attached = None if rule is None else ready(rule, model)[1]
+    return saved_by(deep(depth, 32), rule, data(64, torch.float32))
+
+
+def saved_by(model: nn.Module, rule: str | None, batch: tuple[torch.Tensor, torch.Tensor]) -> SavedBytes:
+    """What ``model`` has saved, where the rule decides which graphs are kept."""
+    attached = None if rule is None else fa.attach(model, rule, example=batch[0][:2])
     with SavedBytes(model) as count:
         loss = F.cross_entropy(model(batch[0]), batch[1]) if attached is None else loss_of(model, attached, batch)
         found = copy.copy(count)
@@ -97,13 +103,73 @@ def test_what_waits_is_one_gradient_for_every_parameter_below_the_head(rule):
     assert saved(rule, 40).gradients == gradient_bytes(model[:-1])
 
 
+def settled_at(model: nn.Module, rule: str, samples: int, example: torch.Tensor | None) -> int:
+    """How many of the gradients below the head have been computed when the loss is there."""
+    attached = fa.attach(model, rule, example=example)
+    x, y = data(samples, torch.float32)
+    for _ in range(2):  # without an example the first pass shows the shapes
+        loss = loss_of(model, attached, (x, y))
+        waiting = reach([loss.grad_fn])
+        loss.backward()
+    return sum(node.name() == "_SettledBackward" for node in waiting)
+
+
+class Thick(nn.Module):
+    """A block that holds much more than its output: 6 * width for one width."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.linear(x)
+        for _ in range(5):
+            x = x.sigmoid()
+        return x
+
+
+@pytest.mark.parametrize("example", [True, False])
+@pytest.mark.parametrize("rule", ["lafs", "drtp", "local"])
+def test_a_graph_is_kept_where_it_holds_less_than_the_gradients(rule, example):
+    """The peak is the gradients' either way, so that all that settling would bring is its time.
+
+    A block of width 16 has (16 + 1) * 16 = 272 parameters and holds 16 numbers a sample, as many at 17 samples; the first block
+    has (6 + 1) * 16 = 112. What the loss of a block holds beside that counts as well.
+    """
+    given = torch.zeros(2, 6) if example else None
+    assert [settled_at(deep(4, 16), rule, n, given) for n in (2, 18)] == [0, 4]
+
+
+def test_the_graph_of_a_local_loss_counts():
+    """A vocabulary of thousands is scored after every block: those scores outweigh the block's own graph."""
+    model = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 200))
+    assert settled_at(model, "lafs", 2, torch.zeros(2, 6)) == 2
+
+
+def test_what_a_block_holds_is_counted_in_the_dry_run():
+    """A transformer's block holds twenty times its output; judged by that alone, its graphs would all be kept."""
+    for samples, settled in ((2, 0), (4, 3)):
+        model = nn.Sequential(nn.Linear(6, 16), Thick(16), Thick(16), Thick(16), nn.Linear(16, 3))
+        model[0].requires_grad_(False)
+        assert settled_at(model, "lafs", samples, torch.zeros(3, 6)) == settled
+
+
+@every_rule
+def test_depth_costs_gradients_only_where_graphs_are_kept(rule):
+    """Else a network whose layers hold a little less than their weights would need twice the memory."""
+    model = deep(40, 32)
+    batch = data(16, torch.float32)
+    found = saved_by(model, rule, batch)
+    assert found.activations + found.gradients <= 1.1 * gradient_bytes(model)
+
+
 @every_rule
 def test_a_step_takes_as_many_operations_as_with_graphs_kept(rule):
     """Memory that is paid for by running a block twice is what checkpointing offers already."""
     counts = []
     for kept in (False, True):
         model, attached = ready(rule)
-        attached._wiring.step.keeping = kept
+        attached._wiring.step.settles = "never" if kept else "always"
         with FlopCounterMode(display=False) as counter:
             loss_of(model, attached, data()).backward()
         counts.append(counter.get_total_flops())
@@ -133,7 +199,7 @@ def test_gradients_are_bitwise_those_with_graphs_kept(rule, problem, c):
     for kept in (False, True):
         model = problem.model()
         attached = attach(model, rule, problem)
-        attached._wiring.step.keeping = kept
+        attached._wiring.step.settles = "never" if kept else "always"
         optimizer = torch.optim.SGD(model.parameters(), 0.1 / c)
         steps = []
         for seed in range(4):
@@ -318,7 +384,7 @@ def test_gradients_of_gradients_are_refused_once_and_right_from_then_on(rule):
     model.zero_grad()
     penalised(model, attached)
     reference, expected = ready(rule)
-    expected._wiring.step.keeping = True
+    expected._wiring.step.settles = "never"
     penalised(reference, expected)
     assert_same(read(model), read(reference))
     assert read(model)["2.weight"].any()
@@ -351,7 +417,7 @@ def test_what_the_network_is_fed_receives_its_gradient_in_the_one_backward_pass(
         x.requires_grad_()
         z, loss = stem(x), 0
         for model, attached in pair:
-            attached._wiring.step.keeping = kept
+            attached._wiring.step.settles = "never" if kept else "always"
             loss = loss + loss_of(model, attached, (z, y))
         assert stem[0].weight.grad is None
         loss.backward()
@@ -380,7 +446,7 @@ def test_an_embedding_learns_from_its_rows(rule, sparse):
         x, y = torch.randint(20, (5, 3)), torch.randint(3, (5,))
         attached = fa.attach(model, rule, example=x)
         speak(attached)
-        attached._wiring.step.keeping = kept
+        attached._wiring.step.settles = "never" if kept else "always"
         loss_of(model, attached, (x, y)).reshape(1).backward()
         assert model[0].weight.grad.is_sparse == sparse
         found.append({name: g.to_dense() for name, g in read(model).items()})
@@ -411,7 +477,7 @@ def test_samples_of_another_shape_are_still_refused_or_trained(rule):
     def use(kept):
         model = problem.model().double()
         attached = attach(model, rule, problem)
-        attached._wiring.step.keeping = kept
+        attached._wiring.step.settles = "never" if kept else "always"
         for length in (5, 3, 4):
             model.zero_grad()
             x, y = problem.batch(dtype=torch.float64)

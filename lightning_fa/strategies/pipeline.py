@@ -88,6 +88,8 @@ class PipelineFeedbackStrategy(StageCheckpoints):
         assert module is not None
         # `check_rule` has refused rules that do not cut.
         wiring: Cut | None = getattr(self.attached._wiring, "cut", None) if self._fitting else None
+        if wiring is not None:
+            wiring.step.settles = "always"  # the head's answer comes after the stages above: no stage may wait for it
         division = Division(
             module,
             self._blocks() if wiring is None else wiring.blocks,

@@ -42,10 +42,13 @@ class Local:
     def cross(self, name: str, h: Tensor) -> Tensor:
         layout = self.settler.ready(name, h) if h.requires_grad else None
         if layout is not None:
-            with torch.autocast(h.device.type, enabled=False):
+            with self.step.held.loss(name, h, self.feedback.theta(name).values()):
                 loss = self._loss(name, h, layout)
-            scale = self.settler.factor.like(loss)
-            self.settler.settle(loss, scale.expand_as(loss), scale)
+            if self.settler.pays(name, h):
+                scale = self.settler.factor.like(loss)
+                self.settler.settle(loss, scale.expand_as(loss), scale)
+            else:
+                self.step.terms.append(loss)
             self.settler.let_go()
         return h.detach()
 
@@ -54,8 +57,7 @@ class Local:
         self.step.terms.append(unit)
         for (name, tap), layout in zip(taps, layouts):
             if tap.requires_grad:
-                with torch.autocast(tap.device.type, enabled=False):
-                    self.step.terms.append(self._loss(name, tap, layout))
+                self.step.terms.append(self._loss(name, tap, layout))
         return routed
 
     def _loss(self, name: str, tap: Tensor, layout: Layout) -> Tensor:
@@ -63,7 +65,8 @@ class Local:
         h = tap.to(next(iter(theta.values())).dtype)
         h = h if rule.maps and not layout.per_position else layout.features(h)
         y = read_targets(self.step.targets, len(h), layout.outputs, rule, self.step.looks())
-        loss = rule.local_loss(h, y, theta.get("", theta))
+        with torch.autocast(h.device.type, enabled=False):
+            loss = rule.local_loss(h, y, theta.get("", theta))
         if loss.numel() != 1:
             raise ValueError(
                 f"{type(rule).__name__}.local_loss for block {name!r}: expected a scalar, but got shape {tuple(loss.shape)}."

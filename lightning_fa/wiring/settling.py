@@ -27,9 +27,9 @@ from lightning_fa.wiring.step import Step
 class Settler:
     """For families whose blocks need nothing from above.
 
-    Graphs wait for ``backward()`` as those of other families do in the first forward pass, unless a rehearsal has drawn the
-    feedback and checked the cut; in compiled code; in an activation checkpoint; under FSDP; where an output has a new shape;
-    where a block ends at its own output.
+    Graphs wait for ``backward()`` as those of other families do where they hold less than the gradients, since memory is what
+    settling saves; in the first forward pass, unless a rehearsal has drawn the feedback and checked the cut; in compiled code;
+    in an activation checkpoint; under FSDP; where an output has a new shape; where a block ends at its own output.
     """
 
     def __init__(
@@ -46,6 +46,22 @@ class Settler:
         """How h lines up with the output that the head will have; ``None`` where the block's graph must wait."""
         layout = self.feedback.layouts.get(name) if self._settles() else None
         return layout if layout is not None and self.feedback.fits(name, h, layout) else None
+
+    def pays(self, name: str, h: Tensor, others: Sequence[str] = ()) -> bool:
+        """Whether block ``name``, whose output is h, or one of ``others`` holds more for ``backward()`` than its gradients.
+
+        Those are all there at the end of the backward pass, so that a graph which holds less adds nothing to the peak.
+        """
+        if self.step.settles == "always":
+            return True
+        held, size = self.step.held, h.element_size()
+        for each in (name, *others):
+            parameters = [*self.isolation.owned[each], *self.feedback.theta(each).values()]
+            gradients = sum(p.numel() * p.element_size() for p in parameters if p.requires_grad)
+            output = h.numel() if each == name else held.elements(name, each, h)
+            if held.bytes(each, output, parameters, size) > gradients:
+                return True
+        return False
 
     def settle(self, output: Tensor, error: Tensor, scale: Tensor, below: Tensor | None = None) -> Tensor | None:
         """Compute the gradients of all that ``output`` depends on, given its ``error``; they wait for the loss.
@@ -65,7 +81,7 @@ class Settler:
         return found[-1] if below is not None else None
 
     def let_go(self) -> None:
-        """Keep the shape of the last block's output, and neither its values nor its graph."""
+        """Keep of the last block's output its shape, and neither its values nor its graph."""
         name, h = self.course.taps[-1]
         self.course.taps[-1] = name, h.new_zeros(()).expand(h.shape)
 
@@ -84,11 +100,13 @@ class Settler:
 
     def observe(self, loss: Tensor) -> None:
         """Learn, in backward, the factor before ``loss``."""
-        if loss.requires_grad and not torch.compiler.is_compiling() and not self.step.keeping:
+        if loss.requires_grad and not torch.compiler.is_compiling() and self.step.settles != "never":
             loss.register_hook(self.factor.note)
 
     def _settles(self) -> bool:
-        if torch.compiler.is_compiling() or self.step.rehearsing or self.step.keeping or self.factor.twice:
+        if torch.compiler.is_compiling() or self.step.rehearsing or self.factor.twice:
+            return False
+        if self.step.settles == "never":
             return False
         if not self.isolation.proven:
             return False

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from lightning_fa.ops import join
+from lightning_fa.wiring.held import Held
 
 
 class Step:
@@ -20,8 +22,9 @@ class Step:
         """Scalars whose value is zero or is not shown: backward reaches what has a loss of its own through them."""
         self.rehearsing = False
         """Whether a forward pass only serves to find shapes and to check the cut (a dry run)."""
-        self.keeping = False
-        """Whether graphs are kept for ``backward()`` where gradients could be computed in the forward pass."""
+        self.settles: Literal["where it saves", "always", "never"] = "where it saves"
+        """Whether gradients that need nothing from above are computed in the forward pass; memory is what that can save."""
+        self.held = Held()
         self._before: int | None = None
         self._looked = False
 
@@ -30,7 +33,8 @@ class Step:
         """Inside, forward passes are dry runs."""
         before, self.rehearsing = self.rehearsing, True
         try:
-            yield
+            with self.held.dry_run():
+                yield
         finally:
             self.rehearsing = before
 

@@ -91,9 +91,12 @@ class Synthetic:
                 # A new tensor: compiled code may read the old one again in backward.
                 setattr(slot.module, slot.key, steps + 1)
         goes_on = self.settler.ready(name, h) is not None
-        settles = self._settling if name != self._at[0] else goes_on and not self.rule.alpha and steps is None
         with outside_checkpoints():
-            s = self._predict(name, h, theta, applied)
+            with self.step.held.loss(name, h, theta.values()):
+                s = self._predict(name, h, theta, applied)
+            settles = self._settling
+            if name == self._at[0]:  # one way for all: a predictor learns from what the block above it settles
+                settles = goes_on and not self.rule.alpha and steps is None and self.settler.pays(name, h, self._at)
             if settles:
                 return self._answer(name, h, s, goes_on)
             if not h.requires_grad and not s.requires_grad:

@@ -111,7 +111,8 @@ class Settling(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         wiring = trainer.strategy.attached._wiring
-        wiring.step.keeping, settler = self.kept, wiring.cut.delivery.settler
+        wiring.step.settles = "never" if self.kept else "always"
+        settler = wiring.cut.delivery.settler
         settle = settler.settle
 
         def counting(*args: Any, **kwargs: Any) -> Any:

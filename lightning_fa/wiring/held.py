@@ -1,0 +1,76 @@
+"""What waits for the backward pass with a block: counted once, and scaled with the block's output from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+
+
+class Held:
+    """Bytes of the tensors that autograd saves for each block."""
+
+    def __init__(self) -> None:
+        self._graphs: dict[str, dict[int, int]] = {}
+        self._outputs: dict[str, int] = {}
+        self._shares: dict[str, float] = {}
+        self._losses: dict[str, float] = {}
+        self._open: dict[int, int] = {}
+
+    @contextmanager
+    def dry_run(self) -> Iterator[None]:
+        """Inside, what is saved belongs to the block that ends next."""
+        self._graphs, self._shares = {}, {}
+        with saved_tensors_hooks(self._note, lambda saved: saved):
+            yield
+        self._open = {}
+
+    def end(self, name: str, h: Tensor) -> None:
+        """Block ``name`` ends with its output h. What a block below holds already costs it nothing."""
+        below = {storage for graph in self._graphs.values() for storage in graph}
+        self._graphs[name] = {storage: size for storage, size in self._open.items() if storage not in below}
+        self._outputs[name], self._open = h.numel(), {}
+
+    def loss(self, name: str, h: Tensor, feedback: Iterable[Tensor]) -> AbstractContextManager[None]:
+        """Inside, what is saved beside h and ``feedback`` belongs to the loss or the predictor of block ``name``."""
+        known = torch.compiler.is_compiling() or name in self._losses
+        return nullcontext() if known else self._count_loss(name, h, feedback)
+
+    def elements(self, name: str, other: str, h: Tensor) -> int:
+        """How large the output of block ``other`` is where that of block ``name`` is h; 0 without a dry run."""
+        known = name in self._outputs and other in self._outputs
+        return h.numel() * self._outputs[other] // max(self._outputs[name], 1) if known else 0
+
+    def bytes(self, name: str, output: int, parameters: Iterable[Tensor], size: int) -> float:
+        """What block ``name`` holds beside its ``parameters``.
+
+        Args:
+            name: Of the block.
+            output: How many elements its output has.
+            parameters: All tensors that are there anyway.
+            size: Bytes of an element of the output. Without a dry run the graph is taken to hold as much as the output.
+        """
+        if name in self._graphs and name not in self._shares:
+            own = {_storage(parameter) for parameter in parameters}
+            total = sum(size for storage, size in self._graphs[name].items() if storage not in own)
+            self._shares[name] = total / max(self._outputs[name], 1)
+        return output * (self._shares.get(name, size) + self._losses.get(name, 0.0))
+
+    @contextmanager
+    def _count_loss(self, name: str, h: Tensor, feedback: Iterable[Tensor]) -> Iterator[None]:
+        self._open = {_storage(tensor): 0 for tensor in (h, *feedback)}
+        with saved_tensors_hooks(self._note, lambda saved: saved):
+            yield
+        self._losses[name], self._open = sum(self._open.values()) / max(h.numel(), 1), {}
+
+    def _note(self, tensor: Tensor) -> Tensor:
+        if tensor.layout is torch.strided:
+            self._open.setdefault(_storage(tensor), tensor.untyped_storage().nbytes())
+        return tensor.detach()  # an output that held its own node would never be freed
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
