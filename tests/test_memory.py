@@ -103,15 +103,18 @@ def test_what_waits_is_one_gradient_for_every_parameter_below_the_head(rule):
     assert saved(rule, 40).gradients == gradient_bytes(model[:-1])
 
 
-def settled_at(model: nn.Module, rule: str, samples: int, example: torch.Tensor | None) -> int:
-    """How many of the gradients below the head have been computed when the loss is there."""
-    attached = fa.attach(model, rule, example=example)
+def settled_at(model: nn.Module, rule: str, samples: int, example: torch.Tensor | None, **settings) -> int:
+    """How many weight matrices below the head have their gradients when the loss is there."""
+    attached = fa.attach(model, rule, example=example, **settings)
     x, y = data(samples, torch.float32)
     for _ in range(2):  # without an example the first pass shows the shapes
         loss = loss_of(model, attached, (x, y))
         waiting = reach([loss.grad_fn])
         loss.backward()
-    return sum(node.name() == "_SettledBackward" for node in waiting)
+    places = [edge for node in waiting if node.name() == "_SettledBackward" for edge, _ in node.next_functions]
+    found = {id(edge.variable) for edge in places if hasattr(edge, "variable")}
+    attached.detach()
+    return sum(id(layer.weight) in found for layer in model.modules() if isinstance(layer, nn.Linear))
 
 
 class Thick(nn.Module):
@@ -138,6 +141,16 @@ def test_a_graph_is_kept_where_it_holds_less_than_the_gradients(rule, example):
     """
     given = torch.zeros(2, 6) if example else None
     assert [settled_at(deep(4, 16), rule, n, given) for n in (2, 18)] == [0, 4]
+
+
+def test_weights_that_a_graph_refers_to_are_not_held_by_it():
+    """They are there anyway; counted, every block of two layers would seem to hold as much as its gradients."""
+    torch.manual_seed(0)
+    units = [nn.Sequential(nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 16)) for _ in range(3)]
+    model = nn.Sequential(nn.Linear(6, 16), *units, nn.Linear(16, 3))
+    model[0].requires_grad_(False)
+    blocks = ["0", "1", "2", "3", "4"]
+    assert [settled_at(model, "lafs", n, torch.zeros(1, 6), blocks=blocks) for n in (4, 60)] == [0, 6]
 
 
 def test_the_graph_of_a_local_loss_counts():

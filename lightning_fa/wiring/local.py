@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor
 
 from lightning_fa.ops import route
@@ -16,6 +15,7 @@ from lightning_fa.wiring.rows import Layout
 from lightning_fa.wiring.settling import Settler
 from lightning_fa.wiring.step import Step
 from lightning_fa.wiring.targets import read_targets
+from lightning_fa.wiring.tensors import without_autocast
 
 
 class Local:
@@ -65,7 +65,7 @@ class Local:
         h = tap.to(next(iter(theta.values())).dtype)
         h = h if rule.maps and not layout.per_position else layout.features(h)
         y = read_targets(self.step.targets, len(h), layout.outputs, rule, self.step.looks())
-        with torch.autocast(h.device.type, enabled=False):
+        with without_autocast(h):
             loss = rule.local_loss(h, y, theta.get("", theta))
         if loss.numel() != 1:
             raise ValueError(

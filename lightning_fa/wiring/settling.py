@@ -13,7 +13,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
-from lightning_fa.ops import settled
 from lightning_fa.sharding import has_shards
 from lightning_fa.wiring.block_feedback import BlockFeedback
 from lightning_fa.wiring.checkpoints import in_checkpoint
@@ -22,6 +21,8 @@ from lightning_fa.wiring.graph import leaves_of
 from lightning_fa.wiring.isolation import Isolation
 from lightning_fa.wiring.rows import Layout
 from lightning_fa.wiring.step import Step
+from lightning_fa.wiring.tensors import without_autocast
+from lightning_fa.wiring.waiting import Factor, Waiting
 
 
 class Settler:
@@ -39,6 +40,7 @@ class Settler:
         self.factor = Factor()
         self._shards = Shards(root, course)
         self._inputs: list[tuple[Any, Tensor, int]] = []
+        self._waiting = Waiting()
 
     # -- for a family -----------------------------------------------------------------------------------------------------
 
@@ -64,7 +66,7 @@ class Settler:
         return False
 
     def settle(self, output: Tensor, error: Tensor, scale: Tensor, below: Tensor | None = None) -> Tensor | None:
-        """Compute the gradients of all that ``output`` depends on, given its ``error``; they wait for the loss.
+        """Compute the gradients of all that ``output`` depends on, given its ``error`` at ``scale``; they wait for the loss.
 
         Returns:
             The gradient of ``below``, a leaf among them that does not wait.
@@ -76,8 +78,7 @@ class Settler:
         places = [*leaves, *(x for _, x in inputs)]
         wanted = [*leaves, *(edge for edge, _ in inputs), *([] if below is None else [below])]
         found = _gradients(output, error, wanted)
-        if places:
-            self.step.terms.append(settled(places, found[: len(places)], scale))
+        self._waiting.add(places, found, scale)
         return found[-1] if below is not None else None
 
     def let_go(self) -> None:
@@ -89,14 +90,16 @@ class Settler:
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The inputs of the first block, marked where they come from a graph of others."""
-        self._inputs = []
+        self._inputs, self._waiting = [], Waiting()
         if not self._settles():
             return args, kwargs
         return tuple(self._mark(value) for value in args), {key: self._mark(value) for key, value in kwargs.items()}
 
     def end(self) -> None:
-        """Let go of the inputs of the first block."""
-        self._inputs = []
+        """The gradients of the pass wait for the loss."""
+        if self._waiting.places:
+            self.step.terms.append(self._waiting.term())
+        self._inputs, self._waiting = [], Waiting()
 
     def observe(self, loss: Tensor) -> None:
         """Learn, in backward, the factor before ``loss``."""
@@ -121,30 +124,6 @@ class Settler:
         entrance = value.clone()  # a node of its own, whatever the block does to it in place
         self._inputs.append((get_gradient_edge(entrance), value, value._version))
         return entrance
-
-
-class Factor:
-    """The factor before the last loss that was differentiated."""
-
-    def __init__(self) -> None:
-        self.twice = False
-        """Whether a gradient was differentiated again."""
-        self._value: Tensor | None = None
-
-    def like(self, tensor: Tensor) -> Tensor:
-        """The factor as a scalar of the dtype and device of ``tensor``."""
-        if self._value is None:
-            self._value = tensor.new_ones(())
-        return self._value.to(tensor.device, tensor.dtype)
-
-    def note(self, factor: Tensor) -> None:
-        """A loss is differentiated, and ``factor`` stands before it."""
-        if torch.is_grad_enabled():
-            self.twice = True
-            return
-        factor = factor.reshape(())
-        last = torch.ones_like(factor) if self._value is None else self._value.to(factor)
-        self._value = torch.where(factor.isfinite() & (factor != 0), factor, last)
 
 
 class Shards:
@@ -176,7 +155,7 @@ def _gradients(output: Tensor, error: Tensor, wanted: Sequence[Any]) -> list[Ten
         each.clear()
     try:
         # As in backward, autocast is off. The graph is not freed but dropped: whoever holds h can still differentiate it.
-        with torch.autocast(output.device.type, enabled=False):
+        with without_autocast(output):
             return list(torch.autograd.grad(output, wanted, error, retain_graph=True, allow_unused=True))
     finally:
         for each, saved in zip(hooks, held):

@@ -26,7 +26,8 @@ class Step:
         """Whether gradients that need nothing from above are computed in the forward pass; memory is what that can save."""
         self.held = Held()
         self._before: int | None = None
-        self._looked = False
+        self._look = True
+        self._seen = False
 
     @contextmanager
     def rehearsal(self) -> Iterator[None]:
@@ -43,12 +44,13 @@ class Step:
         if self._before is not None:
             self.terms = self.terms[: self._before]
         self._before = len(self.terms)
+        self._look = True
 
     def finish(self) -> None:
         """The forward pass is over."""
         self._before = None
         if not (self.rehearsing or torch.compiler.is_compiling()):
-            self._looked = True
+            self._seen = True
 
     def join(self, loss: Tensor) -> Tensor:
         """The loss with the terms of the forward passes since the last one. Its value is unchanged; targets are used up."""
@@ -62,7 +64,9 @@ class Step:
         self.terms, self._before = [], None
 
     def looks(self) -> bool:
-        """Whether this pass checks what its targets hold: every one on the CPU, elsewhere the first, since a look waits."""
+        """Whether to check what the targets hold: once a pass on the CPU, elsewhere in the first pass, since a look waits."""
         if torch.compiler.is_compiling() or self.targets is None:
             return False
-        return self.targets.device.type == "cpu" or not self._looked
+        look = self._look and (self.targets.device.type == "cpu" or not self._seen)
+        self._look = False
+        return look

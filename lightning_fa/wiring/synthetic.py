@@ -22,6 +22,7 @@ from lightning_fa.wiring.rows import Layout, as_labels
 from lightning_fa.wiring.settling import Settler
 from lightning_fa.wiring.step import Step
 from lightning_fa.wiring.targets import check_classes
+from lightning_fa.wiring.tensors import without_autocast
 from lightning_fa.wiring.trial import ROWS, try_rule
 
 STEPS = "steps"
@@ -159,7 +160,7 @@ class Synthetic:
         outputs = self.rule.outputs(theta)
         layout = self.feedback.layouts.get(name) or Layout(h.shape[-1], outputs, h.ndim > 2)
         seen = scaled(h, self.rule.alpha, applied) if self.rule.alpha and h.requires_grad else h.detach()
-        with torch.autocast(h.device.type, enabled=False):
+        with without_autocast(h):
             rows, y = layout.positions(seen.to(next(iter(theta.values())).dtype)), None
             if self.rule.needs_targets:
                 targets = self.step.targets

@@ -57,6 +57,11 @@ def check_classes(classes: Tensor, outputs: int) -> None:
     Raises:
         ValueError: one is not.
     """
+    if not classes.numel():
+        return
+    lowest, highest = classes.aminmax()
+    if lowest >= 0 and highest < outputs:  # the usual case, in one operation
+        return
     wrong = classes[((classes < 0) | (classes >= outputs)) & (classes != IGNORED)]
     if wrong.numel():
         raise ValueError(

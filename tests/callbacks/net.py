@@ -64,7 +64,7 @@ def data(n=48, seed=0, batch_size=8):
     return DataLoader(TensorDataset(x, y), batch_size=batch_size, shuffle=True), (x, y)
 
 
-def fit(tmp_path, callbacks=(), rule="dfa", steps=12, module=None, logger=True, **kwargs):
+def fit(tmp_path, callbacks=(), rule="dfa", steps=12, module=None, logger=True, batch_size=8, **kwargs):
     torch.manual_seed(0)
     module = Net() if module is None else module
     torch.manual_seed(1)
@@ -83,7 +83,7 @@ def fit(tmp_path, callbacks=(), rule="dfa", steps=12, module=None, logger=True, 
         default_root_dir=tmp_path,
         **kwargs,
     )
-    trainer.fit(module, data()[0])
+    trainer.fit(module, data(batch_size=batch_size)[0])
     return module, trainer
 
 

@@ -49,6 +49,20 @@ def test_the_angle_is_that_of_both_signals_on_the_batch_with_its_mask_and_statis
     assert monitor.latest["align/net.0/angle"] > 5
 
 
+@pytest.mark.parametrize("rule", ["lafs", "sg"])
+def test_blocks_whose_graphs_are_let_go_in_training_are_measured(tmp_path, rule):
+    """A batch so large that gradients are computed in the forward pass leaves no graph to differentiate."""
+    monitor = AlignmentMonitor(1)
+    fit(tmp_path, [monitor], rule=rule, steps=2, module=WithExample(), batch_size=48)
+    assert {"align/net.0/angle", "align/net.4/angle"} <= monitor.latest.keys()
+
+
+class WithExample(Net):
+    def __init__(self):
+        super().__init__()
+        self.example_input_array = torch.zeros(2, 10)
+
+
 @pytest.mark.parametrize("rule", ["fa", "lafs", "dfa", "fa_sparse"])
 def test_the_update_angle_is_that_of_the_two_gradients(tmp_path, rule):
     """Checked against the gradients of an attached and a plain copy; where a rule has cut a connection, there is none."""

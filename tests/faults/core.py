@@ -140,10 +140,61 @@ FAULTS = [
     ),
     Fault(
         "the gradients of a block freed too early, when those of the next one are there",
-        "wiring/settling.py",
-        "self.step.terms.append(settled(places, found[: len(places)], scale))",
-        "self.step.terms = [settled(places, found[: len(places)], scale)]",
+        "wiring/waiting.py",
+        "self.places += places",
+        "self.places = [*places]",
         MEMORY,
+    ),
+    Fault(
+        "gradients of an earlier pass dropped by the next",
+        "wiring/settling.py",
+        "self.step.terms.append(self._waiting.term())",
+        "self.step.terms = [self._waiting.term()]",
+        MEMORY,
+    ),
+    Fault(
+        "gradients of a pass that an error has ended added to those of the next",
+        "wiring/settling.py",
+        """        self._inputs, self._waiting = [], Waiting()
+        if not""",
+        """        self._inputs = []
+        if not""",
+        MEMORY,
+    ),
+    Fault(
+        "graphs settled where their gradients take more",
+        "wiring/settling.py",
+        "if held.bytes(each, output, parameters, size) > gradients:",
+        "if True:",
+        MEMORY,
+    ),
+    Fault(
+        "what a block holds counted with its weights",
+        "wiring/held.py",
+        "if storage not in own)",
+        "if True)",
+        MEMORY,
+    ),
+    Fault(
+        "what a block holds taken for that of the dry run's samples",
+        "wiring/held.py",
+        "return output * (self._shares",
+        "return self._outputs.get(name, 0) * (self._shares",
+        MEMORY,
+    ),
+    Fault(
+        "the graph of a local loss not counted",
+        "wiring/held.py",
+        "self._losses.get(name, 0.0))",
+        "0.0)",
+        MEMORY,
+    ),
+    Fault(
+        "a pipeline's stage that waits for the stages above with its own gradients",
+        "strategies/pipeline.py",
+        'wiring.step.settles = "always"',
+        'wiring.step.settles = "where it saves"',
+        ("tests/distributed/test_pipeline.py", "tests/distributed/test_pipeline_runs.py"),
     ),
     Fault(
         "a graph freed while someone may still differentiate it",
@@ -162,7 +213,7 @@ FAULTS = [
     Fault(
         "gradients of 32-bit losses computed under autocast",
         "wiring/settling.py",
-        "with torch.autocast(output.device.type, enabled=False):",
+        "with without_autocast(output):",
         "with torch.enable_grad():",
         MEMORY,
     ),
@@ -175,7 +226,7 @@ FAULTS = [
     ),
     Fault(
         "a loss that overflowed remembered as the factor",
-        "wiring/settling.py",
+        "wiring/waiting.py",
         "torch.where(factor.isfinite() & (factor != 0), factor, last)",
         "factor",
         MEMORY,

@@ -1,0 +1,54 @@
+"""Gradients of a forward pass that wait for the loss, and the factor that is expected before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lightning_fa.ops import settled
+
+
+class Waiting:
+    """The gradients of a pass. One node hands out all of them: an engine's node a block would take as long as a small layer."""
+
+    def __init__(self) -> None:
+        self.places: list[Tensor] = []
+        self._gradients: list[Tensor | None] = []
+        self._scale: Tensor | None = None
+
+    def add(self, places: Sequence[Tensor], gradients: Sequence[Tensor | None], scale: Tensor) -> None:
+        """One gradient for each of ``places``, at ``scale``, which is the same throughout a pass."""
+        self.places += places
+        self._gradients += gradients[: len(places)]
+        self._scale = scale
+
+    def term(self) -> Tensor:
+        """A zero to be joined to the loss."""
+        assert self._scale is not None
+        return settled(self.places, self._gradients, self._scale)
+
+
+class Factor:
+    """The factor before the last loss that was differentiated."""
+
+    def __init__(self) -> None:
+        self.twice = False
+        """Whether a gradient was differentiated again."""
+        self._value: Tensor | None = None
+
+    def like(self, tensor: Tensor) -> Tensor:
+        """The factor as a scalar of the dtype and device of ``tensor``."""
+        if self._value is None:
+            self._value = tensor.new_ones(())
+        return self._value.to(tensor.device, tensor.dtype)
+
+    def note(self, factor: Tensor) -> None:
+        """A loss is differentiated, and ``factor`` stands before it."""
+        if torch.is_grad_enabled():
+            self.twice = True
+            return
+        factor = factor.reshape(())
+        last = torch.ones_like(factor) if self._value is None else self._value.to(factor)
+        self._value = torch.where(factor.isfinite() & (factor != 0), factor, last)
