@@ -22,7 +22,7 @@ from benchmarks.saved import SavedBytes
 RESULTS = Path(__file__).parent / "results"
 INPUTS, WIDTH, OUTPUTS, BATCH = 64, 96, 10, 1024
 DEPTHS = (5, 10, 20, 50, 100, 200, 500, 1000)
-WAYS = ("bp", "checkpoint", "lafs", "drtp", "local", "sg", "sgprop", "dfa")
+WAYS = ("bp", "checkpoint", "fa", "kp", "dfa", "lafs", "drtp", "local", "sg", "sgprop")
 """Rules, and backpropagation with activation checkpoints."""
 
 

@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("rich")
 
+from benchmarks import saves
 from benchmarks.pipeline import page as pipelines
 from benchmarks.pipeline.prediction import overhead, predicted, two, typical
 from benchmarks.time import page as times
@@ -14,10 +15,21 @@ from benchmarks.time.growth import exponent
 from benchmarks.time.interleave import ratios
 
 
-@pytest.mark.parametrize("page", [pipelines, times], ids=["parallel.md", "speed.md"])
+@pytest.mark.parametrize("page", [pipelines, times, saves], ids=["parallel.md", "speed.md", "README.md"])
 def test_no_page_is_stale(page):
-    """Run `python -m benchmarks --page` and `python -m benchmarks.pipeline --page` after a measurement."""
+    """After a measurement run `python -m benchmarks --page`, `... benchmarks.pipeline --page`, `... benchmarks.saves`."""
     assert page.update(check=True)
+
+
+def test_what_a_rule_saves_is_a_share_of_backprops():
+    """Time and memory as shares, throughput as the inverse; what nobody measured is a dash."""
+    time = {"groups": [{"title": saves.NET, "ways": {"dfa": {"ratio": 0.76}}}]}
+    memory = {"bytes": {"bp": {"50": {"saved": 200}}, "lafs": {"50": {"saved": 4}}}}
+    ways = {"backprop, one process": {"seconds": 3.0}, "lafs_pipeline": {"seconds": 2.0}, "backprop, DDP": {"error": "no"}}
+    rows = saves.render(time, memory, {"tasks": {saves.TASK: {"ways": ways}}}).splitlines()
+    assert "| `dfa` | 0.76 | - | - |" in rows
+    assert "| `lafs` | - | 0.02 | 1.50 (`lafs_pipeline`) |" in rows
+    assert "| `bp` | - | 1.00 | - |" in rows
 
 
 COSTS = {"delay": 0.0} | {

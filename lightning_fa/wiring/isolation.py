@@ -84,14 +84,18 @@ class Isolation:
                 )
 
     def _check_own(self) -> None:
+        own = {block.name: {id(p) for p in block.module.parameters()} for block in self.blocks}
+        taken: dict[int, list[Block]] = {}
+        for other in self.blocks:
+            for p in self.owned.get(other.name, ()):
+                if id(p) not in own[other.name]:
+                    taken.setdefault(id(p), []).append(other)
         for block in self.blocks:
             if block is not self.blocks[-1] and not self.feedback.cuts(block.name):
                 continue  # it learns by the error of the block above, as it shall
-            own = {id(p) for p in block.module.parameters()}
-            left = own - {id(p) for p in self.owned.get(block.name, ())}
-            for other in self.blocks:
-                theirs = {id(p) for p in self.owned.get(other.name, ())} - {id(p) for p in other.module.parameters()}
-                if other is not block and left & theirs:
+            left = own[block.name] - {id(p) for p in self.owned.get(block.name, ())}
+            for other in (other for p in left for other in taken.get(p, ())):
+                if other is not block:
                     raise RuntimeError(
                         f"The error of block {other.name!r} would train block {block.name!r}, whose output does not enter the "
                         "block after it: they are two ways beside each other. Pass `example=`, an input of the model, to "
