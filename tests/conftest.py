@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests import quick as quick
+
 SLOW = (
     "test_benchmarks_run.py",
     "test_compile.py",
