@@ -148,8 +148,8 @@ class SaveAfter(Callback):
             trainer.save_checkpoint(self.path)
 
 
-def resume(folder: Path, rank: int, world: int, kinds: list[str], rules: list[str]) -> Results:
-    """Three steps in one go, and one step, a checkpoint, then two more in a new Trainer."""
+def resume(folder: Path, rank: int, world: int, rules: dict[str, list[str]]) -> Results:
+    """Three steps in one go, and one step, a checkpoint, then two more in a new Trainer; ``rules`` of each strategy."""
 
     def one(kind: str, rule: str) -> Results:
         path = folder / f"{kind}_{rule}.ckpt"
@@ -166,7 +166,7 @@ def resume(folder: Path, rank: int, world: int, kinds: list[str], rules: list[st
             results["refusal"] = str(error)
         return results
 
-    return every(kinds, rules, one)
+    return {kind: every([kind], its, one)[kind] for kind, its in rules.items()}
 
 
 def layered(folder: Path, rank: int, world: int, kinds: list[str], rules: list[str]) -> Results:
