@@ -1,11 +1,9 @@
 """Processes that `fit` itself starts train by the rule, as in a notebook."""
 
-import subprocess
-import sys
-
 import torch
 
-from tests.distributed.launch import ROOT, environment
+from tests.commands import run
+from tests.distributed.launch import environment
 from tests.problems import assert_same, distance
 
 SCRIPT = """
@@ -26,10 +24,7 @@ STRATEGIES = ("dfa_ddp_spawn", "dfa_ddp_fork", "ddp_fork")
 def test_spawned_and_forked_processes_train_by_the_rule(tmp_path):
     """Lightning's own `ddp_notebook` trains by backpropagation: ours must not be the same under another name."""
     (script := tmp_path / "train.py").write_text(SCRIPT)
-    command = [sys.executable, str(script), str(tmp_path), *STRATEGIES]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=environment(), cwd=ROOT, timeout=300, check=False
-    )
+    done = run(script, tmp_path, *STRATEGIES, env=environment())
     for name in STRATEGIES:
         assert (tmp_path / f"{name}.pt").exists(), done.stderr[-3000:]
     spawned, forked, backprop = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in STRATEGIES)
