@@ -12,8 +12,11 @@ from tests.wandb_files import read
 from tests.wandb_server import KEY, rows, serving, wait
 
 pytest.importorskip("wandb")
-SECONDS = 5
+SECONDS = 2
 """What the end of a run may wait for a dead service."""
+
+IMPATIENT = {"WANDB_X_GRAPHQL_RETRY_MAX": "1", "WANDB_X_GRAPHQL_RETRY_WAIT_MAX_SECONDS": "1"}
+"""W&B asks a service that does not answer for 20 seconds, and once more for each table."""
 
 SCRIPT = """
 import json, os, sys, time, warnings
@@ -82,7 +85,7 @@ def whole(folder, kind):
 def test_a_service_that_dies_in_the_middle_ends_no_training_and_a_later_sync_brings_everything(tmp_path, death):
     """W&B's own default is to wait for days at the end of a run."""
     with serving() as service:
-        process = start(tmp_path, service)
+        process = start(tmp_path, service, **IMPATIENT)
         try:
             wait((tmp_path / "half").exists, 100)
             assert "UpsertBucket" in service.asked
