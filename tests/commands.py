@@ -4,6 +4,7 @@ A command is a fork of an interpreter that has imported those and nothing of our
 folder, the files and the path that it is given, and imports the project from there.
 """
 
+import atexit
 import contextlib
 import functools
 import json
@@ -26,7 +27,9 @@ def zygote() -> subprocess.Popen:
     """One for each process of pytest's; it ends with that process, whose end closes the pipe."""
     alone = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(Path(__file__).with_name("zygote.py"))]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, env=alone, text=True)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, env=alone, text=True)
+    atexit.register(process.communicate)
+    return process
 
 
 class Command:

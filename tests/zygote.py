@@ -29,7 +29,7 @@ PRELOADED = (
 
 def requests() -> dict:
     """In a fork of this process, what it is to do; in this process it never returns."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait
+    signal.signal(signal.SIGCHLD, reap)
     for line in sys.stdin:
         if os.fork():
             continue
@@ -42,6 +42,13 @@ def requests() -> dict:
         write(asked["ended"], os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]))
         os._exit(0)
     os._exit(0)
+
+
+def reap(*_: object) -> None:
+    """Those who waited for a command; their seconds are then counted as this process'."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def write(file: str, number: int) -> None:
