@@ -23,7 +23,8 @@ FAMILIES = ("fa", "wm", "dfa", "lafs", "sgprop", "shallow")
 """One rule of each wiring: what dynamo meets differs between these, and between the layers, but little within them."""
 
 every_rule = these((rule, "mlp") for rule in fa.RULES)
-every_family = these([*((rule, "mlp") for rule in fa.RULES), *((rule, "residual") for rule in FAMILIES)])
+every_family = these((rule, "mlp") for rule in FAMILIES)
+every_layer = these((rule, problem) for rule in FAMILIES for problem in ("mlp", "residual"))
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +72,7 @@ def assert_on(ours: Gradients, problem: Problem, rule: str) -> None:
         assert (distance(g, backprop[name]) > 0.1) == (rule not in CONTROLS), name
 
 
-@every_family
+@every_layer
 def test_a_rule_is_on_in_a_model_compiled_after_a_plain_one(rule, problem):
     """Compare control and rule in one process, as every notebook does, and the rule would be the control."""
     run(compiled(problem.model()), problem.batch())
@@ -114,6 +115,7 @@ def versions(most: int):
 def test_all_rules_one_after_another_stay_themselves():
     """Each rule after another: compiled code shared between instances of one class is where they could meet."""
     with versions(64):
+        run(compiled(problem_of("bp", "mlp").model()), problem_of("bp", "mlp").batch())
         for rule in [*CONTROLS, *OTHERS, *reversed(FAMILIES), *CONTROLS]:
             problem = problem_of(rule, "mlp")
             model = problem.model()
@@ -146,7 +148,7 @@ def test_past_the_limit_of_dynamo_further_rules_run_uncompiled():
             assert_on(run(call, problem.batch(), attached), problem, rule)
 
 
-@every_rule
+@every_family
 def test_two_instances_keep_their_own_feedback(rule, problem):
     """Two seeds compiled in one process would both train with the first one's B."""
     models = [problem.model(), problem.model()]
@@ -158,7 +160,7 @@ def test_two_instances_keep_their_own_feedback(rule, problem):
         assert_close(run(compiled(model), problem.batch(), its), expected, EPS, rounds=256)
 
 
-@every_rule
+@every_family
 def test_what_is_copied_into_feedback_reaches_compiled_code(rule, problem):
     """A B baked into the graph as a constant would ignore what the user sets."""
     model = problem.model()
@@ -171,7 +173,7 @@ def test_what_is_copied_into_feedback_reaches_compiled_code(rule, problem):
     assert_close(run(call, problem.batch(), attached), expected, EPS, rounds=256)
 
 
-@every_family
+@every_rule
 def test_a_model_under_a_rule_is_one_graph(rule, problem):
     """A graph break per block costs what the rule saves."""
     model = problem.model()
