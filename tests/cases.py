@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import lightning_fa as fa
-from tests.oracles import ORACLES, Oracle
+from tests.oracles import ORACLES, OTHERS, Oracle
 from tests.problems import PROBLEMS, Gradients, Problem, own, positions
 
 
@@ -41,6 +41,16 @@ def rules_that(**nature: Any) -> list[str]:
     """Names of the rules whose oracle says so."""
     return [r for r, oracle in ORACLES.items() if all(getattr(oracle, key) == value for key, value in nature.items())]
 
+
+def mechanism(rule: str) -> tuple[type, bool, bool]:
+    """What decides where feedback is kept: the family, whether it is learned, and whether weights are masked."""
+    kind = fa.RULES[rule]
+    families = (fa.TransportRule, fa.DirectRule, fa.LocalRule, fa.SyntheticRule)
+    return next(f for f in families if issubclass(kind, f)), kind.learned, ORACLES[rule].changes_forward
+
+
+MECHANISMS = list({mechanism(rule): rule for rule in reversed(OTHERS)}.values())
+"""The first rule of each mechanism, for what depends on the mechanism and costs too much to ask of every rule."""
 
 every_case = cases()
 every_rule = pytest.mark.parametrize("rule", fa.RULES)

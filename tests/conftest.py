@@ -1,9 +1,12 @@
 """Global state, and the two tiers: `pytest` runs the fast one, `pytest -m slow` the other, `pytest -m ""` both."""
 
+import gc
 from pathlib import Path
 
 import pytest
 import torch
+
+from tests import quick as quick
 
 SLOW = (
     "test_benchmarks_run.py",
@@ -60,3 +63,8 @@ def _known_global_state():
 
 def pytest_configure(config):
     torch.set_num_threads(1)
+
+
+def pytest_collection_finish():
+    """What has been imported stays: a garbage collection that looks at all of it takes half a second, and some tests make ten."""
+    gc.freeze()

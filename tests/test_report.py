@@ -6,10 +6,8 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 
@@ -19,11 +17,11 @@ from replications.errors import ReplicationError
 from replications.experiment.results import FILE
 from replications.reporting.finding import find
 from replications.reporting.page import page
+from tests.commands import ROOT, run
 from tests.wandb_server import KEY, rows, serving
 
 pytest.importorskip("wandb_workspaces")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:wandb_workspaces")
-ROOT = Path(__file__).parent.parent
 CLAIM = {
     "id": "c",
     "statement": "angle <90 & falling | always",
@@ -240,16 +238,16 @@ with wandb.init(project="p", group="gilmer2017/fig1", mode="offline", dir={str(f
         run.log({{"error_angle/1": 30.0 - step, "trainer/global_step": step}})
     run.log({{"align/figure": wandb.Image(figures.alignment_over_time({{"a": {{0: 90.0, 1: 45.0}}}}))}})
 """
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    run("-c", code, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     return folder / "wandb"
 
 
 def publish(runs, tmp_path, service, timeout=90.0, **env):
-    command = [sys.executable, "-m", "replications", "report", "--runs", str(runs), "--out", str(tmp_path / "r.html")]
+    command = ["-m", "replications", "report", "--runs", str(runs), "--out", str(tmp_path / "r.html")]
     command += ["gilmer2017", "--publish", "--entity", "me", "--project", "proj", "--timeout", str(timeout)]
     env = {**os.environ, "WANDB_BASE_URL": service.url, "WANDB_API_KEY": KEY, "PYTHONPATH": str(ROOT), **env}
     env |= {"WANDB_DIR": str(tmp_path), "WANDB_CONFIG_DIR": str(tmp_path), "WANDB_CACHE_DIR": str(tmp_path)}
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=240, check=False)
+    return run(*command, env=env, timeout=240)
 
 
 @pytest.fixture
@@ -291,17 +289,19 @@ def test_publishing_brings_the_runs_and_the_report_to_the_service(waiting, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("mode", "message"),
+    ("mode", "timeout", "message"),
     [
-        ("error", r"W&B did not take the run offline-run-\S+: no answer within 6 seconds"),
-        ("silent", r"W&B did not take the run offline-run-\S+: no answer within 6 seconds"),
-        ("locked", r"W&B did not take the run offline-run-\S+: .*not logged in"),
+        ("error", 3, r"W&B did not take the run offline-run-\S+: no answer within 3 seconds"),
+        ("silent", 3, r"W&B did not take the run offline-run-\S+: no answer within 3 seconds"),
+        ("locked", 60, r"W&B did not take the run offline-run-\S+: .*not logged in"),
     ],
 )
-def test_a_service_that_fails_gets_a_clear_message_and_leaves_what_is_on_disk(waiting, tmp_path, mode, message):
+def test_a_service_that_fails_gets_a_clear_message_and_leaves_what_is_on_disk(
+    waiting, tmp_path, mode, timeout, message
+):
     before = snapshot(waiting)
     with serving(mode) as service:
-        done = publish(waiting, tmp_path, service, timeout=6)
+        done = publish(waiting, tmp_path, service, timeout)
         assert service.views == []
     assert done.returncode == 2
     assert re.search(f"error: {message}.*Nothing local is lost", done.stderr), done.stderr
@@ -312,16 +312,16 @@ def test_a_service_that_fails_gets_a_clear_message_and_leaves_what_is_on_disk(wa
 
 
 @pytest.mark.parametrize(
-    ("mode", "message"),
+    ("mode", "timeout", "message"),
     [
-        ("error", "did not (take the report|answer)"),
-        ("silent", "did not (take the report|answer)"),
-        ("locked", "not logged in"),
+        ("error", 3, "did not (take the report|answer)"),
+        ("silent", 3, "did not (take the report|answer)"),
+        ("locked", 60, "not logged in"),
     ],
 )
-def test_a_report_that_is_not_taken_is_an_error_that_says_so(runs, tmp_path, mode, message):
+def test_a_report_that_is_not_taken_is_an_error_that_says_so(runs, tmp_path, mode, timeout, message):
     with serving(mode) as service:
-        done = publish(runs, tmp_path, service, timeout=6)
+        done = publish(runs, tmp_path, service, timeout)
     assert done.returncode == 2
     assert re.search(f"error: .*{message}.*Nothing local is lost", done.stderr), done.stderr
     assert "Traceback" not in done.stderr

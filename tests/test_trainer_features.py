@@ -14,6 +14,7 @@ from torch.optim.swa_utils import get_ema_avg_fn
 from torch.utils.data import DataLoader
 
 import lightning_fa as fa
+from tests.cases import MECHANISMS
 from tests.lightning_net import MLP, Net, batches, fit, loader, trainer, weights
 from tests.oracles import ORACLES
 from tests.problems import assert_close, assert_same, distance
@@ -90,7 +91,7 @@ def fit_compiled(rule, backend="aot_eager"):
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # at a graph break
-@every_rule
+@pytest.mark.parametrize("rule", MECHANISMS)
 def test_a_compiled_module_is_one_graph_under_the_trainer(rule):
     """A break per layer costs what compiling gains; a recompile per step costs far more."""
     counter = CompileCounterWithBackend("aot_eager")

@@ -2,21 +2,21 @@
 
 import json
 import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from replications.experiment.loggers import read_curve
+from tests.commands import ROOT, Command, run
 from tests.wandb_files import read
 from tests.wandb_server import KEY, rows, serving, wait
 
 pytest.importorskip("wandb")
-ROOT = Path(__file__).parent.parent
-SECONDS = 5
+SECONDS = 2
 """What the end of a run may wait for a dead service."""
+
+IMPATIENT = {"WANDB_X_GRAPHQL_RETRY_MAX": "1", "WANDB_X_GRAPHQL_RETRY_WAIT_MAX_SECONDS": "1"}
+"""W&B asks a service that does not answer for 20 seconds, and once more for each table."""
 
 SCRIPT = """
 import json, os, sys, time, warnings
@@ -54,17 +54,16 @@ def environment(folder, service, **more):
 
 
 def start(folder, service, **more):
-    command = [sys.executable, "-c", SCRIPT, str(folder)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=ROOT, env=environment(folder, service, **more), **pipes)
+    return Command("-c", SCRIPT, folder, env=environment(folder, service, **more))
 
 
 def ended(process):
     try:
-        said, errors = process.communicate(timeout=150)
+        code = process.wait(150)
     finally:
         process.kill()
-    assert process.returncode == 0, errors[-3000:]
+    said, errors = process.said()
+    assert code == 0, errors[-3000:]
     return json.loads(said.splitlines()[-1]), errors
 
 
@@ -86,7 +85,7 @@ def whole(folder, kind):
 def test_a_service_that_dies_in_the_middle_ends_no_training_and_a_later_sync_brings_everything(tmp_path, death):
     """W&B's own default is to wait for days at the end of a run."""
     with serving() as service:
-        process = start(tmp_path, service)
+        process = start(tmp_path, service, **IMPATIENT)
         try:
             wait((tmp_path / "half").exists, 100)
             assert "UpsertBucket" in service.asked
@@ -106,9 +105,8 @@ def test_a_service_that_dies_in_the_middle_ends_no_training_and_a_later_sync_bri
         assert len(rows(service, name)) < len(read(path).history)
 
         service.mode = "well"
-        command = [sys.executable, "-m", "wandb", "sync", "--include-online", str(path)]
         env = environment(tmp_path, service)
-        subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, timeout=100, check=True)
+        run("-m", "wandb", "sync", "--include-online", path, cwd=tmp_path, env=env, timeout=100, check=True)
         arrived = [row for row in rows(service, name) if "align/net.0/angle" in row]
         angles = {row["trainer/global_step"]: row["align/net.0/angle"] for row in arrived}
         assert angles == pytest.approx(curves["align/net.0/angle"])

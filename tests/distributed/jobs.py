@@ -16,11 +16,13 @@ from lightning.fabric import Fabric
 from lightning.pytorch import Callback, Trainer
 from torch import nn
 from torch.nn.parallel import distributed as ddp
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 import lightning_fa as fa
 from lightning_fa.sharding import unsharded, whole
 from lightning_fa.surgery import strip_feedback
+from tests import quick as quick
+from tests.callbacks import net as callbacks_net
 from tests.distributed import pipeline_jobs
 from tests.distributed.net import BATCH, Net, OwnRule, WithSpare, divisible, fit, fit_module, samples
 from tests.distributed.saving import Saving
@@ -147,8 +149,8 @@ class SaveAfter(Callback):
             trainer.save_checkpoint(self.path)
 
 
-def resume(folder: Path, rank: int, world: int, kinds: list[str], rules: list[str]) -> Results:
-    """Three steps in one go, and one step, a checkpoint, then two more in a new Trainer."""
+def resume(folder: Path, rank: int, world: int, rules: dict[str, list[str]]) -> Results:
+    """Three steps in one go, and one step, a checkpoint, then two more in a new Trainer; ``rules`` of each strategy."""
 
     def one(kind: str, rule: str) -> Results:
         path = folder / f"{kind}_{rule}.ckpt"
@@ -165,7 +167,7 @@ def resume(folder: Path, rank: int, world: int, kinds: list[str], rules: list[st
             results["refusal"] = str(error)
         return results
 
-    return every(kinds, rules, one)
+    return {kind: every([kind], its, one)[kind] for kind, its in rules.items()}
 
 
 def layered(folder: Path, rank: int, world: int, kinds: list[str], rules: list[str]) -> Results:
@@ -305,8 +307,38 @@ def monitored(folder: Path, rank: int, world: int, kinds: list[str], callbacks: 
     return every(kinds, callbacks, one)
 
 
-JOBS: dict[str, Callable[..., Results]] = {
-    f.__name__: f for f in (train, settling, layered, resume, traffic, lazy, unused, fabric, long_run, monitored)
+def watched(folder: Path, rank: int, world: int) -> list[Results]:
+    """Train twice, with an alignment monitor and without; the samples of all ranks are those of one."""
+    return [alignment(world, monitored) for monitored in (True, False)]
+
+
+def alignment(world: int, monitored: bool) -> Results:
+    from lightning_fa.callbacks import AlignmentMonitor
+
+    torch.manual_seed(0)
+    module = callbacks_net.Net()
+    module.net[1], module.net[3] = nn.Identity(), nn.Identity()  # batch norm and dropout differ between ranks
+    monitor, dataset = AlignmentMonitor(2), TensorDataset(*callbacks_net.data()[1])
+    trainer = Trainer(
+        max_steps=3,
+        accelerator="cpu",
+        devices=world,
+        strategy=fa.DDPFeedbackStrategy("lafs") if world > 1 else fa.FeedbackStrategy("lafs"),
+        callbacks=[monitor] if monitored else [],
+        use_distributed_sampler=False,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+    )
+    sampler = DistributedSampler(dataset, world, int(os.environ["RANK"]), shuffle=False)
+    trainer.fit(module, DataLoader(dataset, 16 // world, sampler=sampler))
+    return {"weights": dict(module.net.state_dict()), "history": dict(monitor.history)}
+
+
+JOBS: dict[str, Callable[..., Any]] = {
+    f.__name__: f
+    for f in (train, settling, layered, resume, traffic, lazy, unused, fabric, long_run, monitored, watched)
 } | pipeline_jobs.JOBS
 
 

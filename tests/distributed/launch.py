@@ -6,6 +6,7 @@ On Linux each process is a fork of one that has imported torch and Lightning and
 takes longer than most of the training here.
 """
 
+import gc
 import multiprocessing
 import os
 import socket
@@ -23,7 +24,7 @@ import torch
 ROOT = Path(__file__).parents[2]
 
 PROCESSES = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-PROCESSES.set_forkserver_preload(["tests.distributed.jobs"])
+PROCESSES.set_forkserver_preload(["tests.distributed.jobs", "torch.distributed.checkpoint.state_dict"])
 
 
 def free_port() -> int:
@@ -41,6 +42,7 @@ def environment(**more: Any) -> dict[str, str]:
 
 def process(job: str, folder: str, arguments: dict[str, Any], env: dict[str, str]) -> None:
     """What one process does: the job, in an environment of its own and with its output in a file."""
+    gc.freeze()  # what has been imported stays
     os.environ.clear()
     os.environ.update(env)
     log = os.open(Path(folder) / f"log{env['RANK']}.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)

@@ -2,15 +2,14 @@
 
 import random
 import re
-import subprocess
-import sys
 import time
 
 import pytest
 import torch
 
 import lightning_fa as fa
-from tests.distributed.launch import ROOT, environment, launch, read, start
+from tests.commands import run
+from tests.distributed.launch import environment, launch, read, start
 from tests.distributed.pipeline_jobs import REFUSED, decide
 from tests.distributed.pipeline_net import Learner, fit
 from tests.distributed.test_pipeline import assert_close
@@ -68,12 +67,12 @@ def test_when_one_rank_is_killed_the_others_end_with_an_error_and_the_run_resume
     """A rank that waits for the dead holds its machine until someone looks."""
     killed, run_of = tmp_path, {"rule": "lafs", "until": 25}
     done = killed / "last.reached"
-    with start("epochs", killed, 3, **run_of, pause=0.02) as run:
-        run.until(lambda: done.exists() and len(done.read_text().split()) >= 5)
+    with start("epochs", killed, 3, **run_of, pause=0.02) as ranks:
+        ranks.until(lambda: done.exists() and len(done.read_text().split()) >= 5)
         time.sleep(random.Random(victim).uniform(0, 0.1))
-        run.processes[victim].kill()
-        run.until(lambda: all(p.exitcode is not None for p in run.processes), timeout=60)
-        assert all(p.exitcode != 0 for p in run.processes)
+        ranks.processes[victim].kill()
+        ranks.until(lambda: all(p.exitcode is not None for p in ranks.processes), timeout=60)
+        assert all(p.exitcode != 0 for p in ranks.processes)
     for rank in range(3):
         assert not (killed / f"rank{rank}.pt").exists()
         assert rank == victim or "Error" in (killed / f"log{rank}.txt").read_text()
@@ -96,8 +95,8 @@ def test_what_would_not_be_exact_is_refused_on_every_rank(refusals, name):
 
 def test_data_of_its_own_for_each_rank_is_an_error(tmp_path):
     """The first stage would learn from the inputs of one batch, and from the labels of it, and the last from another's."""
-    with start("divided_data", tmp_path, 2) as run:
-        run.wait(100)
+    with start("divided_data", tmp_path, 2) as ranks:
+        ranks.wait(100)
     assert "made of another batch" in read(tmp_path, 0)["error"]
 
 
@@ -140,15 +139,7 @@ def test_a_script_that_names_the_strategy_starts_its_processes(strategy, tmp_pat
     fit("lafs", 1, net)
     out = tmp_path / "out.pt"
     env = {k: v for k, v in environment().items() if k not in ("RANK", "LOCAL_RANK", "WORLD_SIZE")}
-    done = subprocess.run(
-        [sys.executable, str(script), strategy, "2", str(out)],
-        capture_output=True,
-        text=True,
-        env=env,
-        cwd=ROOT,
-        timeout=200,
-        check=False,
-    )
+    done = run(script, strategy, 2, out, env=env, timeout=200)
     assert out.exists(), done.stderr[-3000:]
     assert_close(torch.load(out, weights_only=True), dict(net.state_dict()))
     said = re.findall(r"of (\d+) weight matrices (\d+) learn by the rule", done.stdout + done.stderr)

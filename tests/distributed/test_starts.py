@@ -1,11 +1,9 @@
 """Processes that `fit` itself starts train by the rule, as in a notebook."""
 
-import subprocess
-import sys
-
 import torch
 
-from tests.distributed.launch import ROOT, environment
+from tests.commands import run
+from tests.distributed.launch import environment
 from tests.problems import assert_same, distance
 
 SCRIPT = """
@@ -14,25 +12,21 @@ import torch
 from tests.lightning_net import Net, batches, loader, trainer, weights
 
 if __name__ == "__main__":
-    module = Net()
-    trainer(sys.argv[1], devices=2).fit(module, loader(batches()))
-    torch.save(weights(module), sys.argv[2])
+    for strategy in sys.argv[2:]:
+        module = Net()
+        trainer(strategy, devices=2).fit(module, loader(batches()))
+        torch.save(weights(module), f"{sys.argv[1]}/{strategy}.pt")
 """
-
-
-def fitted(folder, strategy):
-    script, out = folder / "train.py", folder / f"{strategy}.pt"
-    script.write_text(SCRIPT)
-    command = [sys.executable, str(script), strategy, str(out)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=environment(), cwd=ROOT, timeout=300, check=False
-    )
-    assert out.exists(), done.stderr[-3000:]
-    return torch.load(out, weights_only=True)
+STRATEGIES = ("dfa_ddp_spawn", "dfa_ddp_fork", "ddp_fork")
+"""From one script, since a process that is not forked takes seconds to import PyTorch and Lightning."""
 
 
 def test_spawned_and_forked_processes_train_by_the_rule(tmp_path):
     """Lightning's own `ddp_notebook` trains by backpropagation: ours must not be the same under another name."""
-    spawned, forked, backprop = (fitted(tmp_path, name) for name in ("dfa_ddp_spawn", "dfa_ddp_fork", "ddp_spawn"))
+    (script := tmp_path / "train.py").write_text(SCRIPT)
+    done = run(script, tmp_path, *STRATEGIES, env=environment())
+    for name in STRATEGIES:
+        assert (tmp_path / f"{name}.pt").exists(), done.stderr[-3000:]
+    spawned, forked, backprop = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in STRATEGIES)
     assert_same(spawned, forked)
     assert distance(spawned["net.0.weight"], backprop["net.0.weight"]) > 1e-2

@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,7 +14,8 @@ from replications.experiment.loggers import CUT, is_whole, loggers
 from replications.reporting import publishing
 from replications.reporting.finding import Found
 from replications.reporting.page import page
-from tests.distributed.launch import ROOT, environment
+from tests.commands import Command
+from tests.distributed.launch import environment
 
 ABOUT = {"group": "toy2000/fig1", "rule": "dfa", "name": "fig1/dfa-seed0", "config": {"seed": 0}}
 LINE = re.compile(r"^interrupted; the same command with --out (\S+) goes on$", re.MULTILINE)
@@ -23,26 +23,15 @@ LINE = re.compile(r"^interrupted; the same command with --out (\S+) goes on$", r
 
 def interrupted(folder, target, until, wandb_mode):
     """Start the smoke preset as a user does, press Ctrl-C when its output says `until`; status, standard error, folder."""
-    out, log = folder / "out", folder / "log.txt"
-    command = [sys.executable, "-u", "-m", "replications", target, "--preset", "smoke", "--out", str(out)]
-    command += ["--accelerator", "cpu", "--wandb", wandb_mode]
-    environ = environment(LIGHTNING_FA_DATA=os.environ.get("LIGHTNING_FA_DATA", ""))
-    with log.open("w") as file:
-        run = subprocess.Popen(
-            command,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env=environ,
-            cwd=ROOT,
-            start_new_session=True,
-            # Tests that run in the background of a script ignore the signal, and would pass that on.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
+    out = folder / "out"
+    options = ("--preset", "smoke", "--out", out, "--accelerator", "cpu", "--wandb", wandb_mode)
+    env = environment(LIGHTNING_FA_DATA=os.environ.get("LIGHTNING_FA_DATA", ""))
+    command = Command("-m", "replications", target, *options, env=env)
     end = time.monotonic() + 240
-    while until not in log.read_text() and run.poll() is None and time.monotonic() < end:
+    while until not in "".join(command.said()) and command.poll() is None and time.monotonic() < end:
         time.sleep(0.01)
-    os.killpg(run.pid, signal.SIGINT)  # a terminal sends it to all processes of the command
-    return run.wait(120), log.read_text(), out
+    command.send(signal.SIGINT)  # a terminal sends it to all processes of the command
+    return command.wait(120), "".join(command.said()), out
 
 
 @pytest.mark.parametrize(
