@@ -26,8 +26,6 @@ class Shared:
         self.rule, self.feedback, self.step, self.settler = rule, feedback, step, settler
         self._local = Local(rule, feedback, step, settler)
         self._head: nn.Linear = settler.course.blocks[-1].module  # type: ignore[assignment]  # `places` has seen to it
-        self._renewed: tuple[str, ...] = ()
-        """Blocks that hold what this pass reads: it may call one several times."""
         feedback.initial = self._initial
 
     @staticmethod
@@ -56,26 +54,20 @@ class Shared:
         return found
 
     def cross(self, name: str, h: Tensor) -> Tensor:
-        if len(self.settler.course.taps) == 1:
-            self._renewed = ()  # of a pass that an error has ended
-        if h.requires_grad and not self.step.rehearsing and self.feedback.theta(name):
+        if h.requires_grad and self.settler.ready(name, h) is not None:
             self._renew(name)
         return self._local.cross(name, h)
 
     def finish(self, output: Tensor, taps: list[Tap], layouts: list[Layout]) -> Tensor:
-        for name, tap in taps:
-            if tap.requires_grad:
-                self._renew(name)  # where it was drawn at the end of this pass, the first
-        self._renewed = ()
+        # What waits for the end of the pass: inside the head's forward, where FSDP has its weight whole.
+        for name in dict.fromkeys(name for name, tap in taps if tap.requires_grad):
+            self._renew(name)
         return self._local.finish(output, taps, layouts)
 
     def _renew(self, name: str) -> None:
-        if name in self._renewed:
-            return
         with torch.no_grad():
             fresh = self.rule.renew(self._head.weight, self.feedback.theta(name))
         for letter, tensor in fresh.items():
             slot = self.feedback.store.slots[key_of(name, letter)]
             # A new tensor: an earlier pass may read the old one in its backward.
             setattr(slot.module, slot.key, tensor)
-        self._renewed = (*self._renewed, name)

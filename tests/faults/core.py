@@ -480,8 +480,8 @@ FAULTS = [
     Fault(
         "a pass that counts once for every call of a block",
         "wiring/shared.py",
-        "        if name in self._renewed:\n            return\n",
-        "",
+        "dict.fromkeys(name for name, tap in taps if tap.requires_grad)",
+        "[name for name, tap in taps if tap.requires_grad]",
         SHARED,
     ),
 ]
