@@ -28,6 +28,7 @@ FAMILIES: dict[tuple[type[fa.Rule], str], str] = {
     (fa.DirectRule, "the output"): "Direct: the output's error goes to every block",
     (fa.DirectRule, "the block below"): "Direct: the output's error goes to the first block, and forward from there",
     (fa.LocalRule, "nothing"): "Local: every block has a loss of its own",
+    (fa.LocalRule, "the head"): "Local, with a copy of the head's weight",
     (fa.SyntheticRule, "the block above"): "Synthetic: the error is predicted",
     (fa.DirectRule, "nothing"): "None below the head",
 }

@@ -170,6 +170,18 @@ def linear_aligned_feedback(s: Step) -> Arrays:
     return [*delta, s.e]
 
 
+def shared_output_local_learning(s: Step) -> Arrays:
+    """Yin et al. 2026, eq. 2 with heads that hold nothing: softmax(W z) - y, with W the head's and z of root mean square 1."""
+    W, projections, delta = s.W[-1], iter(s.B.get("P", [])), []
+    for h in s.h[1:-1]:
+        rms = np.sqrt((h**2).mean(axis=1, keepdims=True) + 1e-6)
+        z = h / rms
+        readout = W.T if h.shape[1] == W.shape[1] else next(projections) @ W.T
+        at_z = (softmax(z @ readout) - s.y) / len(s.y) @ readout.T
+        delta.append((at_z - z * (at_z * z).mean(axis=1, keepdims=True)) / rms * slope(h))
+    return [*delta, s.e]
+
+
 def direct_random_target_projection(s: Step) -> Arrays:
     return [(s.y @ B.T) / len(s.y) * slope(h) for B, h in zip(s.B[""], s.h[1:])] + [s.e]
 
@@ -279,6 +291,8 @@ class Oracle(NamedTuple):
     """Problem -> the error on it."""
     jumps: bool = False
     """Not continuous in e: an error that is zero but for rounding may be delivered in another way."""
+    copies: str | None = None
+    """Letter of a copy of the head's weight, which every pass makes; blocks as wide as the head's input draw nothing then."""
     inverts: bool = False
     """Inverts W, so that rounding is multiplied by its condition number."""
 
@@ -295,6 +309,7 @@ ORACLES = {
     "fa_sparse": Oracle(feedback_alignment, changes_forward=True),
     "dfa": Oracle(direct_feedback_alignment),
     "lafs": Oracle(linear_aligned_feedback, targets=True, joins=True, linear=False),
+    "solo": Oracle(shared_output_local_learning, targets=True, joins=True, linear=False, copies="W"),
     "dfa_sign": Oracle(sign_direct_feedback_alignment, joins=True, linear=False, jumps=True),
     "dfa_sparse": Oracle(sparse_direct_feedback_alignment),
     "dfa_lowrank": Oracle(low_rank_direct_feedback_alignment),
@@ -366,6 +381,8 @@ def train(
         lessons = oracle.lessons(step, delta) if oracle.lessons else {}
         for letter, arrays in lessons.items():
             B = {**B, letter: [array - lr * lesson for array, lesson in zip(B[letter], arrays)]}
+        if oracle.copies:
+            B = {**B, oracle.copies: [W[-1]] * (k - 1), "passes": [passes + 1 for passes in B["passes"]]}
         b = [b[l] - lr * delta[l].sum(axis=0) for l in range(k)]
         W = [W[l] - lr * masks[l] * (delta[l].T @ h[l]) for l in range(k)]
     return W, b, B

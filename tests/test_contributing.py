@@ -70,6 +70,7 @@ def test_what_is_generated_for_all_rules_is_complete_with_it(copy):
     files = (
         "tests/test_docs.py",
         "tests/test_is_it_the_rule.py",
+        "tests/test_tables.py",
         "tests/test_architecture.py",
         "tests/test_oracles.py",
     )

@@ -16,7 +16,7 @@ from lightning_fa.wiring.graph import reach
 from tests.cases import attach, cases, problem_of, speak
 from tests.problems import assert_close, assert_same, forward, read
 
-SETTLING = ["lafs", "local", "drtp", "sg"]
+SETTLING = ["lafs", "solo", "local", "drtp", "sg"]
 """The rules whose blocks need nothing from above, or the answer of one neighbour."""
 EPS = torch.finfo(torch.float64).eps
 every_case = cases(SETTLING)

@@ -131,5 +131,5 @@ def test_hooks_without_super_keep_the_rule(rule, tmp_path):
     assert_same(weights(module), weights(reference))
     fit(again, ckpt_path=path, max_epochs=2)
     assert again.loaded == 1
-    if not fa.RULES[rule].learned:
+    if not fa.RULES[rule].learned and ORACLES[rule].copies is None:
         assert_same(again.attached.feedback, module.attached.feedback)

@@ -83,7 +83,7 @@ def frozen() -> Iterator[str]:
 PANELS: list[tuple[str, str, Callable[[], Iterator[str]]]] = [
     ("transport", "fa usf kp wm", transport),
     ("direct", "dfa dkp dfa_sign", direct),
-    ("local", "lafs drtp local", local),
+    ("local", "lafs solo drtp local", local),
     ("synthetic", "sg sgprop", synthetic),
     ("indirect", "ifa", indirect),
     ("frozen", "shallow", frozen),

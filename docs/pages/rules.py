@@ -19,6 +19,7 @@ FAMILIES: dict[tuple[type[fa.Rule], str], tuple[str, str]] = {
     (fa.DirectRule, "the block below"): ("direct", "the error enters at the first block and travels forward"),
     (fa.DirectRule, "nothing"): ("direct", "nothing below the head receives an error"),
     (fa.LocalRule, "nothing"): ("local", "every block descends a loss of its own, and no error travels between blocks"),
+    (fa.LocalRule, "the head"): ("local", "every block descends a loss of its own, by a copy of the head's weight"),
     (fa.SyntheticRule, "the block above"): ("synthetic", "every block receives a prediction of its error"),
 }
 
@@ -200,6 +201,6 @@ def _index() -> str:
         "them. Where feedback learns, make the optimizer after the rule is attached, as `configure_optimizers` does.",
         "\n".join([head, *rows]),
         "What each rule learns on one small network, and on which tasks it was measured: [README](../../README.md#rules) and "
-        "[leaderboard](../leaderboard.md).",
+        "[leaderboard](../leaderboard.md), which also says why some published rules are not here (PEPITA, Forward-Forward, EBD).",
     ]
     return "\n\n".join(text) + "\n"

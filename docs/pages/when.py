@@ -52,6 +52,12 @@ WHEN: dict[str, tuple[str, str]] = {
         "Feedback that is too large: with B within ±1 the paper's network is at chance ([measured](../papers/gilmer2017.md)). "
         "Targets that no readout can be scored by.",
     ),
+    "solo": (
+        "Language models whose blocks are as wide as the head reads, in a few large modules (Yin et al. 2026, arXiv 2609.35440): "
+        "every block is an early exit through the head's own readout.",
+        "The paper finds no gain over private readouts in image classification. Where the head's weight cannot be read by the "
+        "blocks, as in stages of a pipeline; heads that are no linear layer.",
+    ),
     "dfa_sign": (
         "Where the channel for the error has one bit per component. The rate must be tuned: every step has full size.",
         "Where errors shrink at the end of training: their signs do not, and the weights keep moving.",

@@ -24,6 +24,7 @@ REASONS: dict[str, str] = {
     "the layer above": "its error travels from the output down through every layer, so that every stage would wait for the one "
     "above",
     "the block above": "each of its predictors learns from the block above, and the answer would have to come down",
+    "the head": "each of its blocks reads the head's weight, which the last stage has",
 }
 
 

@@ -38,7 +38,7 @@ class Rule(ABC):
     """Whether feedback begins at zero, so that hidden layers receive nothing in the first step."""
     hears: ClassVar[str]
     """What the error of a block depends on, beside the block: ``"the layer above"``, ``"the output"``, ``"the block below"``,
-    ``"the block above"`` or ``"nothing"``."""
+    ``"the block above"``, ``"the head"`` or ``"nothing"``."""
     error: str
     """What a block below the head receives, in words."""
 
@@ -178,6 +178,7 @@ class LocalRule(Rule):
     """Abstract. Block i descends ``local_loss(h^i, y, B^i)``; the last block descends the true loss."""
 
     hears: ClassVar[str] = "nothing"
+    """``"the head"``: the loss reads a copy of the weight of the head, an ``nn.Linear``, which :meth:`renew` makes."""
     linear: ClassVar[bool] = False
     error: str = "that of its own loss"
     takes: ClassVar[str] = "any"
@@ -196,8 +197,16 @@ class LocalRule(Rule):
     def initial(self, name: str, width: Any, outputs: int) -> Any:
         """B^i for the block ``name``: one tensor, ``(width of h^i, outputs of the network)``, or several by name.
 
-        With :attr:`maps`, ``width`` is the shape of h^i without the samples.
+        With :attr:`maps`, ``width`` is the shape of h^i without the samples. Where the rule hears the head, it is the width of
+        h^i and that of what enters the head.
         """
+
+    def renew(self, head: Tensor, feedback: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the block holds from this pass on, as new tensors, of a rule that hears the head.
+
+        ``head``: the weight, ``(outputs, width of what enters it)``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} hears the head, and has no `renew`.")
 
     @abstractmethod
     def local_loss(self, h: Tensor, targets: Tensor, feedback: Any) -> Tensor:

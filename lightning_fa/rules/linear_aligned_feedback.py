@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, final
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_fa.feedback import Init, check_init, draw
-from lightning_fa.labels import known, share
+from lightning_fa.rules import readouts
 from lightning_fa.rules.base import LocalRule
-
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "cross_entropy": F.cross_entropy,
-    "mse": F.mse_loss,
-    "binary_cross_entropy": F.binary_cross_entropy_with_logits,
-}
-VALUES = (
-    'Use LinearAlignedFeedback(loss="mse") for regression, or LinearAlignedFeedback(loss="binary_cross_entropy") where '
-    "every output is a yes or no."
-)
 
 
 @final
@@ -55,8 +42,7 @@ class LinearAlignedFeedback(LocalRule):
 
     def __post_init__(self) -> None:
         check_init(self.init)
-        if self.loss not in LOSSES:
-            raise ValueError(f"Expected argument `loss` to be one of {sorted(LOSSES)}, but got {self.loss!r}.")
+        readouts.check_loss(self.loss)
 
     @property
     def takes(self) -> str:  # type: ignore[override]
@@ -64,19 +50,11 @@ class LinearAlignedFeedback(LocalRule):
 
     @property
     def advice(self) -> str:  # type: ignore[override]
-        return VALUES if self.loss == "cross_entropy" else ""
+        return readouts.values(type(self).__name__) if self.loss == "cross_entropy" else ""
 
     def initial(self, name: str, width: int, outputs: int) -> Tensor:
-        if self.loss == "cross_entropy" and outputs == 1:
-            raise ValueError(
-                f"A network of one output has no cross-entropy: its softmax is 1 whatever block {name!r} does, and nothing but "
-                f"the head would learn. {VALUES}"
-            )
+        readouts.check_outputs(self.loss, outputs, name, type(self).__name__)
         return draw(self.init, self.scale, self.seed, name, (width, outputs))
 
     def local_loss(self, h: Tensor, targets: Tensor, feedback: Tensor) -> Tensor:
-        if self.loss == "cross_entropy":
-            return F.cross_entropy(h @ feedback, targets)
-        count, y = known(targets), targets.to(h.dtype)
-        readout = torch.where(count, h @ feedback, 0.0)
-        return LOSSES[self.loss](readout, torch.where(count, y, 0.0)) / share(count, h.dtype)
+        return readouts.readout_loss(self.loss, h @ feedback, targets)

@@ -27,6 +27,7 @@ from lightning_fa.rules.low_rank_direct_feedback_alignment import (
     LowRankDirectFeedbackAlignment as LowRankDirectFeedbackAlignment,
 )
 from lightning_fa.rules.pseudobackpropagation import Pseudobackpropagation as Pseudobackpropagation
+from lightning_fa.rules.shared_output_local_learning import SharedOutputLocalLearning as SharedOutputLocalLearning
 from lightning_fa.rules.sign_direct_feedback_alignment import SignDirectFeedbackAlignment as SignDirectFeedbackAlignment
 from lightning_fa.rules.sparse_direct_feedback_alignment import (
     SparseDirectFeedbackAlignment as SparseDirectFeedbackAlignment,
@@ -51,6 +52,7 @@ RULES: dict[str, type[Rule]] = {
     "fa_sparse": SparseFeedbackAlignment,
     "dfa": DirectFeedbackAlignment,
     "lafs": LinearAlignedFeedback,
+    "solo": SharedOutputLocalLearning,
     "dfa_sign": SignDirectFeedbackAlignment,
     "dfa_sparse": SparseDirectFeedbackAlignment,
     "dfa_lowrank": LowRankDirectFeedbackAlignment,

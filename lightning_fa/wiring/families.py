@@ -19,6 +19,7 @@ from lightning_fa.wiring.direct import Direct, Nothing, below_the_head
 from lightning_fa.wiring.isolation import Isolation
 from lightning_fa.wiring.local import Local
 from lightning_fa.wiring.settling import Settler
+from lightning_fa.wiring.shared import Shared
 from lightning_fa.wiring.step import Step
 from lightning_fa.wiring.store import Store
 from lightning_fa.wiring.synthetic import Synthetic
@@ -30,6 +31,7 @@ CUTTING: dict[tuple[type[Rule], str], Any] = {
     (DirectRule, "the block below"): Upward,
     (DirectRule, "nothing"): Nothing,
     (LocalRule, "nothing"): Local,
+    (LocalRule, "the head"): Shared,
     (SyntheticRule, "the block above"): Synthetic,
 }
 """Family of a rule that cuts the graph, and what its blocks hear -> the class that delivers."""

@@ -11,6 +11,7 @@ ABORTED = ("tests/test_aborted.py",)
 ERRORS = ("tests/test_errors.py", "tests/test_blocks.py")
 TRANSPORT = ("tests/test_transport_rules.py",)
 DIRECT = ("tests/test_direct_rules.py",)
+SHARED = ("tests/test_shared_readout.py",)
 SYNTHETIC = ("tests/test_synthetic_gradients.py",)
 MEMORY = ("tests/test_memory.py",)
 CONNECTIONS = ("tests/test_connections.py",)
@@ -453,8 +454,8 @@ FAULTS = [
     Fault(
         "the readout of LAFS cut from its block",
         "rules/linear_aligned_feedback.py",
-        "(h @ feedback, targets)",
-        "(h.detach() @ feedback, targets)",
+        "h @ feedback, targets)",
+        "h.detach() @ feedback, targets)",
         EQUATIONS,
     ),
     Fault(
@@ -484,5 +485,54 @@ FAULTS = [
         "self.decay * feedback - mirrored",
         "self.decay * feedback + mirrored",
         TRANSPORT,
+    ),
+    Fault(
+        "a copy of the head that is never made anew",
+        "rules/shared_output_local_learning.py",
+        'due = feedback["passes"] % self.refresh == 0',
+        'due = feedback["passes"] == 0',
+        SHARED,
+    ),
+    Fault(
+        "a copy of the head that is made anew in every pass",
+        "rules/shared_output_local_learning.py",
+        'due = feedback["passes"] % self.refresh == 0',
+        'due = feedback["passes"] >= 0',
+        SHARED,
+    ),
+    Fault(
+        "a shared readout of what is not normalised",
+        "rules/shared_output_local_learning.py",
+        "z = h * (h.square().mean(1, keepdim=True) + 1e-6).rsqrt()",
+        "z = h",
+        (*EQUATIONS, *SHARED),
+    ),
+    Fault(
+        "a projection that does not keep the length",
+        "rules/shared_output_local_learning.py",
+        "own**-0.5",
+        "1.0",
+        SHARED,
+    ),
+    Fault(
+        "a copy of the head that is used and not kept",
+        "wiring/shared.py",
+        "setattr(slot.module, slot.key, tensor)",
+        "_ = slot",
+        SHARED,
+    ),
+    Fault(
+        "a copy of the head that learns",
+        "wiring/shared.py",
+        "with torch.no_grad():",
+        "with torch.enable_grad():",
+        EQUATIONS,
+    ),
+    Fault(
+        "a pass that counts once for every call of a block",
+        "wiring/shared.py",
+        "dict.fromkeys(name for name, tap in taps if tap.requires_grad)",
+        "[name for name, tap in taps if tap.requires_grad]",
+        SHARED,
     ),
 ]

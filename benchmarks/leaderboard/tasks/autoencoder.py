@@ -32,5 +32,5 @@ AUTOENCODER = Task(
         "full": Preset(samples=None, epochs=25, tuning_epochs=5),
     },
     # a readout of classes has no meaning for images: these two rules name the loss of their readouts
-    settings={"lafs": {"loss": "mse"}, "local": {"loss": "sim"}},
+    settings={"lafs": {"loss": "mse"}, "solo": {"loss": "mse"}, "local": {"loss": "sim"}},
 )

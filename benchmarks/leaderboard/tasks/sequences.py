@@ -108,5 +108,7 @@ SHAKESPEARE = Task(
         "quick": Preset(samples=4_000, epochs=3, tuning_epochs=1, rates=(3e-4, 1e-3, 3e-3), seeds=3),
         "full": Preset(samples=None, epochs=10, tuning_epochs=2),
     },
-    notes="The score is the accuracy of the next character.",
+    settings={"local": {"loss": "pred"}},
+    notes="The score is the accuracy of the next character. Three rows differ in the readout by which a block hears the targets: "
+    "`lafs` has a random one, `local` (with `loss='pred'`) one of its own that learns, `solo` the head's.",
 )
