@@ -25,7 +25,11 @@ def test_what_a_rule_saves_is_a_share_of_backprops():
     """Time and memory as shares, throughput as the inverse; what nobody measured is a dash."""
     time = {"groups": [{"title": saves.NET, "ways": {"dfa": {"ratio": 0.76}}}]}
     memory = {"bytes": {"bp": {"50": {"saved": 200}}, "lafs": {"50": {"saved": 4}}}}
-    ways = {"backprop, one process": {"seconds": 3.0}, "lafs_pipeline": {"seconds": 2.0}, "backprop, DDP": {"error": "no"}}
+    ways = {
+        "backprop, one process": {"seconds": 3.0},
+        "lafs_pipeline": {"seconds": 2.0},
+        "backprop, DDP": {"error": "no"},
+    }
     rows = saves.render(time, memory, {"tasks": {saves.TASK: {"ways": ways}}}).splitlines()
     assert "| `dfa` | 0.76 | - | - |" in rows
     assert "| `lafs` | - | 0.02 | 1.50 (`lafs_pipeline`) |" in rows
