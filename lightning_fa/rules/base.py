@@ -202,10 +202,7 @@ class LocalRule(Rule):
         """
 
     def renew(self, head: Tensor, feedback: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What the block holds from this pass on, as new tensors, of a rule that hears the head.
-
-        ``head``: the weight, ``(outputs, width of what enters it)``.
-        """
+        """What the block holds from this pass on, as new tensors; ``head`` is the weight, ``(outputs, width below it)``."""
         raise NotImplementedError(f"{type(self).__name__} hears the head, and has no `renew`.")
 
     @abstractmethod
