@@ -80,7 +80,6 @@ TASKS = (
     ),
 )
 SMOKE = (
-    Task("MLP 16-32x4-10", partial(mlp, 16, 32, 4), 2, (16,), (32,), 8, (2,), 3, 1),
     Task("residual conv net, 2 units of 4 channels", partial(residual, 4, 2), 2, (3, 6, 6), (4, 6, 6), 8, (2,), 3, 1),
 )
 

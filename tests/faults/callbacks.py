@@ -202,7 +202,7 @@ FAULTS = [
         "callbacks/sending.py",
         "if not isinstance(logger, WandbLogger):\n                    raise",
         "if True:\n                    raise",
-        ("tests/test_wandb_online.py",),
+        ("tests/test_wandb.py::test_a_service_that_dies_stops_no_training_and_costs_no_local_number",),
     ),
     Fault(
         "a rule's settings kept from the loggers",

@@ -223,7 +223,7 @@ FAULTS = [
         "wiring/settling.py",
         "each.clear()",
         "pass",
-        MEMORY,
+        ("tests/test_parameter_hooks.py",),
     ),
     Fault(
         "a loss that overflowed remembered as the factor",
