@@ -20,18 +20,14 @@ from torch.autograd import Function
 from lightning_fa.ops.route import NOT_JOINED
 
 
-class _Linear(Function):
+class _Linear(Function):  # without `setup_context`, for which PyTorch inspects the signature of `forward` in every call
     @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor | None, feedback: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, feedback: Tensor) -> Tensor:
+        ctx.save_for_backward(x, feedback)
         out = F.linear(x, weight, bias)
         # F.linear computes rows, and views them in the shape of x. Autograd would forbid operations in place on a view that a
         # Function returns; its only owner is this one.
         return out if out.ndim == 2 else torch.ops.aten._unsafe_view(out, out.shape)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, _, _, feedback = inputs
-        ctx.save_for_backward(x, feedback)
 
     @staticmethod
     def backward(ctx: Any, delta: Tensor) -> tuple[Tensor | None, ...]:
@@ -59,14 +55,12 @@ class Geometry(NamedTuple):
 
 class _Convolution(Function):
     @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor | None, feedback: Tensor, geometry: Geometry) -> Tensor:
-        return torch.convolution(x, weight, bias, *geometry)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, _, bias, feedback, ctx.geometry = inputs
-        ctx.bias_sizes = None if bias is None else list(bias.shape)
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, feedback: Tensor, geometry: Geometry
+    ) -> Tensor:
+        ctx.geometry, ctx.bias_sizes = geometry, None if bias is None else list(bias.shape)
         ctx.save_for_backward(x, feedback)
+        return torch.convolution(x, weight, bias, *geometry)
 
     @staticmethod
     def backward(ctx: Any, delta: Tensor) -> tuple[Tensor | None, ...]:
