@@ -2,13 +2,12 @@
 
 import re
 import shlex
-import subprocess
-import sys
 
 import pytest
 
 import lightning_fa as fa
-from tests.distributed.launch import ROOT, environment, free_port, read
+from tests.commands import ROOT, Command
+from tests.distributed.launch import environment, free_port, read
 from tests.distributed.net import alone
 from tests.distributed.test_ranks import assert_close
 
@@ -25,7 +24,7 @@ def commands(port: int, script: str) -> list[list[str]]:
         assert name == "train.py"
         pairs = dict(option.split("=") for option in options)
         assert ours.keys() <= pairs.keys()
-        found.append([sys.executable, "-m", "torch.distributed.run"])
+        found.append(["-m", "torch.distributed.run"])
         found[-1] += [*(f"{option}={value}" for option, value in (pairs | ours).items()), script]
     return found
 
@@ -39,10 +38,7 @@ def test_two_nodes_equal_one_process(tmp_path):
         "from tests.distributed.jobs import run\n"
         f"run('train', {str(tmp_path)!r}, dict(kinds=['ddp'], rules={rules!r}, nodes=2))\n"
     )
-    agents = []
-    for node, command in enumerate(commands(port, str(script))):
-        with (tmp_path / f"agent{node}.txt").open("w") as log:
-            agents.append(subprocess.Popen(command, env=environment(), cwd=ROOT, stdout=log, stderr=subprocess.STDOUT))
+    agents = [Command(*command, env=environment()) for command in commands(port, str(script))]
     for agent in agents:
         try:
             agent.wait(200)
@@ -50,7 +46,7 @@ def test_two_nodes_equal_one_process(tmp_path):
             agent.kill()
     assert len(agents) == 2
     for rank in range(4):
-        (tmp_path / f"log{rank}.txt").write_text((tmp_path / f"agent{rank // 2}.txt").read_text())
+        (tmp_path / f"log{rank}.txt").write_text("".join(agents[rank // 2].said()))
         for rule, results in read(tmp_path, rank)["ddp"].items():
             assert "error" not in results, results["error"]
             assert_close(results["weights"], alone(rule)["weights"], f"rank {rank}, {rule}: ")
