@@ -67,7 +67,8 @@ def test_the_rule_that_the_docs_show_is_a_rule(tmp_path, monkeypatch):
 
 def test_the_readme_is_short_and_has_the_command_that_ci_runs():
     """`.ci/run` greps the command for the tests: a README without it would test nothing."""
-    assert 110 <= len(README.splitlines()) <= 170
+    rows = sum(line.startswith("| `") for line in README.splitlines())  # each rule adds one to a generated table
+    assert 88 <= len(README.splitlines()) - rows <= 138
     assert len(CI.findall(README)) == 1
 
 
