@@ -110,6 +110,16 @@ def test_a_cut_row_goes_on_to_the_numbers_of_an_uncut_one(tmp_path, monkeypatch)
     assert len(calls) == 6
 
 
+def test_costs_are_measured_again_and_nothing_else(tmp_path, monkeypatch):
+    """Rows that were trained on a busy machine would keep its times; trained again they would cost hours."""
+    assert row.cost_again(task(), "dfa", "quick", splits(), tmp_path) is None
+    done = row.run(task(), "dfa", "quick", splits(), tmp_path)
+    monkeypatch.setattr(row.cost, "measure", lambda *_: {"time": 0.5})
+    again = row.cost_again(task(), "dfa", "quick", splits(), tmp_path)
+    assert again == done | {"cost": {"time": 0.5}}
+    assert json.loads((tmp_path / "quick" / again["task"] / "dfa.json").read_text()) == again
+
+
 def test_the_rate_of_a_row_is_the_best_on_held_out_data(tmp_path):
     """Each row is tuned alone: the rate of another, or the last one tried, would be no comparison."""
     done = row.run(task(), "dfa", "quick", splits(), tmp_path)

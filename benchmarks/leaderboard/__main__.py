@@ -1,6 +1,7 @@
 """The command line.
 
 python -m benchmarks.leaderboard run [TASK ...] [--rules dfa ...] [--preset quick] [--data-dir D] [--out O]
+python -m benchmarks.leaderboard cost [TASK ...]     as run: measure the costs of finished rows once more, on an idle machine
 python -m benchmarks.leaderboard table [--check]
 
 A finished row is not run again: remove its file for that. Several calls with one --out share the rows.
@@ -21,13 +22,17 @@ from benchmarks.leaderboard.tasks import TASKS
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = made.add_subparsers(dest="command", required=True)
-    running = commands.add_parser("run", help="measure rows that are not on disk yet")
-    running.add_argument("tasks", nargs="*", default=[], metavar="TASK", help=f"of {', '.join(TASKS)}; default: all")
-    running.add_argument("--rules", nargs="+", default=list(fa.RULES), choices=list(fa.RULES), metavar="RULE")
-    running.add_argument("--preset", default="quick")
-    running.add_argument("--data-dir", type=Path)
-    running.add_argument("--out", type=Path, default=row.RESULTS)
-    running.add_argument("--threads", type=int, default=1)
+    helps = {"run": "measure rows that are not on disk yet", "cost": "measure the costs of finished rows once more"}
+    for name, text in helps.items():
+        running = commands.add_parser(name, help=text)
+        running.add_argument(
+            "tasks", nargs="*", default=[], metavar="TASK", help=f"of {', '.join(TASKS)}; default: all"
+        )
+        running.add_argument("--rules", nargs="+", default=list(fa.RULES), choices=list(fa.RULES), metavar="RULE")
+        running.add_argument("--preset", default="quick")
+        running.add_argument("--data-dir", type=Path)
+        running.add_argument("--out", type=Path, default=row.RESULTS)
+        running.add_argument("--threads", type=int, default=1)
     table = commands.add_parser("table", help="rewrite docs/leaderboard.md from the rows")
     table.add_argument("--check", action="store_true", help="only say whether it is up to date")
     return made
@@ -40,8 +45,11 @@ def run(options: argparse.Namespace) -> int:
         task = TASKS[name]
         splits = task.data(task.presets[options.preset], options.data_dir)
         for rule in dict.fromkeys(("bp", "shallow", *options.rules)):
-            done = row.run(task, rule, options.preset, splits, options.out)
-            print(f"{name:14} {rule:12} {line(done)}", flush=True)
+            if options.command == "run":
+                text = line(row.run(task, rule, options.preset, splits, options.out))
+            else:
+                text = costs(row.cost_again(task, rule, options.preset, splits, options.out))
+            print(f"{name:14} {rule:12} {text}", flush=True)
     return 0
 
 
@@ -54,9 +62,13 @@ def line(done: dict | None) -> str:
     return f"rate {done['rate']:g}  test {scores}  {done['minutes']:.1f} min"
 
 
+def costs(done: dict | None) -> str:
+    return "not finished" if done is None else "  ".join(f"{key} {value:.2f}" for key, value in done["cost"].items())
+
+
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    if options.command == "run":
+    if options.command != "table":
         return run(options)
     fresh = update(check=options.check)
     if options.check and not fresh:

@@ -51,6 +51,17 @@ def run(task: Task, rule: str, preset: str, splits: Splits, out: Path = RESULTS)
         return row
 
 
+def cost_again(task: Task, rule: str, preset: str, splits: Splits, out: Path = RESULTS) -> dict[str, Any] | None:
+    """The row with its cost measured now, where nothing else runs; ``None`` where the row is not finished."""
+    path = path_of(out, task.name, rule, preset)
+    row = _begun(path, settings(task, rule, preset, splits))
+    if row["status"] != "finished":
+        return None
+    row["cost"] = cost.measure(task, rule, row["rate"], splits)
+    write(path, row)
+    return row
+
+
 def _begun(path: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     if not path.exists():
         return {"status": "unfinished", "settings": wanted, "tried": {}, "runs": {}, "minutes": 0.0}
