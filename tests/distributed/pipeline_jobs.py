@@ -48,6 +48,7 @@ CASES: dict[str, tuple[str, Results, Results]] = {
     "convolutions": ("lafs", {"net": "conv"}, {}),
     "text": ("dfa", {"net": "text"}, {}),
     "text, local": ("drtp", {"net": "text"}, {}),
+    "an encoder": ("lafs", {"net": "encoder"}, {}),
     "one activation for all blocks": ("lafs", {"net": "one for all"}, {}),
     "an activation of the blocks in the step": ("lafs", {"net": "one for all", "squash": True}, {}),
     "a module behind the head": ("lafs", {"net": "log probabilities"}, {}),

@@ -64,6 +64,24 @@ class Text(nn.Module):
         return self.head(self.layer(self.norm(h)).mean(1))
 
 
+class Encoder(nn.Module):
+    """Blocks that draw masks inside: what stands between blocks draws none.
+
+    Args:
+        dropout: In both layers of the encoder.
+    """
+
+    def __init__(self, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.first = nn.Linear(6, 6)
+        layers = (nn.TransformerEncoderLayer(6, 2, 12, dropout=dropout, batch_first=True) for _ in range(2))
+        self.layers = nn.Sequential(*layers)
+        self.head = nn.Linear(6, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.layers(self.first(x.view(len(x), 6, 6))).mean(1))
+
+
 class OneForAll(nn.Module):
     """Calls the same activation, and the same dropout, behind every block."""
 
@@ -94,6 +112,8 @@ NETS = {
     "functional": Functional,
     "text": Text,
     "tied text": lambda: Text(tied=True),
+    "encoder": Encoder,
+    "encoder with dropout": lambda: Encoder(0.3),
     "one for all": OneForAll,
     "one dropout for all": lambda: OneForAll(0.3),
     "log probabilities": lambda: nn.Sequential(*mlp(), nn.LogSoftmax(1)),

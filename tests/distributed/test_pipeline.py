@@ -128,6 +128,12 @@ def test_each_rank_holds_its_own_stage_only(ranks):
 
 MASKED = {
     "one for each block": ({"dropout": 0.3}, "net.1.weight", "lafs", "net.0.weight"),
+    "inside the blocks": (
+        {"net": "encoder with dropout"},
+        "net.layers.0.linear1.weight",
+        "an encoder",
+        "net.layers.0.linear1.weight",
+    ),
     "one for all": (
         {"net": "one dropout for all", "mix": True},
         *("net.first.weight", "one activation for all blocks", "net.first.weight"),
