@@ -1,0 +1,43 @@
+"""Faults in what is around the rules: the first check of a user's call, the replications' judge and their pages."""
+
+from tests.faults.fault import Fault
+
+CLAIMS = ("tests/replications/test_claims.py",)
+
+FAULTS = [
+    Fault(
+        "what is no module attached to",
+        "attach.py",
+        "if not isinstance(model, nn.Module):",
+        "if False:",
+        ("tests/test_bad_inputs.py",),
+    ),
+    Fault(
+        "a teacher that `forward` calls taken for a second head although it is left out",
+        "attach.py",
+        "unwrapped(model)\n",
+        "unwrapped(model)\n    ungoverned = ()\n",
+        ("tests/test_nested.py",),
+    ),
+    Fault(
+        "a run that only looks whether it works judged as a replication",
+        "replications/judging/claims.py",
+        'if preset == LOOK and verdict == "reproduced":',
+        "if False:",
+        CLAIMS,
+    ),
+    Fault(
+        "formulas of a paper's page shown as they are typed",
+        "replications/reporting/prose.py",
+        "EXPONENT.sub(_superscript, part.replace",
+        "str(part.replace",
+        ("tests/replications/test_prose.py",),
+    ),
+    Fault(
+        "a preprint that is no link",
+        "replications/reporting/prose.py",
+        'return ARXIV.sub(r"[arXiv',
+        'return re.sub("no such text", r"[arXiv',
+        ("tests/replications/test_prose.py",),
+    ),
+]
