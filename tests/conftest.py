@@ -39,6 +39,9 @@ SLOW = (
 )
 """Files that compile, start processes or train whole papers: a quarter of the tests and most of the minutes."""
 
+ONCE = ("test_contributing.py", "test_report.py", "test_wandb.py")
+"""Files beside those of ``distributed`` whose fixtures take seconds: one worker runs all of a file's tests."""
+
 HERE = Path(__file__).parent
 
 
@@ -48,7 +51,9 @@ def pytest_collection_modifyitems(items):
         name = item.path.relative_to(HERE).as_posix()
         if name in SLOW:
             item.add_marker(pytest.mark.slow)
-        if name.startswith("distributed/"):  # with `--dist loadgroup` what its fixtures launch is launched once
+        if (
+            name.startswith("distributed/") or name in ONCE
+        ):  # with `--dist loadgroup` what its fixtures launch is launched once
             item.add_marker(pytest.mark.xdist_group(name))
 
 

@@ -13,6 +13,7 @@ from lightning_fa.callbacks import NAMES, AlignmentMonitor, LinearProbes, Repres
 from lightning_fa.callbacks.schedule import check_steps, is_due
 from replications.experiment.loggers import read_curve
 from tests.callbacks.net import RULES, Net, all_callbacks, data, fit, pattern
+from tests.cases import MECHANISMS
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")
 
@@ -67,7 +68,7 @@ def test_every_logged_name_is_in_the_table_of_names(tmp_path, rule):
 
 def test_every_name_of_a_number_in_the_table_is_logged_by_some_rule(tmp_path):
     logged = set()
-    for rule in RULES:
+    for rule in MECHANISMS:
         fit(tmp_path / rule, all_callbacks(), rule=rule)
         logged |= read_curve(tmp_path / rule / "metrics.csv").keys()
     shown = ("/table", "/figure", "/histogram")
