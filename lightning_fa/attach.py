@@ -13,7 +13,7 @@ from lightning_fa.rehearsal import look_at, rehearse
 from lightning_fa.rules import BidirectionalFeedbackAlignment, resolve
 from lightning_fa.rules.base import Rule
 from lightning_fa.surgery import governed
-from lightning_fa.wiring import Block, LeakError, Survey, choose_blocks, fit_to, wire, without
+from lightning_fa.wiring import Block, LeakError, Survey, check_head, choose_blocks, fit_to, wire, without
 from lightning_fa.wiring.blocks import Blocks, matches
 from lightning_fa.wrappers import named_modules, named_parameters, unwrapped
 
@@ -62,6 +62,8 @@ def attach(
     for pattern in patterns:
         if not any(matches(name, [pattern]) for name, _ in (*named_modules(model), *named_parameters(model))):
             raise ValueError(f"The pattern {pattern!r} in `ungoverned` matches no module and no parameter.")
+    if example is None and blocks is None and rule.cuts:
+        check_head(chosen)
     if example is None or not rule.cuts:
         attached = _laid(model, rule, chosen, patterns, example)
     else:

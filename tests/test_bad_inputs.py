@@ -173,6 +173,11 @@ ROWS = {
     "no rule": (lambda: fa.attach(mlp(), None), TypeError, "to be a rule or its name"),
     "two rules": (twice, RuntimeError, "Call `attached.detach()` first"),
     "a network without weights": (lambda: fa.attach(nn.Sequential(nn.Tanh()), "dfa"), ValueError, "no weight matrix"),
+    "a frozen teacher registered behind the network": (
+        lambda: fa.attach(nn.Sequential(mlp(), mlp().requires_grad_(False)), "dfa"),
+        ValueError,
+        "is registered last, so that its output would be scored, but all of it is frozen",
+    ),
     "a block that is misspelt": (lambda: fa.attach(mlp(), "dfa", blocks=["layr*"]), ValueError, "matches no module"),
     "a block of another model": (
         lambda: fa.attach(mlp(), "dfa", blocks=[nn.Linear(2, 2)]),

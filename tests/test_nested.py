@@ -263,7 +263,9 @@ def test_the_advice_about_a_network_that_forward_does_not_call_works():
     x = torch.randn(2, 4)
     with pytest.raises(ValueError, match=r"does not call teacher\.0, teacher\.2 .*ungoverned=\['teacher'\]"):
         fa.attach(Teaching(), "dfa", example=x)
-    model = Teaching()
+    with pytest.raises(ValueError, match=r"'teacher\.2' is registered last.* all of it is frozen.*`ungoverned`"):
+        fa.attach(Teaching(), "dfa")
+    model = Teaching().requires_grad_(True)
     fa.attach(model, "dfa")
     model(x)
     with pytest.raises(RuntimeError, match=r"never called the head.*in `ungoverned`"):

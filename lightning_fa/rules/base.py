@@ -178,7 +178,6 @@ class LocalRule(Rule):
     """Abstract. Block i descends ``local_loss(h^i, y, B^i)``; the last block descends the true loss."""
 
     hears: ClassVar[str] = "nothing"
-    """``"the head"``: the loss reads a copy of the weight of the head, an ``nn.Linear``, which :meth:`renew` makes."""
     linear: ClassVar[bool] = False
     error: str = "that of its own loss"
     takes: ClassVar[str] = "any"
@@ -197,12 +196,11 @@ class LocalRule(Rule):
     def initial(self, name: str, width: Any, outputs: int) -> Any:
         """B^i for the block ``name``: one tensor, ``(width of h^i, outputs of the network)``, or several by name.
 
-        With :attr:`maps`, ``width`` is the shape of h^i without the samples. Where the rule hears the head, it is the width of
-        h^i and that of what enters the head.
+        ``width``: with :attr:`maps` the shape of h^i without the samples; of a rule that hears the head, also its input's.
         """
 
     def renew(self, head: Tensor, feedback: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What the block holds from this pass on, as new tensors; ``head`` is the weight, ``(outputs, width below it)``."""
+        """Where :attr:`hears` is "the head", an ``nn.Linear``: what a block holds from now on, given its weight; new tensors."""
         raise NotImplementedError(f"{type(self).__name__} hears the head, and has no `renew`.")
 
     @abstractmethod

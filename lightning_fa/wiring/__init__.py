@@ -33,6 +33,7 @@ from lightning_fa.wiring.cut import Cut as Cut
 from lightning_fa.wiring.ends import without as without
 from lightning_fa.wiring.families import wire as wire
 from lightning_fa.wiring.graph import LeakError as LeakError
+from lightning_fa.wiring.refine import check_head as check_head
 from lightning_fa.wiring.refine import fit_to as fit_to
 from lightning_fa.wiring.survey import Survey as Survey
 from lightning_fa.wiring.survey import survey as survey

@@ -35,6 +35,22 @@ def fit_to(
     return ended(model, seen, [block for block in refined if not matches(block.name, ungoverned)])
 
 
+def check_head(found: Sequence[Block]) -> None:
+    """Check that the block that is registered last, which would be the head, learns; without an example nothing else shows it.
+
+    Raises:
+        ValueError: it is frozen, as a teacher beside the network is: every block of the network would wait for its output.
+    """
+    head, below = found[-1], found[:-1]
+    if below and not any(p.requires_grad for p in head.module.parameters()):
+        raise ValueError(
+            f"Block {head.name!r} is registered last, so that its output would be scored, but all of it is frozen. If it belongs "
+            "to a network beside this one, as a teacher, name that network in `ungoverned`. If it is the head, and stays as it "
+            "is, pass `example=`, an input of the model (a LightningModule: set `example_input_array`), or name the blocks in "
+            "`blocks`, the head last."
+        )
+
+
 def _refined(seen: Survey, units: list[Block]) -> list[Block]:
     parts = {unit.name: _parts(seen, unit) for unit in units}
     whole = {type(unit.module) for unit in units if not parts[unit.name]}
