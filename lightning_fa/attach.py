@@ -63,7 +63,7 @@ def attach(
         if not any(matches(name, [pattern]) for name, _ in (*named_modules(model), *named_parameters(model))):
             raise ValueError(f"The pattern {pattern!r} in `ungoverned` matches no module and no parameter.")
     if example is None and blocks is None and rule.cuts:
-        check_head(chosen)
+        check_head(model, chosen)
     if example is None or not rule.cuts:
         attached = _laid(model, rule, chosen, patterns, example)
     else:

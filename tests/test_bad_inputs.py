@@ -174,7 +174,7 @@ ROWS = {
     "two rules": (twice, RuntimeError, "Call `attached.detach()` first"),
     "a network without weights": (lambda: fa.attach(nn.Sequential(nn.Tanh()), "dfa"), ValueError, "no weight matrix"),
     "a frozen teacher registered behind the network": (
-        lambda: fa.attach(nn.Sequential(mlp(), mlp().requires_grad_(False)), "dfa"),
+        lambda: fa.attach(nn.ModuleDict({"net": mlp(), "teacher": mlp().requires_grad_(False)}), "dfa"),
         ValueError,
         "is registered last, so that its output would be scored, but all of it is frozen",
     ),

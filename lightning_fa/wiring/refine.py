@@ -35,14 +35,14 @@ def fit_to(
     return ended(model, seen, [block for block in refined if not matches(block.name, ungoverned)])
 
 
-def check_head(found: Sequence[Block]) -> None:
-    """Check that the block that is registered last, which would be the head, learns; without an example nothing else shows it.
+def check_head(model: nn.Module, found: Sequence[Block]) -> None:
+    """Check that the block that is registered last, which would be the head, learns, unless ``model`` calls it last for sure.
 
     Raises:
         ValueError: it is frozen, as a teacher beside the network is: every block of the network would wait for its output.
     """
     head, below = found[-1], found[:-1]
-    if below and not any(p.requires_grad for p in head.module.parameters()):
+    if below and not isinstance(model, nn.Sequential) and not any(p.requires_grad for p in head.module.parameters()):
         raise ValueError(
             f"Block {head.name!r} is registered last, so that its output would be scored, but all of it is frozen. If it belongs "
             "to a network beside this one, as a teacher, name that network in `ungoverned`. If it is the head, and stays as it "
