@@ -143,6 +143,13 @@ def test_a_graph_is_kept_where_it_holds_less_than_the_gradients(rule, example):
     assert [settled_at(deep(4, 16), rule, n, given) for n in (2, 18)] == [0, 4]
 
 
+def test_an_example_that_is_part_of_a_data_set_counts_as_what_it_is():
+    """``example=x[:2]`` shares its memory with all of x: the first block, and under `sg` all, would seem to hold the data set."""
+    whole = torch.zeros(1000, 6)
+    for rule in ("lafs", "sg"):
+        assert settled_at(deep(4, 16), rule, 2, whole[:2]) == 0
+
+
 def test_weights_that_a_graph_refers_to_are_not_held_by_it():
     """They are there anyway; counted, every block of two layers would seem to hold as much as its gradients."""
     torch.manual_seed(0)

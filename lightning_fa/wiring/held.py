@@ -28,6 +28,10 @@ class Held:
             yield
         self._open = {}
 
+    def given(self, tensors: Iterable[Tensor]) -> None:
+        """What enters the first block is there anyway."""
+        self._graphs = {"": {_storage(tensor): 0 for tensor in tensors}}
+
     def end(self, name: str, h: Tensor) -> None:
         """Block ``name`` ends with its output h. What a block below holds already costs it nothing."""
         below = {storage for graph in self._graphs.values() for storage in graph}
@@ -61,14 +65,16 @@ class Held:
 
     @contextmanager
     def _count_loss(self, name: str, h: Tensor, feedback: Iterable[Tensor]) -> Iterator[None]:
-        self._open = {_storage(tensor): 0 for tensor in (h, *feedback)}
+        known, self._open = {_storage(tensor) for tensor in (h, *feedback)}, {}
         with saved_tensors_hooks(self._note, lambda saved: saved):
             yield
-        self._losses[name], self._open = sum(self._open.values()) / max(h.numel(), 1), {}
+        held = sum(size for storage, size in self._open.items() if storage not in known)
+        self._losses[name], self._open = held / max(h.numel(), 1), {}
 
     def _note(self, tensor: Tensor) -> Tensor:
-        if tensor.layout is torch.strided:
-            self._open.setdefault(_storage(tensor), tensor.untyped_storage().nbytes())
+        if tensor.layout is torch.strided:  # a part of an example may have the storage of a whole data set
+            size, storage = tensor.numel() * tensor.element_size(), _storage(tensor)
+            self._open[storage] = max(size, self._open.get(storage, 0))
         return tensor.detach()  # an output that held its own node would never be freed
 
 

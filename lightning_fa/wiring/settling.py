@@ -91,6 +91,8 @@ class Settler:
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The inputs of the first block, marked where they come from a graph of others."""
         self._inputs, self._waiting = [], Waiting()
+        if self.step.rehearsing:
+            self.step.held.given(value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
         if not self._settles():
             return args, kwargs
         return tuple(self._mark(value) for value in args), {key: self._mark(value) for key, value in kwargs.items()}
