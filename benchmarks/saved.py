@@ -35,7 +35,9 @@ class SavedBytes:
         """Bytes of gradients that wait for the backward pass."""
         self.peak = 0
         """The most that :attr:`activations` has been."""
-        self._known = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
+        # Held, since a rule may replace a buffer, whose address another tensor would get.
+        self._own = [t.untyped_storage() for t in (*model.parameters(), *model.buffers())]
+        self._known = {storage.data_ptr() for storage in self._own}
         self._shapes = {p.shape for p in model.parameters()}
         self._times: Counter[int] = Counter()
         self._hooks = saved_tensors_hooks(self._pack, lambda saved: saved.tensor)

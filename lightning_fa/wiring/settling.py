@@ -40,13 +40,14 @@ class Settler:
         self.factor = Factor()
         self._shards = Shards(root, course)
         self._inputs: list[tuple[Any, Tensor, int]] = []
-        self._waiting = Waiting()
+        self._waiting: Waiting | None = None
+        """In a pass whose gradients can be computed now."""
 
     # -- for a family -----------------------------------------------------------------------------------------------------
 
     def ready(self, name: str, h: Tensor) -> Layout | None:
         """How h lines up with the output that the head will have; ``None`` where the block's graph must wait."""
-        layout = self.feedback.layouts.get(name) if self._settles() else None
+        layout = None if self._waiting is None or in_checkpoint() else self.feedback.layouts.get(name)
         return layout if layout is not None and self.feedback.fits(name, h, layout) else None
 
     def pays(self, name: str, h: Tensor, others: Sequence[str] = ()) -> bool:
@@ -78,6 +79,7 @@ class Settler:
         places = [*leaves, *(x for _, x in inputs)]
         wanted = [*leaves, *(edge for edge, _ in inputs), *([] if below is None else [below])]
         found = _gradients(output, error, wanted)
+        assert self._waiting is not None  # `ready` has said so
         self._waiting.add(places, found, scale)
         return found[-1] if below is not None else None
 
@@ -90,18 +92,18 @@ class Settler:
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The inputs of the first block, marked where they come from a graph of others."""
-        self._inputs, self._waiting = [], Waiting()
+        self._inputs, self._waiting = [], Waiting() if self._settles() else None
         if self.step.rehearsing:
             self.step.held.given(value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
-        if not self._settles():
+        if self._waiting is None or in_checkpoint():
             return args, kwargs
         return tuple(self._mark(value) for value in args), {key: self._mark(value) for key, value in kwargs.items()}
 
     def end(self) -> None:
         """The gradients of the pass wait for the loss."""
-        if self._waiting.places:
+        if self._waiting is not None and self._waiting.places:
             self.step.terms.append(self._waiting.term())
-        self._inputs, self._waiting = [], Waiting()
+        self._inputs, self._waiting = [], None
 
     def observe(self, loss: Tensor) -> None:
         """Learn, in backward, the factor before ``loss``."""
@@ -117,7 +119,7 @@ class Settler:
             return False
         if not self.course.chain:  # one call of a block is not all of it, and the block below not all that is below
             return False
-        return not self._shards.found() and not in_checkpoint()
+        return not self._shards.found()
 
     def _mark(self, value: Any) -> Any:
         # What the network is fed may come from a graph of others: its gradient goes there in the one backward pass.

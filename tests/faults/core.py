@@ -156,10 +156,8 @@ FAULTS = [
     Fault(
         "gradients of a pass that an error has ended added to those of the next",
         "wiring/settling.py",
-        """        self._inputs, self._waiting = [], Waiting()
-        if not""",
-        """        self._inputs = []
-        if not""",
+        "self._inputs, self._waiting = [], Waiting() if self._settles() else None",
+        "self._inputs, self._waiting = [], (self._waiting or Waiting()) if self._settles() else None",
         MEMORY,
     ),
     Fault(
