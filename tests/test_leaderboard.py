@@ -66,6 +66,17 @@ def test_recovery_is_unbounded_where_backprop_is_not_told_from_the_control():
     assert found.high == np.inf
 
 
+@pytest.mark.parametrize(("backprop", "frozen", "nothing"), [(41.0, 50.0, True), (50.0, 41.0, False)])
+def test_nothing_is_recovered_where_the_frozen_control_is_better_than_backprop(backprop, frozen, nothing):
+    """The ratio would turn round: the worst rule of all would have recovered most."""
+    rows = {
+        rule: {"status": "finished", "runs": {str(seed): {"test": score + seed} for seed in range(3)}}
+        for rule, score in (("bp", backprop), ("shallow", frozen), ("dfa", 30.0))
+    }
+    assert (table.recovered(task(), "dfa", rows) is None) == nothing
+    assert table.order(task(), ["dfa"], rows) == ([] if nothing else ["dfa"])
+
+
 def test_recovery_is_one_for_backprop_and_zero_for_the_control():
     """The two ends of the scale, for scores that fall as well as for those that rise."""
     backprop, frozen = [9.0, 9.5, 9.2], [30.0, 29.0, 31.0]
@@ -154,7 +165,7 @@ def test_a_rule_that_diverges_stays_with_no_score(tmp_path):
     wild = Preset(samples=None, epochs=3, tuning_epochs=2, rates=(1e36,), seeds=3)
     done = row.run(task(presets={"quick": wild}), "bp", "quick", splits(), tmp_path)
     assert done["status"] == "diverged"
-    assert table.recovered("dfa", {"bp": done, "shallow": done, "dfa": done}) is None
+    assert table.recovered(task(), "dfa", {"bp": done, "shallow": done, "dfa": done}) is None
 
 
 def test_a_row_of_other_settings_is_not_taken_for_this_one(tmp_path):

@@ -16,8 +16,8 @@ def draw(task: Task, preset: str, rows: Rows, path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    names = order(list(fa.RULES), rows)[::-1]
-    found = [recovered(name, rows) for name in names]
+    names = order(task, list(fa.RULES), rows)[::-1]
+    found = [recovered(task, name, rows) for name in names]
     path.parent.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context({"font.size": 10, "svg.hashsalt": "lightning-fa", "svg.fonttype": "none"}):
         figure, axes = plt.subplots(figsize=(7, 1 + 0.26 * len(names)), layout="constrained")

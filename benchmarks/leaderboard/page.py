@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import lightning_fa as fa
 from benchmarks.leaderboard.figure import draw
 from benchmarks.leaderboard.published import PUBLISHED
 from benchmarks.leaderboard.row import RESULTS
-from benchmarks.leaderboard.table import facts, shown, table
+from benchmarks.leaderboard.table import facts, order, shown, table
 from benchmarks.leaderboard.task import Task
 from benchmarks.leaderboard.tasks import TASKS
 from replications.reporting.readme import rewrite
@@ -49,7 +50,9 @@ def _section(task: Task, results: Path) -> str:
             continue
         parts.append("\n".join(f"- {fact}" for fact in facts(task, preset, rows)))
         same = published is not None and preset == "full"
-        parts += [table(task, rows, published=same), f"![recovery by rule]({figure_of(task.name, preset)})"]
+        parts.append(table(task, rows, published=same))
+        if order(task, list(fa.RULES), rows):
+            parts.append(f"![recovery by rule]({figure_of(task.name, preset)})")
     return "\n\n".join(parts)
 
 
@@ -59,6 +62,6 @@ def update(*, check: bool) -> bool:
         for task in TASKS.values():
             for preset in ("full", "quick"):
                 rows = read(task.name, preset)
-                if shown(rows):
+                if shown(rows) and order(task, list(fa.RULES), rows):
                     draw(task, preset, rows, PAGE.parent / figure_of(task.name, preset))
     return rewrite(PAGE, BEGIN, END, render(), check=check)

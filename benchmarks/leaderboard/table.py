@@ -28,9 +28,15 @@ def shown(rows: Rows) -> bool:
     return all(rule in rows and rows[rule]["status"] == "finished" for rule in CONTROLS)
 
 
-def recovered(rule: str, rows: Rows) -> Interval | None:
-    """The row's recovery; ``None`` for the controls and where it is not finished."""
-    if rule in CONTROLS or not shown(rows) or rows[rule]["status"] != "finished":
+def outdone(task: Task, rows: Rows) -> bool:
+    """Whether the frozen control is as good as backpropagation, or better: then there is nothing to recover."""
+    backprop, frozen = (statistics.mean(scores(rows[name])) for name in CONTROLS)
+    return frozen >= backprop if task.higher else frozen <= backprop
+
+
+def recovered(task: Task, rule: str, rows: Rows) -> Interval | None:
+    """The row's recovery; ``None`` for the controls, where it is not finished, and where there is nothing to recover."""
+    if rule in CONTROLS or not shown(rows) or rows[rule]["status"] != "finished" or outdone(task, rows):
         return None
     return recovery(*[scores(rows[name]) for name in (rule, *CONTROLS)])
 
@@ -43,7 +49,7 @@ def table(task: Task, rows: Rows, *, published: bool = False) -> str:
     head = ["rule", task.unit, "recovery", "angle", "time", "FLOPs", "saved", "rate", *["published"] * published]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for rule in fa.RULES:
-        cells = _cells(rule, rows) if rule in rows else ["not run", *[""] * 6]
+        cells = _cells(task, rule, rows) if rule in rows else ["not run", *[""] * 6]
         if published:
             cells.append(_published(task, rule))
         lines.append(f"| `{rule}` | {' | '.join(cells)} |")
@@ -55,14 +61,14 @@ def _published(task: Task, rule: str) -> str:
     return f"{known.values[rule]:.2f}" if known and rule in known.values else ""
 
 
-def _cells(rule: str, rows: Rows) -> list[str]:
+def _cells(task: Task, rule: str, rows: Rows) -> list[str]:
     row = rows[rule]
     if row["status"] == "unfinished" or (row["status"] == "finished" and len(row["runs"]) < SHOWN):
         return ["not finished", *[""] * 6]
     if row["status"] != "finished":
         return [f"**{row['status']}**: {_sentence(row['reason'])}", *[""] * 6]
     cost = row["cost"]
-    ratio = recovered(rule, rows)
+    ratio = recovered(task, rule, rows)
     return [
         _of(of_mean(scores(row))),
         "-" if ratio is None else _of(ratio),
@@ -103,12 +109,14 @@ def facts(task: Task, preset: str, rows: Rows) -> list[str]:
     labels = sorted({row["settings"]["data"] for row in rows.values()})
     commits = sorted({(row["environment"]["commit"] or "unknown")[:10] for row in rows.values()})
     machines = sorted({_machine(row["environment"]["machine"]) for row in rows.values()})
+    told = "The frozen control is as good as backpropagation here, or better, so that there is nothing to recover."
     return [
         f"`{preset}`: {' and '.join(labels)}, {samples}; {used.epochs} epochs from {used.seeds} seeds; learning rate out of "
         f"{rates} by one run of {used.tuning_epochs} epochs each; {task.optimizer} with weight decay {task.decay:g}, "
         f"batches of {task.batch or 'all'}.",
         f"{sum(row['minutes'] for row in rows.values()):.0f} minutes in all; commit {', '.join(commits)}; "
         f"{'; '.join(machines)}.",
+        *([told] if outdone(task, rows) else []),
     ]
 
 
@@ -116,7 +124,7 @@ def _machine(machine: Mapping[str, Any]) -> str:
     return f"{machine['gpu'] or machine['cpu']}, {machine['threads']} thread{'s' if machine['threads'] != 1 else ''}"
 
 
-def order(rules: Sequence[str], rows: Rows) -> list[str]:
+def order(task: Task, rules: Sequence[str], rows: Rows) -> list[str]:
     """Rules with a recovery, the largest first."""
-    known = {rule: found.value for rule in rules if rule in rows and (found := recovered(rule, rows))}
+    known = {rule: found.value for rule in rules if rule in rows and (found := recovered(task, rule, rows))}
     return sorted(known, key=lambda rule: -known[rule])
