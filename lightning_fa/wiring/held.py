@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
@@ -16,14 +16,14 @@ class Held:
     def __init__(self) -> None:
         self._graphs: dict[str, dict[int, int]] = {}
         self._outputs: dict[str, int] = {}
-        self._shares: dict[str, float] = {}
         self._losses: dict[str, float] = {}
+        self._limits: dict[str, float] = {}
         self._open: dict[int, int] = {}
 
     @contextmanager
     def dry_run(self) -> Iterator[None]:
         """Inside, what is saved belongs to the block that ends next."""
-        self._graphs, self._shares = {}, {}
+        self._graphs, self._limits = {}, {}
         with saved_tensors_hooks(self._note, lambda saved: saved):
             yield
         self._open = {}
@@ -48,20 +48,22 @@ class Held:
         known = name in self._outputs and other in self._outputs
         return h.numel() * self._outputs[other] // max(self._outputs[name], 1) if known else 0
 
-    def bytes(self, name: str, output: int, parameters: Iterable[Tensor], size: int) -> float:
-        """What block ``name`` holds beside its ``parameters``.
+    def limit(self, name: str, size: int, tensors: Callable[[], Sequence[Tensor]]) -> float:
+        """How many elements the output of block ``name`` has where the block holds as much as its gradients.
 
         Args:
             name: Of the block.
-            output: How many elements its output has.
-            parameters: All tensors that are there anyway.
             size: Bytes of an element of the output. Without a dry run the graph is taken to hold as much as the output.
+            tensors: Returns the block's parameters and feedback, which are there anyway; those that learn have gradients.
         """
-        if name in self._graphs and name not in self._shares:
-            own = {_storage(parameter) for parameter in parameters}
-            total = sum(size for storage, size in self._graphs[name].items() if storage not in own)
-            self._shares[name] = total / max(self._outputs[name], 1)
-        return output * (self._shares.get(name, size) + self._losses.get(name, 0.0))
+        if name not in self._limits:
+            found = tensors()
+            own = {_storage(tensor) for tensor in found}
+            held = sum(held for storage, held in self._graphs.get(name, {}).items() if storage not in own)
+            share = held / max(self._outputs[name], 1) if name in self._outputs else size
+            gradients = sum(t.numel() * t.element_size() for t in found if t.requires_grad)
+            self._limits[name] = gradients / max(share + self._losses.get(name, 0.0), 1e-9)
+        return self._limits[name]
 
     @contextmanager
     def _count_loss(self, name: str, h: Tensor, feedback: Iterable[Tensor]) -> Iterator[None]:
@@ -70,6 +72,7 @@ class Held:
             yield
         held = sum(size for storage, size in self._open.items() if storage not in known)
         self._losses[name], self._open = held / max(h.numel(), 1), {}
+        self._limits.pop(name, None)
 
     def _note(self, tensor: Tensor) -> Tensor:
         if tensor.layout is torch.strided:  # a part of an example may have the storage of a whole data set

@@ -6,6 +6,7 @@ The memory of a step is then that of one block, whatever the depth. What waits f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -58,13 +59,9 @@ class Settler:
         if self.step.settles == "always":
             return True
         held, size = self.step.held, h.element_size()
-        for each in (name, *others):
-            parameters = [*self.isolation.owned[each], *self.feedback.theta(each).values()]
-            gradients = sum(p.numel() * p.element_size() for p in parameters if p.requires_grad)
-            output = h.numel() if each == name else held.elements(name, each, h)
-            if held.bytes(each, output, parameters, size) > gradients:
-                return True
-        return False
+        if h.numel() > held.limit(name, size, partial(self._tensors, name)):
+            return True
+        return any(held.elements(name, n, h) > held.limit(n, size, partial(self._tensors, n)) for n in others)
 
     def settle(self, output: Tensor, error: Tensor, scale: Tensor, below: Tensor | None = None) -> Tensor | None:
         """Compute the gradients of all that ``output`` depends on, given its ``error`` at ``scale``; they wait for the loss.
@@ -109,6 +106,9 @@ class Settler:
         """Learn, in backward, the factor before ``loss``."""
         if loss.requires_grad and not torch.compiler.is_compiling() and self.step.settles != "never":
             loss.register_hook(self.factor.note)
+
+    def _tensors(self, name: str) -> list[Tensor]:
+        return [*self.isolation.owned[name], *self.feedback.theta(name).values()]
 
     def _settles(self) -> bool:
         if torch.compiler.is_compiling() or self.step.rehearsing or self.factor.twice:
