@@ -29,8 +29,8 @@ FAULTS = [
     Fault(
         "W used for B in a linear layer",
         "ops/transport.py",
-        "x, _, _, feedback = inputs\n        ctx.save_for_backward(x, feedback)",
-        "x, feedback, _, _ = inputs\n        ctx.save_for_backward(x, feedback)",
+        "ctx.save_for_backward(x, feedback)\n        out =",
+        "ctx.save_for_backward(x, weight)\n        out =",
         EQUATIONS,
     ),
     Fault(
@@ -43,8 +43,8 @@ FAULTS = [
     Fault(
         "W used for B in a convolution",
         "ops/transport.py",
-        "x, _, bias, feedback, ctx.geometry = inputs",
-        "x, feedback, bias, _, ctx.geometry = inputs",
+        "ctx.save_for_backward(x, feedback)\n        return",
+        "ctx.save_for_backward(x, weight)\n        return",
         CONVOLUTION,
     ),
     Fault(
@@ -311,7 +311,7 @@ FAULTS = [
     Fault(
         "a block that learns by another block's error not noticed",
         "wiring/isolation.py",
-        "if other is not block and left & theirs:",
+        "if other is not block:",
         "if False:",
         CONNECTIONS,
     ),
