@@ -189,13 +189,6 @@ FAULTS = [
         MEMORY,
     ),
     Fault(
-        "a pipeline's stage that waits for the stages above with its own gradients",
-        "strategies/pipeline.py",
-        'wiring.step.settles = "always"',
-        'wiring.step.settles = "where it saves"',
-        ("tests/distributed/test_pipeline.py", "tests/distributed/test_pipeline_runs.py"),
-    ),
-    Fault(
         "a graph freed while someone may still differentiate it",
         "wiring/settling.py",
         "retain_graph=True",
