@@ -48,13 +48,14 @@ def measure(depth: int, way: str) -> dict[str, int]:
     model = build(depth, way)
     x, y = torch.randn(BATCH, INPUTS), torch.randint(OUTPUTS, (BATCH,))
     attached = None if way in ("bp", "checkpoint") else fa.attach(model, way, example=x[:2])
-    with SavedBytes(model) as count:
-        if attached is not None:
-            attached.targets = y
-        loss = F.cross_entropy(model(x), y)
-        loss = loss if attached is None else attached.loss(loss)
-        found = {"saved": count.activations, "peak": count.peak, "gradients": count.gradients}
-    loss.backward()
+    for _ in range(2):  # in its first pass the library counts what a loss saves, by hooks that hide it from ours
+        with SavedBytes(model) as count:
+            if attached is not None:
+                attached.targets = y
+            loss = F.cross_entropy(model(x), y)
+            loss = loss if attached is None else attached.loss(loss)
+            found = {"saved": count.activations, "peak": count.peak, "gradients": count.gradients}
+        loss.backward()
     if not all(p.grad is not None for p in model.parameters()):
         raise RuntimeError(f"{way}: a parameter received no gradient.")
     return found
