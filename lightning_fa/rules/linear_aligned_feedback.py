@@ -46,11 +46,11 @@ class LinearAlignedFeedback(LocalRule):
 
     @property
     def takes(self) -> str:  # type: ignore[override]
-        return "classes" if self.loss == "cross_entropy" else "values"
+        return readouts.takes(self.loss)
 
     @property
     def advice(self) -> str:  # type: ignore[override]
-        return readouts.values(type(self).__name__) if self.loss == "cross_entropy" else ""
+        return readouts.advice(self.loss, type(self).__name__)
 
     def initial(self, name: str, width: int, outputs: int) -> Tensor:
         readouts.check_outputs(self.loss, outputs, name, type(self).__name__)

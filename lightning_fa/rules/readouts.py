@@ -22,6 +22,16 @@ def values(rule: str) -> str:
     return f'Use {rule}(loss="mse") for regression, or {rule}(loss="binary_cross_entropy") where every output is a yes or no.'
 
 
+def takes(loss: str) -> str:
+    """What targets the readout takes; see ``LocalRule.takes``."""
+    return "classes" if loss == "cross_entropy" else "values"
+
+
+def advice(loss: str, rule: str) -> str:
+    """See ``LocalRule.advice``."""
+    return values(rule) if loss == "cross_entropy" else ""
+
+
 def check_loss(loss: str) -> None:
     """Raise a ``ValueError`` at construction where ``loss`` names nothing."""
     if loss not in LOSSES:
