@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -218,7 +219,8 @@ def test_what_is_not_scored_has_no_gradient(rule):
     assert output.grad[1].abs().max() == 0 < output.grad[0].abs().max()
 
 
-def test_a_graph_trains_on_no_label_of_its_test_nodes():
+@pytest.mark.parametrize("kind", ["", "-cheb", "-gat"])
+def test_a_graph_trains_on_no_label_of_its_test_nodes(kind):
     """All nodes are inputs of every batch: one label too many in the targets, and a local rule has seen the test set."""
     pytest.importorskip("torch_geometric")
     from benchmarks.leaderboard.tasks import graphs
@@ -231,13 +233,29 @@ def test_a_graph_trains_on_no_label_of_its_test_nodes():
 
     def weights(labels):
         parts = [Split(x, labels.where(mask, torch.tensor(IGNORED))) for mask in masks]
-        tiny = task(build=graphs._build, batch=None, head="head.")
+        tiny = task(build=partial(graphs._build, kind), batch=None, head="head.")
         net = train(tiny, "lafs", 1e-2, 0, Splits(*parts, "drawn", edges), 3, test=False).net
-        return net.first.lin.weight
+        return next(weight for weight in net.first.parameters() if weight.ndim == 2)
 
     expected = weights(y)
     assert torch.equal(weights(torch.where(masks[0], y, (y + 1) % 3)), expected)
     assert not torch.equal(weights(torch.where(masks[0], (y + 1) % 3, y)), expected)
+
+
+def test_sums_that_are_kept_are_those_of_the_features_at_hand():
+    """The Chebyshev tasks keep what never changes; kept for other features, it would be another network's."""
+    pytest.importorskip("torch_geometric")
+    from torch_geometric.nn import ChebConv
+
+    from benchmarks.leaderboard.tasks import graphs
+
+    edges = torch.randint(30, (2, 90), generator=torch.Generator().manual_seed(0))
+    net = graphs.Graph("-cheb", 6, 3, edges)
+    plain = ChebConv(6, graphs.HIDDEN, K=2)
+    plain.load_state_dict(net.first.state_dict())
+    x, other = torch.rand(2, 30, 6)
+    for features in (x, other, x, x):
+        assert torch.equal(net.first(features, edges), plain(features, edges))
 
 
 def test_decayed_feedback_of_dkp_is_the_running_correlation_of_output_and_error():
@@ -280,17 +298,20 @@ def test_the_running_correlation_is_minus_what_the_head_has_learned():
     torch.testing.assert_close(correlation / little, -learned.T / rate, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["teacher2", "teacher100", "cue"])
+@pytest.mark.parametrize("name", ["teacher2", "teacher100", "cue", "cue-cell"])
 def test_drawn_tasks_score_a_network_that_knows_the_answer(name):
     """A teacher or cue whose labels are not a function of the inputs would show every rule at chance."""
     drawn = TASKS[name].data(Preset(samples=600, epochs=1, tuning_epochs=1), None)
     if name == "cue":
         assert all((y[:, :-1] == IGNORED).all() for _, y in drawn[:3])
-        assert all((x[:, 0].argmax(-1) == y[:, -1]).float().mean() > 0.99 for x, y in drawn[:3])
+    if name.startswith("cue"):
+        assert all((x[:, 0].argmax(-1) == y.view(len(y), -1)[:, -1]).float().mean() > 0.99 for x, y in drawn[:3])
         return
     classes = int(name.removeprefix("teacher"))
-    teacher = torch.randn(64, classes, generator=torch.Generator().manual_seed(classes))
-    assert all(((x @ teacher).argmax(1) == y).all() for x, y in drawn[:3])
+    rng = torch.Generator().manual_seed(classes)
+    torch.randn(600 + 5000, 64, generator=rng)
+    first, second = torch.randn(64, 8, generator=rng), torch.randn(8, classes, generator=rng)
+    assert all(((torch.tanh(x @ first / 4) @ second).argmax(1) == y).all() for x, y in drawn[:3])
     inputs = {tuple(row) for row in drawn.train.x.tolist()}
     assert not inputs & {tuple(row) for row in drawn.test.x.tolist()}
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import lightning_fa as fa
-from benchmarks.leaderboard.figure import draw
-from benchmarks.leaderboard.published import PUBLISHED
+from benchmarks.leaderboard.figure import draw, readouts
+from benchmarks.leaderboard.published import PUBLISHED, SOLO
 from benchmarks.leaderboard.row import RESULTS
-from benchmarks.leaderboard.table import facts, order, shown, table
+from benchmarks.leaderboard.table import READOUTS, Rows, compared, facts, order, perplexity, shown, table
 from benchmarks.leaderboard.task import Task
 from benchmarks.leaderboard.tasks import TASKS
 from replications.reporting.readme import rewrite
@@ -28,6 +28,10 @@ def read(task: str, preset: str, results: Path = RESULTS) -> dict[str, dict[str,
 
 def figure_of(task: str, preset: str) -> str:
     return f"figures/leaderboard-{task}-{preset}.svg"
+
+
+def readouts_of(task: str, preset: str) -> str:
+    return f"figures/leaderboard-{task}-readouts-{preset}.svg"
 
 
 def render(results: Path = RESULTS) -> str:
@@ -53,7 +57,17 @@ def _section(task: Task, results: Path) -> str:
         parts.append(table(task, rows, published=same))
         if order(task, list(fa.RULES), rows):
             parts.append(f"![recovery by rule]({figure_of(task.name, preset)})")
+        if compared(task, rows):
+            parts += [f"![perplexity by readout]({readouts_of(task.name, preset)})", _readouts(rows)]
     return "\n\n".join(parts)
+
+
+def _readouts(rows: Rows) -> str:
+    """The caption. Exponentials of Student's limits, so that the interval is not symmetric."""
+    found = {rule: perplexity(rows[rule]) for rule in READOUTS}
+    ours = ", ".join(f"{READOUTS[rule]} {x.value:.2f} [{x.low:.2f}, {x.high:.2f}]" for rule, x in found.items())
+    theirs = ", ".join(f"{READOUTS[rule]} {value:.1f}" for rule, value in SOLO.values.items())
+    return f"Perplexity: {ours}. Published ({SOLO.source}): {theirs}. {SOLO.difference}"
 
 
 def update(*, check: bool) -> bool:
@@ -64,4 +78,6 @@ def update(*, check: bool) -> bool:
                 rows = read(task.name, preset)
                 if shown(rows) and order(task, list(fa.RULES), rows):
                     draw(task, preset, rows, PAGE.parent / figure_of(task.name, preset))
+                if compared(task, rows):
+                    readouts(task, preset, rows, PAGE.parent / readouts_of(task.name, preset))
     return rewrite(PAGE, BEGIN, END, render(), check=check)

@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.leaderboard import angle, cost
 from benchmarks.leaderboard.protocol import TUNING_SEED, RefusedError, better, make, train
-from benchmarks.leaderboard.task import Splits, Task
+from benchmarks.leaderboard.task import Splits, Task, cross_entropy
 from replications.experiment.environment import environment
 from replications.experiment.sharing import claimed
 
@@ -108,8 +108,9 @@ def _reported(task: Task, rule: str, rate: float, seed: int, splits: Splits, epo
     done = train(task, rule, rate, seed, splits, epochs, test=True)
     if done.diverged:
         return {"test": None, "held": None, "angles": {}}
+    told = {"cross_entropy": cross_entropy(done.net, splits.test)} if task.readouts else {}
     turned = angle.to_backprop(task, rule, done.net, done.attached, splits)
-    return {"test": done.test, "held": done.held, "angles": turned}
+    return {"test": done.test, "held": done.held, **told, "angles": turned}
 
 
 def write(path: Path, row: dict[str, Any]) -> None:

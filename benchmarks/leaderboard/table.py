@@ -15,6 +15,14 @@ from benchmarks.leaderboard.task import Task
 Rows = Mapping[str, Mapping[str, Any]]
 """Rule -> its row, of one task and preset."""
 CONTROLS = ("bp", "shallow")
+READOUTS = {
+    "bp": "backpropagation",
+    "solo": "the head's, shared",
+    "local": "learned, per block",
+    "lafs": "random, per block",
+    "shallow": "frozen",
+}
+"""Rule -> where the readout comes from by which a block hears the targets; the ends of the scale around them."""
 SHOWN = 3
 """The number of seeds below which a row is not shown."""
 
@@ -39,6 +47,17 @@ def recovered(task: Task, rule: str, rows: Rows) -> Interval | None:
     if rule in CONTROLS or not shown(rows) or rows[rule]["status"] != "finished" or outdone(task, rows):
         return None
     return recovery(*[scores(rows[name]) for name in (rule, *CONTROLS)])
+
+
+def perplexity(row: Mapping[str, Any]) -> Interval:
+    """Student's interval of the mean cross-entropy, as perplexities."""
+    found = of_mean([run["cross_entropy"] for run in row["runs"].values()])
+    return Interval(*map(math.exp, found))
+
+
+def compared(task: Task, rows: Rows) -> bool:
+    """Whether every row of the comparison of readouts is there."""
+    return task.readouts and all(rule in rows and rows[rule]["status"] == "finished" for rule in READOUTS)
 
 
 def table(task: Task, rows: Rows, *, published: bool = False) -> str:

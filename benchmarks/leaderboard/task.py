@@ -67,6 +67,8 @@ class Task:
     blocks: str | Sequence[str] | None = None
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Rule -> its settings, where the defaults are for another kind of targets."""
+    readouts: bool = False
+    """Whether the figure that compares the readouts of local rules is drawn, for which runs keep their test cross-entropy."""
     notes: str = ""
 
     @property
@@ -122,3 +124,16 @@ def score(task: Task, net: nn.Module, split: Split) -> float:
             good, count = good + (output.argmax(-1) == y).sum().item(), count + int((y != IGNORED).sum())
     net.train(was)
     return 100 * good / count
+
+
+@torch.no_grad()
+def cross_entropy(net: nn.Module, split: Split) -> float:
+    """In nats, over what is not ignored; its exponential is the perplexity."""
+    was = net.training
+    net.eval()
+    total, count = 0.0, 0
+    for x, y in zip(split.x.split(1000), split.y.split(1000)):
+        total += F.cross_entropy(net(x).flatten(0, -2), y.flatten(), ignore_index=IGNORED, reduction="sum").item()
+        count += int((y != IGNORED).sum())
+    net.train(was)
+    return total / count
