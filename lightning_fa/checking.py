@@ -121,21 +121,23 @@ def _pass(model: nn.Module, attached: Attached, loss: Callable[[], Tensor]) -> t
 def _rows(attached: Attached, ours: Pass, theirs: Pass) -> Iterable[WeightRow]:
     blocks, masks = attached.blocks, attached.masks
     home = {module: block.name for block in blocks for module in block.module.modules()}
-    trained = {name for name, p in named_parameters(attached.model) if p.requires_grad}
+    names = {p: name for name, p in named_parameters(attached.model)}
+    trained = {name for p, name in names.items() if p.requires_grad}
     for name, layer in named_modules(attached.model):
         for weight in matrices(layer):
             full = f"{name}.{weight}".lstrip(".")
             block, last = home.get(layer, "-"), home.get(layer) == blocks[-1].name
-            true, mask = theirs.updates.get(full), masks.get(name if weight == "weight" else full)
+            update = names.get(getattr(layer, weight), full)  # a tied weight has its gradient under its first name
+            true, mask = theirs.updates.get(update), masks.get(name if weight == "weight" else full)
             true = true if true is None or mask is None else true * mask.to(true)
-            angle = _angle(ours.updates.get(full), true)
+            angle = _angle(ours.updates.get(update), true)
             yield WeightRow(
                 full,
                 block,
                 "the true error" if last else "-" if block == "-" else attached.rule.error,
                 _angle(ours.signals.get(block), theirs.signals.get(block), rows=True),
                 angle,
-                _learns(ours.updates.get(full), angle) if full in trained else "not at all (frozen)",
+                _learns(ours.updates.get(update), angle) if update in trained else "not at all (frozen)",
             )
 
 
@@ -153,7 +155,7 @@ def _problems(attached: Attached, rows: Sequence[WeightRow], unchanged: bool, un
     below = [row for row in rows if row.block not in (head, "-")]
     if not rule.control:
         same = [row.weight for row in below if row.learns == "as by backpropagation"]
-        spared = rule.hears in ("the layer above", "the block above")  # some may hear the true error
+        spared = rule.hears in ("the layer above", "the block above", "the head")  # some may hear the true error
         if same and (not spared or len(same) == len(below)):
             found.append(f"{type(rule).__name__} gives {', '.join(same)} the gradient of backpropagation.")
     elif any(row.learns == "by the rule" for row in rows):

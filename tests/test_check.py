@@ -58,6 +58,40 @@ def test_layers_without_an_error_are_said_to_learn_not_at_all():
         assert head.learns == "as by backpropagation"
 
 
+class Tied(nn.Module):
+    """Its head's weight is the embedding's; what leaves its blocks is normalised."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(7, 6)
+        self.first, self.second, self.head = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 7, bias=False)
+        self.head.weight = self.embedding.weight
+        self.norm = nn.LayerNorm(6, elementwise_affine=False, eps=0)
+
+    def forward(self, x):
+        h = self.norm(torch.tanh(self.first(self.embedding(x))))
+        return self.head(self.norm(torch.tanh(self.second(h))))
+
+
+@pytest.mark.parametrize("rule", ["dfa", "solo", "shallow"])
+def test_a_tied_weight_is_said_to_learn(rule):
+    """It has one name among parameters and two among modules: the head of a language model stood as frozen."""
+    torch.manual_seed(0)
+    net, x = Tied(), torch.arange(7)
+    seen = fa.check(net, rule, (x, x), criterion, example=x)
+    assert seen.rows[-1].weight == "head.weight"
+    assert seen.rows[-1].learns == "by the rule"
+
+
+def test_a_readout_that_is_the_heads_may_give_the_top_block_the_true_error():
+    """Where what enters the head is normalised, the loss of `solo` for the top block is the network's own: no fault."""
+    torch.manual_seed(0)
+    net, x = Tied(), torch.arange(7)
+    first, second, _ = fa.check(net, "solo", (x, x), criterion, example=x, strict=True).rows
+    assert first.learns == "by the rule"
+    assert second.angle < 0.1
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class Pretended(fa.TransportRule):
