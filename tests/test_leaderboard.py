@@ -19,7 +19,7 @@ from benchmarks.leaderboard.angle import to_backprop
 from benchmarks.leaderboard.cost import saved_bytes
 from benchmarks.leaderboard.interval import of_ratio, recovery
 from benchmarks.leaderboard.protocol import begin, train
-from benchmarks.leaderboard.task import IGNORED, Preset, Split, Splits, Task, loss
+from benchmarks.leaderboard.task import IGNORED, Preset, Split, Splits, Task, cross_entropy, loss
 from benchmarks.leaderboard.tasks import TASKS
 from replications.experiment.sharing import claimed
 
@@ -130,6 +130,30 @@ def test_costs_are_measured_again_and_nothing_else(tmp_path, monkeypatch):
     again = row.cost_again(task(), "dfa", "quick", splits(), tmp_path)
     assert again == done | {"cost": {"time": 0.5}}
     assert json.loads((tmp_path / "quick" / again["task"] / "dfa.json").read_text()) == again
+
+
+def test_a_row_trained_once_more_says_whether_its_numbers_are_the_same(tmp_path):
+    """A page whose rows cannot be had again is no reference; the note must be able to say no."""
+    done = row.run(task(), "dfa", "quick", splits(), tmp_path)
+    noted = row.again(task(), "dfa", "quick", splits(), tmp_path)
+    assert noted == done | {"again": {"same": True, "commit": done["environment"]["commit"]}}
+    done["runs"]["0"]["test"] += 1e-6
+    row.write(row.path_of(tmp_path, "tiny", "dfa", "quick"), done)
+    assert not row.again(task(), "dfa", "quick", splits(), tmp_path)["again"]["same"]
+    assert row.again(task(), "fa", "quick", splits(), tmp_path) is None
+
+
+def test_perplexity_is_that_of_the_network_and_ignores_what_is_not_scored(tmp_path):
+    """It decides the order of readouts on the page; a mean over padding too would be too low."""
+    done = row.run(task(readouts=True), "bp", "quick", splits(), tmp_path)
+    net = train(task(), "bp", done["rate"], 0, splits(), 3, test=True).net
+    x, y = splits().test
+    expected = nn.functional.cross_entropy(net(x), y).item()
+    assert done["runs"]["0"]["cross_entropy"] == pytest.approx(expected, rel=1e-6)
+    padded = Split(torch.cat([x, x]), torch.cat([y, torch.full_like(y, IGNORED)]))
+    assert cross_entropy(net, padded) == pytest.approx(expected, rel=1e-6)
+    mean = sum(run["cross_entropy"] for run in done["runs"].values()) / 3
+    assert table.perplexity(done).value == pytest.approx(np.exp(mean))
 
 
 def test_the_rate_of_a_row_is_the_best_on_held_out_data(tmp_path):

@@ -2,6 +2,7 @@
 
 python -m benchmarks.leaderboard run [TASK ...] [--rules dfa ...] [--preset quick] [--data-dir D] [--out O]
 python -m benchmarks.leaderboard cost [TASK ...]     as run: measure the costs of finished rows once more, on an idle machine
+python -m benchmarks.leaderboard again [TASK ...]    as run: train finished rows again, and note whether they come out the same
 python -m benchmarks.leaderboard table [--check]
 
 A finished row is not run again: remove its file for that. Several calls with one --out share the rows.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import lightning_fa as fa
@@ -22,7 +24,11 @@ from benchmarks.leaderboard.tasks import TASKS
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = made.add_subparsers(dest="command", required=True)
-    helps = {"run": "measure rows that are not on disk yet", "cost": "measure the costs of finished rows once more"}
+    helps = {
+        "run": "measure rows that are not on disk yet",
+        "cost": "measure the costs of finished rows once more",
+        "again": "train finished rows once more and compare",
+    }
     for name, text in helps.items():
         running = commands.add_parser(name, help=text)
         running.add_argument(
@@ -44,11 +50,10 @@ def run(options: argparse.Namespace) -> int:
     for name in options.tasks or TASKS:
         task = TASKS[name]
         splits = task.data(task.presets[options.preset], options.data_dir)
-        for rule in dict.fromkeys(("bp", "shallow", *options.rules)):
-            if options.command == "run":
-                text = line(row.run(task, rule, options.preset, splits, options.out))
-            else:
-                text = costs(row.cost_again(task, rule, options.preset, splits, options.out))
+        first = () if options.command == "again" else ("bp", "shallow")
+        for rule in dict.fromkeys((*first, *options.rules)):
+            act, tell = ACTIONS[options.command]
+            text = tell(act(task, rule, options.preset, splits, options.out))
             print(f"{name:14} {rule:12} {text}", flush=True)
     return 0
 
@@ -64,6 +69,18 @@ def line(done: dict | None) -> str:
 
 def costs(done: dict | None) -> str:
     return "not finished" if done is None else "  ".join(f"{key} {value:.2f}" for key, value in done["cost"].items())
+
+
+def repeated(done: dict | None) -> str:
+    return "not finished" if done is None else "the same numbers" if done["again"]["same"] else "OTHER NUMBERS"
+
+
+ACTIONS: dict[str, tuple[Callable[..., dict | None], Callable[[dict | None], str]]] = {
+    "run": (row.run, line),
+    "cost": (row.cost_again, costs),
+    "again": (row.again, repeated),
+}
+"""Command -> what it does with a row, and what it prints of it."""
 
 
 def main(arguments: list[str] | None = None) -> int:

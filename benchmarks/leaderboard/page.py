@@ -10,14 +10,13 @@ import lightning_fa as fa
 from benchmarks.leaderboard.figure import draw, readouts
 from benchmarks.leaderboard.published import PUBLISHED, SOLO
 from benchmarks.leaderboard.row import RESULTS
-from benchmarks.leaderboard.table import READOUTS, Rows, compared, facts, order, perplexity, shown, table
+from benchmarks.leaderboard.table import READOUTS, RUN, Rows, compared, facts, order, perplexity, shown, table
 from benchmarks.leaderboard.task import Task
 from benchmarks.leaderboard.tasks import TASKS
 from replications.reporting.readme import rewrite
 
 PAGE = Path(__file__).parents[2] / "docs" / "leaderboard.md"
 BEGIN, END = "<!-- leaderboard:begin -->", "<!-- leaderboard:end -->"
-RUN = "python -m benchmarks.leaderboard run"
 
 
 def read(task: str, preset: str, results: Path = RESULTS) -> dict[str, dict[str, Any]]:

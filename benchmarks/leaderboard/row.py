@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -58,6 +59,21 @@ def cost_again(task: Task, rule: str, preset: str, splits: Splits, out: Path = R
     if row["status"] != "finished":
         return None
     row["cost"] = cost.measure(task, rule, row["rate"], splits)
+    write(path, row)
+    return row
+
+
+def again(task: Task, rule: str, preset: str, splits: Splits, out: Path = RESULTS) -> dict[str, Any] | None:
+    """The row with a note of whether all its numbers but time and cost came out the same now; ``None`` if not finished."""
+    path = path_of(out, task.name, rule, preset)
+    row = _begun(path, settings(task, rule, preset, splits))
+    if row["status"] != "finished":
+        return None
+    with tempfile.TemporaryDirectory() as empty:
+        fresh = run(task, rule, preset, splits, Path(empty))
+    assert fresh is not None
+    same = all(row[key] == fresh.get(key) for key in ("status", "tried", "rate", "runs"))
+    row["again"] = {"same": same, "commit": fresh["environment"]["commit"]}
     write(path, row)
     return row
 

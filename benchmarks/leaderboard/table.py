@@ -23,6 +23,7 @@ READOUTS = {
     "shallow": "frozen",
 }
 """Rule -> where the readout comes from by which a block hears the targets; the ends of the scale around them."""
+RUN = "python -m benchmarks.leaderboard run"
 SHOWN = 3
 """The number of seeds below which a row is not shown."""
 
@@ -129,6 +130,11 @@ def facts(task: Task, preset: str, rows: Rows) -> list[str]:
     commits = sorted({(row["environment"]["commit"] or "unknown")[:10] for row in rows.values()})
     machines = sorted({_machine(row["environment"]["machine"]) for row in rows.values()})
     told = "The frozen control is as good as backpropagation here, or better, so that there is nothing to recover."
+    missing = [rule for rule in fa.RULES if rule not in rows or rows[rule]["status"] == "unfinished"]
+    command = f"`{RUN} {task.name} --preset {preset} --rules {' '.join(missing)}`"
+    repeated = {
+        same: [rule for rule in rows if rows[rule].get("again", {}).get("same") is same] for same in (True, False)
+    }
     return [
         f"`{preset}`: {' and '.join(labels)}, {samples}; {used.epochs} epochs from {used.seeds} seeds; learning rate out of "
         f"{rates} by one run of {used.tuning_epochs} epochs each; {task.optimizer} with weight decay {task.decay:g}, "
@@ -136,7 +142,18 @@ def facts(task: Task, preset: str, rows: Rows) -> list[str]:
         f"{sum(row['minutes'] for row in rows.values()):.0f} minutes in all; commit {', '.join(commits)}; "
         f"{'; '.join(machines)}.",
         *([told] if outdone(task, rows) else []),
+        *([f"Not run: {command}"] if missing else []),
+        *(
+            [f"Trained once more, with the same numbers in every digit: {_named(repeated[True])}."]
+            if repeated[True]
+            else []
+        ),
+        *([f"Trained once more, with **other numbers**: {_named(repeated[False])}."] if repeated[False] else []),
     ]
+
+
+def _named(rules: Sequence[str]) -> str:
+    return ", ".join(f"`{rule}`" for rule in rules)
 
 
 def _machine(machine: Mapping[str, Any]) -> str:

@@ -57,7 +57,7 @@ CIFAR10 = Task(
     kind="classes",
     head="8.",
     presets={
-        "quick": Preset(samples=6_000, epochs=5, tuning_epochs=2, seeds=3),
+        "quick": Preset(samples=3_000, epochs=5, tuning_epochs=2, seeds=3),
         "full": Preset(samples=None, epochs=30, tuning_epochs=5),
     },
 )

@@ -220,6 +220,7 @@ LINES = replace(
     title="Tiny Shakespeare by line, padded, tied embeddings",
     data=_lines,
     build=lambda splits: Transformer(_vocabulary(splits), tied=True),
+    presets={**TEXT_PRESETS, "quick": replace(TEXT_PRESETS["quick"], samples=2_000)},
     readouts=False,
     notes="The head's weight is the embedding's, so that the frozen control trains the embedding too. Padding has the class "
     "-100, which no loss counts, and no score.",
