@@ -340,6 +340,59 @@ def test_drawn_tasks_score_a_network_that_knows_the_answer(name):
     assert not inputs & {tuple(row) for row in drawn.test.x.tolist()}
 
 
+@pytest.fixture
+def play(tmp_path):
+    """A folder with a text of 300 short lines in the place of tiny Shakespeare."""
+    rng = np.random.default_rng(0)
+    lines = ["".join(rng.choice(list("abcdef "), size=rng.integers(3, 30))) for _ in range(300)]
+    (tmp_path / "tinyshakespeare").mkdir()
+    (tmp_path / "tinyshakespeare" / "input.txt").write_text("\n\n".join(lines), encoding="utf-8")
+    return tmp_path
+
+
+def test_padded_lines_are_scored_up_to_their_end_and_by_tied_weights(play):
+    """What is behind the end of a line must reach no gradient, and the embedding must be the head's own weight."""
+    lines = TASKS["shakespeare-lines"]
+    drawn = lines.data(Preset(samples=50, epochs=1, tuning_epochs=1), play)
+    x, y = drawn.train
+    inside = y != IGNORED
+    assert inside.any(1).all()
+    assert not inside.all(1).any()
+    assert torch.equal(x[:, 1:][inside[:, 1:]], y[:, :-1][inside[:, 1:]]), (
+        "the target of a step is the next step's input"
+    )
+    spoiled = Split(torch.where(inside, x, (x + 1) % 8), y)
+    gradients = []
+    for batch in (Split(x, y), spoiled):
+        net, attached = begin(lines, "lafs", 0, drawn)
+        assert net.head.weight is net.embedding.weight
+        protocol.step(lines, "lafs", net, attached, batch)
+        gradients.append([p.grad for p in net.parameters() if p.requires_grad])
+    assert len(gradients[0]) > 10
+    for mine, theirs in zip(*gradients):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_readouts_are_compared_under_one_normalisation(play):
+    """The figure would compare two things at once if `solo`'s own normalisation changed what its readout sees."""
+    shakespeare = TASKS["shakespeare"]
+    drawn = shakespeare.data(Preset(samples=4, epochs=1, tuning_epochs=1), play)
+    net = shakespeare.build(drawn)
+    h = net.layers[0](net.embedding(drawn.train.x) + net.position).flatten(0, 1)
+    y = drawn.train.y.flatten()
+    feedback = {"W": net.head.weight}
+    found = fa.SharedOutputLocalLearning().local_loss(h, y, feedback)
+    torch.testing.assert_close(found, nn.functional.cross_entropy(h @ net.head.weight.T, y), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "count"), [("shakespeare", 3), ("shakespeare-sublayers", 5)])
+def test_blocks_are_layers_or_sublayers(name, count, play):
+    """Else the two tasks would be one."""
+    drawn = TASKS[name].data(Preset(samples=4, epochs=1, tuning_epochs=1), play)
+    _, attached = begin(TASKS[name], "dfa", 0, drawn)
+    assert len(attached.blocks) == count
+
+
 def test_the_page_is_not_stale():
     """Run `python -m benchmarks.leaderboard table` after rows, tasks or rules change."""
     assert page.update(check=True)
