@@ -78,6 +78,21 @@ def test_nothing_is_recovered_where_the_frozen_control_is_better_than_backprop(b
     assert table.order(task(), ["dfa"], rows) == ([] if nothing else ["dfa"])
 
 
+def test_the_overview_tells_a_rule_that_failed_from_one_that_was_not_run():
+    """An empty cell for both would hide what the library refuses."""
+    finished = {
+        rule: {"status": "finished", "runs": {str(seed): {"test": score + seed} for seed in range(3)}}
+        for rule, score in (("bp", 90.0), ("shallow", 40.0), ("dfa", 65.0))
+    }
+    rows = finished | {"ifa": {"status": "refused"}, "sg": {"status": "diverged"}}
+    lines = [line.split("|") for line in table.overview({"tiny": (task(), rows)}).splitlines() if "`" in line]
+    found = {rule.strip(): cell.strip() for _, rule, cell, _ in lines}
+    assert found.pop("`dfa`") == "0.50"
+    assert found.pop("`ifa`") == "no"
+    assert found.pop("`sg`") == "diverged"
+    assert set(found.values()) == {""}
+
+
 def test_recovery_is_one_for_backprop_and_zero_for_the_control():
     """The two ends of the scale, for scores that fall as well as for those that rise."""
     backprop, frozen = [9.0, 9.5, 9.2], [30.0, 29.0, 31.0]

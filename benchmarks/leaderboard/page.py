@@ -10,7 +10,7 @@ import lightning_fa as fa
 from benchmarks.leaderboard.figure import draw, readouts
 from benchmarks.leaderboard.published import PUBLISHED, SOLO
 from benchmarks.leaderboard.row import RESULTS
-from benchmarks.leaderboard.table import READOUTS, RUN, Rows, compared, facts, order, perplexity, shown, table
+from benchmarks.leaderboard.table import READOUTS, RUN, Rows, compared, facts, order, overview, perplexity, shown, table
 from benchmarks.leaderboard.task import Task
 from benchmarks.leaderboard.tasks import TASKS
 from replications.reporting.readme import rewrite
@@ -35,7 +35,18 @@ def readouts_of(task: str, preset: str) -> str:
 
 def render(results: Path = RESULTS) -> str:
     """All tasks, those that were not run too."""
-    return "\n\n".join(_section(task, results) for task in TASKS.values())
+    sections = [_section(task, results) for task in TASKS.values()]
+    return "\n\n".join([*_overview(results), *sections])
+
+
+def _overview(results: Path) -> list[str]:
+    read_all = {name: (task, read(name, "quick", results)) for name, task in TASKS.items()}
+    ran = {name: pair for name, pair in read_all.items() if shown(pair[1])}
+    told = (
+        "Recovery on every task in `quick`: 0 is the frozen control, 1 is backpropagation. Empty: not run; no: refused by the "
+        "library; ?: backpropagation is not told from the control; -: nothing to recover. Intervals are below."
+    )
+    return ["## All tasks", told, overview(ran)] if ran else []
 
 
 def _section(task: Task, results: Path) -> str:

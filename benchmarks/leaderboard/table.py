@@ -76,6 +76,26 @@ def table(task: Task, rows: Rows, *, published: bool = False) -> str:
     return "\n".join(lines)
 
 
+def overview(tasks: Mapping[str, tuple[Task, Rows]]) -> str:
+    """Every rule on every task that was run, as recoveries without their intervals."""
+    lines = [f"| rule | {' | '.join(tasks)} |", "|---" * (1 + len(tasks)) + "|"]
+    for rule in fa.RULES:
+        if rule not in CONTROLS:
+            cells = [_brief(task, rule, rows) for task, rows in tasks.values()]
+            lines.append(f"| `{rule}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _brief(task: Task, rule: str, rows: Rows) -> str:
+    status = rows[rule]["status"] if rule in rows else "unfinished"
+    if status != "finished":
+        return {"unfinished": "", "refused": "no"}.get(status, status)
+    ratio = recovered(task, rule, rows)
+    if ratio is None:
+        return "-"
+    return f"{ratio.value:.2f}" if math.isfinite(ratio.low) else "?"
+
+
 def _published(task: Task, rule: str) -> str:
     known = PUBLISHED.get(task.name)
     return f"{known.values[rule]:.2f}" if known and rule in known.values else ""
