@@ -400,6 +400,20 @@ def test_readouts_are_compared_under_one_normalisation(play):
     torch.testing.assert_close(found, nn.functional.cross_entropy(h @ net.head.weight.T, y), rtol=1e-4, atol=1e-4)
 
 
+def test_controls_of_another_task_are_those_of_this_one(play):
+    """Sublayers borrow the rows of layers; if blocks changed them, recovery would be measured against another network."""
+    few = Preset(samples=8, epochs=1, tuning_epochs=1)
+    ends = {
+        (name, rule): train(TASKS[name], rule, 1e-2, 0, TASKS[name].data(few, play), 1, test=False).net.state_dict()
+        for name in ("shakespeare", "shakespeare-sublayers")
+        for rule in table.CONTROLS
+    }
+    assert TASKS["shakespeare-sublayers"].controls == "shakespeare"
+    for rule in table.CONTROLS:
+        mine, theirs = ends["shakespeare-sublayers", rule], ends["shakespeare", rule]
+        assert all(torch.equal(mine[name], weight) for name, weight in theirs.items())
+
+
 @pytest.mark.parametrize(("name", "count"), [("shakespeare", 3), ("shakespeare-sublayers", 5)])
 def test_blocks_are_layers_or_sublayers(name, count, play):
     """Else the two tasks would be one."""

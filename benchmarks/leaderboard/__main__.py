@@ -18,6 +18,7 @@ from pathlib import Path
 import lightning_fa as fa
 from benchmarks.leaderboard import row
 from benchmarks.leaderboard.page import update
+from benchmarks.leaderboard.table import CONTROLS
 from benchmarks.leaderboard.tasks import TASKS
 
 
@@ -50,8 +51,10 @@ def run(options: argparse.Namespace) -> int:
     for name in options.tasks or TASKS:
         task = TASKS[name]
         splits = task.data(task.presets[options.preset], options.data_dir)
-        first = () if options.command == "again" else ("bp", "shallow")
+        first = () if options.command == "again" else CONTROLS
         for rule in dict.fromkeys((*first, *options.rules)):
+            if task.controls and rule in CONTROLS:
+                continue  # rows of the other task
             act, tell = ACTIONS[options.command]
             text = tell(act(task, rule, options.preset, splits, options.out))
             print(f"{name:14} {rule:12} {text}", flush=True)

@@ -10,7 +10,19 @@ import lightning_fa as fa
 from benchmarks.leaderboard.figure import draw, readouts
 from benchmarks.leaderboard.published import PUBLISHED, SOLO
 from benchmarks.leaderboard.row import RESULTS
-from benchmarks.leaderboard.table import READOUTS, RUN, Rows, compared, facts, order, overview, perplexity, shown, table
+from benchmarks.leaderboard.table import (
+    CONTROLS,
+    READOUTS,
+    RUN,
+    Rows,
+    compared,
+    facts,
+    order,
+    overview,
+    perplexity,
+    shown,
+    table,
+)
 from benchmarks.leaderboard.task import Task
 from benchmarks.leaderboard.tasks import TASKS
 from replications.reporting.readme import rewrite
@@ -20,9 +32,11 @@ BEGIN, END = "<!-- leaderboard:begin -->", "<!-- leaderboard:end -->"
 
 
 def read(task: str, preset: str, results: Path = RESULTS) -> dict[str, dict[str, Any]]:
-    """Rule -> row."""
-    files = sorted((results / preset / task).glob("*.json"))
-    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+    """Rule -> row, with the controls of another task where the task names one."""
+    files = {file.stem: file for file in sorted((results / preset / task).glob("*.json"))}
+    if files and TASKS[task].controls:
+        files |= {rule: results / preset / TASKS[task].controls / f"{rule}.json" for rule in CONTROLS}
+    return {rule: json.loads(file.read_text(encoding="utf-8")) for rule, file in files.items() if file.exists()}
 
 
 def figure_of(task: str, preset: str) -> str:

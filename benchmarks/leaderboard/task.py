@@ -65,6 +65,8 @@ class Task:
     stop: Literal["last", "best"] = "last"
     """``best``: the epoch that is best on held-out data, of the tuning runs too."""
     blocks: str | Sequence[str] | None = None
+    controls: str = ""
+    """The task whose backpropagation and frozen control are this task's as well: all but the blocks is the same."""
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Rule -> its settings, where the defaults are for another kind of targets."""
     readouts: bool = False

@@ -211,8 +211,10 @@ SUBLAYERS = replace(
     name="shakespeare-sublayers",
     title="Tiny Shakespeare, the same transformer, every sublayer a block",
     blocks=("layers.*.*", "head"),
+    controls="shakespeare",
     readouts=False,
-    notes="The same network and data. Every attention and every MLP is a block of its own, with its residual connection inside.",
+    notes="The same network and data. Every attention and every MLP is a block of its own, with its residual connection inside. "
+    "Blocks are nothing to backpropagation and to the frozen control: these two rows are those of the task above.",
 )
 LINES = replace(
     SHAKESPEARE,
