@@ -17,6 +17,7 @@ from benchmarks.leaderboard.table import (
     Rows,
     compared,
     facts,
+    further,
     order,
     overview,
     perplexity,
@@ -91,7 +92,14 @@ def _readouts(rows: Rows) -> str:
     found = {rule: perplexity(rows[rule]) for rule in READOUTS}
     ours = ", ".join(f"{READOUTS[rule]} {x.value:.2f} [{x.low:.2f}, {x.high:.2f}]" for rule, x in found.items())
     theirs = ", ".join(f"{READOUTS[rule]} {value:.1f}" for rule, value in SOLO.values.items())
-    return f"Perplexity: {ours}. Published ({SOLO.source}): {theirs}. {SOLO.difference}"
+    pairs = {
+        f"`{a}` - `{b}`": further(rows[a], rows[b]) for a, b in (("local", "solo"), ("lafs", "local"), ("lafs", "solo"))
+    }
+    told = ", ".join(f"{pair} {x.value:.2f} [{x.low:.2f}, {x.high:.2f}]" for pair, x in pairs.items())
+    return (
+        f"Perplexity: {ours}. Differences of cross-entropy between runs of equal seed: {told}. "
+        f"Published ({SOLO.source}): {theirs}. {SOLO.difference}"
+    )
 
 
 def update(*, check: bool) -> bool:

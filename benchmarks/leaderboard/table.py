@@ -56,6 +56,12 @@ def perplexity(row: Mapping[str, Any]) -> Interval:
     return Interval(*map(math.exp, found))
 
 
+def further(row: Mapping[str, Any], than: Mapping[str, Any]) -> Interval:
+    """How much more cross-entropy a row has than another, over runs that are paired by their seeds."""
+    pairs = [(run["cross_entropy"], than["runs"][seed]["cross_entropy"]) for seed, run in row["runs"].items()]
+    return of_mean([mine - theirs for mine, theirs in pairs])
+
+
 def compared(task: Task, rows: Rows) -> bool:
     """Whether every row of the comparison of readouts is there."""
     return task.readouts and all(rule in rows and rows[rule]["status"] == "finished" for rule in READOUTS)
