@@ -167,6 +167,11 @@ def test_perplexity_is_that_of_the_network_and_ignores_what_is_not_scored(tmp_pa
     assert done["runs"]["0"]["cross_entropy"] == pytest.approx(expected, rel=1e-6)
     padded = Split(torch.cat([x, x]), torch.cat([y, torch.full_like(y, IGNORED)]))
     assert cross_entropy(net, padded) == pytest.approx(expected, rel=1e-6)
+    other = row.run(task(readouts=True), "shallow", "quick", splits(), tmp_path)
+    pairs = zip(other["runs"].values(), done["runs"].values())
+    differences = [mine["cross_entropy"] - theirs["cross_entropy"] for mine, theirs in pairs]
+    low, high = stats.t.interval(0.95, 2, np.mean(differences), stats.sem(differences))
+    assert tuple(table.further(other, done)) == pytest.approx((np.mean(differences), low, high))
     mean = sum(run["cross_entropy"] for run in done["runs"].values()) / 3
     assert table.perplexity(done).value == pytest.approx(np.exp(mean))
 
