@@ -46,6 +46,8 @@ class Held:
 
     def end(self, name: str, h: Tensor) -> None:
         """Block ``name`` ends with its output h. What a block below holds already costs it nothing."""
+        if torch.compiler.is_compiling():  # sizes are symbols there, and graphs are kept
+            return
         self._outputs[name] = h.numel()
         if self._counts:
             below = {storage for graph in self._graphs.values() for storage in graph}
