@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import lightning_fa as fa
 from benchmarks.saved import SavedBytes, gradient_bytes
+from lightning_fa.wiring import held
 from lightning_fa.wiring.graph import reach
 from tests.cases import attach, cases, problem_of, speak
 from tests.problems import assert_close, assert_same, forward, read
@@ -21,6 +22,12 @@ SETTLING = ["lafs", "solo", "local", "drtp", "sg"]
 EPS = torch.finfo(torch.float64).eps
 every_case = cases(SETTLING)
 every_rule = pytest.mark.parametrize("rule", SETTLING)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_too_small(monkeypatch):
+    """The networks of these tests hold kilobytes, which a user need not save."""
+    monkeypatch.setattr(held, "SMALL", 0)
 
 
 def deep(depth: int, width: int = 8) -> nn.Sequential:
@@ -104,18 +111,22 @@ def test_what_waits_is_one_gradient_for_every_parameter_below_the_head(rule):
     assert saved(rule, 40).gradients == gradient_bytes(model[:-1])
 
 
-def settled_at(model: nn.Module, rule: str, samples: int, example: torch.Tensor | None, **settings) -> int:
+def settled_in(model: nn.Module, attached: fa.Attached, samples: int) -> int:
     """How many weight matrices below the head have their gradients when the loss is there."""
-    attached = fa.attach(model, rule, example=example, **settings)
-    x, y = data(samples, torch.float32)
-    for _ in range(2):  # without an example the first pass shows the shapes
-        loss = loss_of(model, attached, (x, y))
-        waiting = reach([loss.grad_fn])
-        loss.backward()
+    loss = loss_of(model, attached, data(samples, torch.float32))
+    waiting = reach([loss.grad_fn])
+    loss.backward()
     places = [edge for node in waiting if node.name() == "_SettledBackward" for edge, _ in node.next_functions]
     found = {id(edge.variable) for edge in places if hasattr(edge, "variable")}
-    attached.detach()
     return sum(id(layer.weight) in found for layer in model.modules() if isinstance(layer, nn.Linear))
+
+
+def settled_at(model: nn.Module, rule: str, samples: int, example: torch.Tensor | None, **settings) -> int:
+    """The same in the second pass: without an example the first one shows the shapes."""
+    attached = fa.attach(model, rule, example=example, **settings)
+    found = [settled_in(model, attached, samples) for _ in range(2)]
+    attached.detach()
+    return found[-1]
 
 
 class Thick(nn.Module):
@@ -173,6 +184,29 @@ def test_what_a_block_holds_is_counted_in_the_dry_run():
         model = nn.Sequential(nn.Linear(6, 16), Thick(16), Thick(16), Thick(16), nn.Linear(16, 3))
         model[0].requires_grad_(False)
         assert settled_at(model, "lafs", samples, torch.zeros(3, 6)) == settled
+
+
+@pytest.mark.parametrize("example", [True, False])
+@pytest.mark.parametrize("rule", ["lafs", "drtp", "local"])
+def test_graphs_are_kept_where_all_of_them_together_need_no_saving(rule, example, monkeypatch):
+    """As on a network for teaching, where settling is a third of a step's time and saves kilobytes.
+
+    A sample's four blocks of width 16 hold 4 * 16 * 4 = 256 bytes. Their gradients have (112 + 3 * 272) * 4 = 3712 bytes. What a
+    loss holds comes on top, so that 2**17 bytes are passed at 600 samples, and not at 40 (`local`: 40 by 40 similarities of
+    40 samples).
+    """
+    monkeypatch.setattr(held, "SMALL", 2**17)
+    given = torch.zeros(2, 6) if example else None
+    assert [settled_at(deep(4, 16), rule, n, given) for n in (40, 600)] == [0, 4]
+    monkeypatch.setattr(held, "SMALL", 0)
+    assert settled_at(deep(4, 16), rule, 40, given) == 4  # each block holds more than its gradients
+
+
+def test_every_batch_decides_for_itself():
+    """The last batch of an epoch is often a small one."""
+    model = deep(4, 16)
+    attached = fa.attach(model, "lafs", example=torch.zeros(2, 6))
+    assert [settled_in(model, attached, n) for n in (18, 2, 18)] == [4, 0, 4]
 
 
 @every_rule

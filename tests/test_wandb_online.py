@@ -6,12 +6,13 @@ import time
 
 import pytest
 
+from replications.experiment import loggers
 from replications.experiment.loggers import read_curve
 from tests.commands import ROOT, Command, run
 from tests.wandb_files import read
 from tests.wandb_server import KEY, rows, serving, wait
 
-pytest.importorskip("wandb")
+wandb = pytest.importorskip("wandb")
 SECONDS = 2
 """What the end of a run may wait for a dead service."""
 
@@ -121,3 +122,26 @@ def test_a_service_that_is_dead_from_the_start_makes_the_run_an_offline_one_and_
         whole(tmp_path, "offline-run")
     assert "W&B does not answer" in errors
     assert "`wandb sync` them later" in errors
+
+
+@pytest.mark.parametrize(("name", "offline"), [("Error", True), ("CommError", True), ("UsageError", False)])
+def test_what_a_user_cannot_mend_makes_the_run_an_offline_one(name, offline, monkeypatch, capsys):
+    """W&B raises another class where its retries are used up than where its time is."""
+    error, modes = getattr(wandb.errors, name), []
+
+    def init(mode, **_):
+        modes.append(mode)
+        if mode == "online":
+            raise error("no answer")
+        return "an offline run"
+
+    monkeypatch.setattr(wandb, "init", init)
+    monkeypatch.setattr(loggers, "_UNREACHABLE", set())
+    if not offline:
+        with pytest.raises(error):
+            loggers._start("online", {})
+        return
+    assert loggers._start("online", {}) == "an offline run"
+    assert loggers._start("online", {}) == "an offline run"
+    assert modes == ["online", "offline", "offline"]  # not asked again for each of a hundred runs
+    assert "kept offline" in capsys.readouterr().err

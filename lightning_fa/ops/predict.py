@@ -34,11 +34,11 @@ class _Predicted(Function):
             raise RuntimeError(NOT_JOINED)
         s, applied = ctx.saved_tensors
         true = g.to(s.dtype)
-        d = factor * s / len(s)
-        delivered = ctx.share * d
+        d = (factor * s).div_(len(s))  # in place where a tensor is new: it is as large as h, and the step is made of such
+        delivered = d if ctx.share == 1 else ctx.share * d
         if applied is not None:
             delivered = torch.where(applied, delivered, true)
-        return delivered.to(g.dtype), 2 * (d - true), None, None
+        return delivered.to(g.dtype), (d - true).mul_(2), None, None
 
 
 def predicted(h: Tensor, s: Tensor, applied: Tensor | None, share: float) -> tuple[Tensor, Tensor]:

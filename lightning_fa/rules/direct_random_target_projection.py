@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_fa.feedback import Init, check_choice, check_init, draw
-from lightning_fa.labels import known, one_hot, share
+from lightning_fa.labels import known, one_hot
 from lightning_fa.rules.base import LocalRule
 
 
@@ -57,4 +57,4 @@ class DirectRandomTargetProjection(LocalRule):
         else:
             y = one_hot(targets, feedback.shape[1])
         loss = (h * (y.to(h.dtype) @ feedback.T)).sum()
-        return loss / len(h) / share(count, h.dtype) if self.reduction == "mean" else loss
+        return loss / count.sum().clamp(min=1) if self.reduction == "mean" else loss

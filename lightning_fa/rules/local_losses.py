@@ -80,8 +80,9 @@ class LocalLosses(LocalRule):
             if targets.ndim > 1:
                 sim = F.mse_loss(s, wanted)
             else:
-                pairs = known(targets)[:, None] & known(targets)
-                sim = F.mse_loss(torch.where(pairs, s, 0.0), torch.where(pairs, wanted, 0.0)) / share(pairs, h.dtype)
+                count = known(targets)
+                pairs = count[:, None] & count
+                sim = F.mse_loss(s, torch.where(pairs, wanted, s.detach())) / share(pairs, h.dtype)
         return {"pred": pred, "sim": sim}.get(self.loss, (1 - self.beta) * pred + self.beta * sim)
 
 

@@ -47,8 +47,8 @@ def _linear(h: Tensor | None, y: Tensor | None, theta: Mapping[str, Tensor]) -> 
     rows = h if h is not None else y
     assert rows is not None
     s = theta["C"].expand(len(rows), -1)
-    s = s if h is None else s + h @ theta["A"]
-    return s if y is None else s + y @ theta["B"]
+    s = s if h is None else (h @ theta["A"]).add_(s)  # in place: a copy less, as large as h
+    return s if y is None else (y @ theta["B"]).add_(s)
 
 
 def _sigmoid_zeros(width: int, h: int, y: int, hidden: int, rng: Generator) -> dict[str, Tensor]:

@@ -173,6 +173,7 @@ class BlockFeedback:
         dtype = torch.promote_types(like.dtype, torch.float32)
         frozen = self.rule.learned and not any(p.requires_grad for p in module.parameters())
         self._letters[name] = tuple(drawn)
+        known = len(self.store.slots)
         for letter, tensor in drawn.items():
             key = key_of(name, letter)
             self.store.open(key, module, f"{FEEDBACK}_{letter}" if letter else FEEDBACK)
@@ -181,8 +182,9 @@ class BlockFeedback:
             held = self.store.get(key)
             if frozen and held is not None:
                 held.requires_grad_(False)  # as the block that holds it
-        order = {id(place.module): i for i, place in enumerate(self.places.values())}
-        self.store.slots = dict(sorted(self.store.slots.items(), key=lambda item: order[id(item[1].module)]))
+        if len(self.store.slots) > known:
+            order = {id(place.module): i for i, place in enumerate(self.places.values())}
+            self.store.slots = dict(sorted(self.store.slots.items(), key=lambda item: order[id(item[1].module)]))
 
 
 def key_of(name: str, letter: str) -> str:

@@ -71,9 +71,13 @@ def choose_blocks(root: nn.Module, blocks: Blocks, ungoverned: Sequence[str] = (
             f"{type(root).__name__} has no weight matrix to govern. Expected at least one Linear, Conv, ..."
             + (" Its quantised layers hold no parameters, and do not train." if quantised else "")
         )
+    around: dict[nn.Module, list[Block]] = {}
+    for outer in found:
+        for module in outer.module.modules():
+            around.setdefault(module, []).append(outer)
     for inner in found:
-        for outer in found:
-            if inner is not outer and any(m is inner.module for m in outer.module.modules()):
+        for outer in around[inner.module]:
+            if inner is not outer:
                 raise ValueError(
                     f"Block {inner.name!r} lies inside block {outer.name!r}. Name one of the two in `blocks`."
                 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -29,7 +29,7 @@ class LeakError(RuntimeError):
         self.upper, self.lower = upper, lower
 
 
-def reach(starts: Sequence[Any], without: Collection[Any] = ()) -> set[Any]:
+def walk(starts: Iterable[Any], without: Collection[Any] = ()) -> Iterator[Any]:
     """The nodes of the graphs below ``starts``, which are nodes, not passing any of ``without``; leaves are not among them."""
     seen: set[Any] = set()
     stack = list(starts)
@@ -38,8 +38,13 @@ def reach(starts: Sequence[Any], without: Collection[Any] = ()) -> set[Any]:
         if node is None or node in without or node in seen or not node.next_functions:
             continue
         seen.add(node)
+        yield node
         stack += [following for following, _ in node.next_functions]
-    return seen
+
+
+def reach(starts: Iterable[Any], without: Collection[Any] = ()) -> set[Any]:
+    """All that :func:`walk` meets."""
+    return set(walk(starts, without))
 
 
 def _nodes(tensor: Tensor, barriers: set[Any]) -> tuple[set[Any], set[Any]]:

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
+SMALL = 2**20
+"""Bytes that need no saving: PyTorch itself takes hundreds of times as many."""
+
 
 class Held:
     """Bytes of the tensors that autograd saves for each block."""
@@ -17,16 +20,25 @@ class Held:
         self._graphs: dict[str, dict[int, int]] = {}
         self._outputs: dict[str, int] = {}
         self._losses: dict[str, float] = {}
-        self._limits: dict[str, float] = {}
+        self._rates: dict[str, tuple[float, int]] = {}
+        """Bytes that a block holds for each number in its output, and those of its gradients."""
         self._open: dict[int, int] = {}
+        self._counts = False
+        self._saves: dict[str, float] | None = None
+
+    def begin(self) -> None:
+        """A forward pass begins."""
+        self._saves = None
 
     @contextmanager
     def dry_run(self) -> Iterator[None]:
         """Inside, what is saved belongs to the block that ends next."""
-        self._graphs, self._limits = {}, {}
-        with saved_tensors_hooks(self._note, lambda saved: saved):
-            yield
-        self._open = {}
+        self._graphs, self._outputs, self._rates, self._open, self._counts = {}, {}, {}, {}, True
+        try:
+            with saved_tensors_hooks(self._note, lambda saved: saved):
+                yield
+        finally:
+            self._open, self._counts = {}, False
 
     def given(self, tensors: Iterable[Tensor]) -> None:
         """What enters the first block is there anyway."""
@@ -34,36 +46,49 @@ class Held:
 
     def end(self, name: str, h: Tensor) -> None:
         """Block ``name`` ends with its output h. What a block below holds already costs it nothing."""
-        below = {storage for graph in self._graphs.values() for storage in graph}
-        self._graphs[name] = {storage: size for storage, size in self._open.items() if storage not in below}
-        self._outputs[name], self._open = h.numel(), {}
+        if torch.compiler.is_compiling():  # sizes are symbols there, and graphs are kept
+            return
+        self._outputs[name] = h.numel()
+        if self._counts:
+            below = {storage for graph in self._graphs.values() for storage in graph}
+            self._graphs[name] = {storage: size for storage, size in self._open.items() if storage not in below}
+            self._open = {}
 
     def loss(self, name: str, h: Tensor, feedback: Iterable[Tensor]) -> AbstractContextManager[None]:
         """Inside, what is saved beside h and ``feedback`` belongs to the loss or the predictor of block ``name``."""
-        known = torch.compiler.is_compiling() or name in self._losses
+        known = torch.compiler.is_compiling() or self.counted(name)
         return nullcontext() if known else self._count_loss(name, h, feedback)
 
-    def elements(self, name: str, other: str, h: Tensor) -> int:
-        """How large the output of block ``other`` is where that of block ``name`` is h; 0 without a dry run."""
-        known = name in self._outputs and other in self._outputs
-        return h.numel() * self._outputs[other] // max(self._outputs[name], 1) if known else 0
+    def counted(self, name: str) -> bool:
+        """Whether :meth:`loss` has seen what is saved for block ``name``."""
+        return name in self._losses
 
-    def limit(self, name: str, size: int, tensors: Callable[[], Sequence[Tensor]]) -> float:
-        """How many elements the output of block ``name`` has where the block holds as much as its gradients.
+    def saves(self, name: str, h: Tensor, tensors: Callable[[str], Sequence[Tensor]]) -> dict[str, float]:
+        """Block -> bytes that its graph holds beyond its gradients in this pass; empty where all together need no saving.
 
         Args:
-            name: Of the block.
-            size: Bytes of an element of the output. Without a dry run the graph is taken to hold as much as the output.
-            tensors: Returns the block's parameters and feedback, which are there anyway; those that learn have gradients.
+            name: Of a block.
+            h: Its output. Those of other blocks are larger than they were when the block ended by the same factor.
+            tensors: Returns the parameters and feedback of a block, which are there anyway; those that learn have gradients.
         """
-        if name not in self._limits:
-            found = tensors()
-            own = {_storage(tensor) for tensor in found}
-            held = sum(held for storage, held in self._graphs.get(name, {}).items() if storage not in own)
-            share = held / max(self._outputs[name], 1) if name in self._outputs else size
-            gradients = sum(t.numel() * t.element_size() for t in found if t.requires_grad)
-            self._limits[name] = gradients / max(share + self._losses.get(name, 0.0), 1e-9)
-        return self._limits[name]
+        if self._saves is None:
+            times = h.numel() / max(self._outputs[name], 1)
+            found = {}
+            for other, size in self._outputs.items():
+                if other not in self._rates:
+                    self._rates[other] = self._rate(other, tensors(other), h.element_size())
+                rate, gradients = self._rates[other]
+                found[other] = times * size * rate - gradients
+            self._saves = found if sum(max(saved, 0) for saved in found.values()) > SMALL else {}
+        return self._saves
+
+    def _rate(self, name: str, found: Sequence[Tensor], size: int) -> tuple[float, int]:
+        own = {_storage(tensor) for tensor in found}
+        held = sum(held for storage, held in self._graphs.get(name, {}).items() if storage not in own)
+        # without a dry run the graph is taken to hold as much as the output
+        graph = held / max(self._outputs[name], 1) if name in self._graphs else size
+        gradients = sum(tensor.numel() * tensor.element_size() for tensor in found if tensor.requires_grad)
+        return graph + self._losses.get(name, 0.0), gradients
 
     @contextmanager
     def _count_loss(self, name: str, h: Tensor, feedback: Iterable[Tensor]) -> Iterator[None]:
@@ -72,7 +97,7 @@ class Held:
             yield
         held = sum(size for storage, size in self._open.items() if storage not in known)
         self._losses[name], self._open = held / max(h.numel(), 1), {}
-        self._limits.pop(name, None)
+        self._rates.pop(name, None)
 
     def _note(self, tensor: Tensor) -> Tensor:
         if tensor.layout is torch.strided:  # a part of an example may have the storage of a whole data set

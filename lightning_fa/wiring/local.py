@@ -41,14 +41,10 @@ class Local:
 
     def cross(self, name: str, h: Tensor) -> Tensor:
         layout = self.settler.ready(name, h) if h.requires_grad else None
-        if layout is not None:
-            with self.step.held.loss(name, h, self.feedback.theta(name).values()):
-                loss = self._loss(name, h, layout)
-            if self.settler.pays(name, h):
-                scale = self.settler.factor.like(loss)
-                self.settler.settle(loss, scale.expand_as(loss), scale)
-            else:
-                self.step.terms.append(loss)
+        if layout is not None and self.settler.pays(name, h):
+            loss = self._loss(name, h, layout)
+            scale = self.settler.factor.like(loss)
+            self.settler.settle(loss, scale.expand_as(loss), scale)
             self.settler.let_go()
         return h.detach()
 
@@ -65,7 +61,7 @@ class Local:
         h = tap.to(next(iter(theta.values())).dtype)
         h = h if rule.maps and not layout.per_position else layout.features(h)
         y = read_targets(self.step.targets, len(h), layout.outputs, rule, self.step.looks())
-        with without_autocast(h):
+        with self.step.held.loss(name, tap, theta.values()), without_autocast(h):
             loss = rule.local_loss(h, y, theta.get("", theta))
         if loss.numel() != 1:
             raise ValueError(

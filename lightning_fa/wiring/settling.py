@@ -6,7 +6,6 @@ The memory of a step is then that of one block, whatever the depth. What waits f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -29,9 +28,10 @@ from lightning_fa.wiring.waiting import Factor, Waiting
 class Settler:
     """For families whose blocks need nothing from above.
 
-    Graphs wait for ``backward()`` as those of other families do where they hold less than the gradients, since memory is what
-    settling saves; in the first forward pass, unless a rehearsal has drawn the feedback and checked the cut; in compiled code;
-    in an activation checkpoint; under FSDP; where an output has a new shape; where a block ends at its own output.
+    Graphs wait for ``backward()`` as those of other families do where they hold less than the gradients, or all of them next to
+    nothing, since memory is what settling saves; in the first forward pass, unless a rehearsal has drawn the feedback and checked
+    the cut; in compiled code; in an activation checkpoint; under FSDP; where an output has a new shape; where a block ends at its
+    own output.
     """
 
     def __init__(
@@ -51,17 +51,21 @@ class Settler:
         layout = None if self._waiting is None or in_checkpoint() else self.feedback.layouts.get(name)
         return layout if layout is not None and self.feedback.fits(name, h, layout) else None
 
-    def pays(self, name: str, h: Tensor, others: Sequence[str] = ()) -> bool:
-        """Whether block ``name``, whose output is h, or one of ``others`` holds more for ``backward()`` than its gradients.
+    def pays(self, name: str, h: Tensor) -> bool:
+        """Whether block ``name``, whose output is h, holds more for ``backward()`` than its gradients.
 
-        Those are all there at the end of the backward pass, so that a graph which holds less adds nothing to the peak.
+        Those are all there at the end of the backward pass, so that a graph which holds less adds nothing to the peak. A block
+        whose loss was not counted yet may hold anything.
         """
-        if self.step.settles == "always":
+        if self.step.settles == "always" or not self.step.held.counted(name):
             return True
-        held, size = self.step.held, h.element_size()
-        if h.numel() > held.limit(name, size, partial(self._tensors, name)):
-            return True
-        return any(held.elements(name, n, h) > held.limit(n, size, partial(self._tensors, n)) for n in others)
+        return self.step.held.saves(name, h, self._tensors).get(name, 0.0) > 0
+
+    def pays_anywhere(self, name: str, h: Tensor) -> bool:
+        """Whether any block does, where the output of block ``name`` is h."""
+        return self.step.settles == "always" or any(
+            saved > 0 for saved in self.step.held.saves(name, h, self._tensors).values()
+        )
 
     def settle(self, output: Tensor, error: Tensor, scale: Tensor, below: Tensor | None = None) -> Tensor | None:
         """Compute the gradients of all that ``output`` depends on, given its ``error`` at ``scale``; they wait for the loss.

@@ -45,6 +45,7 @@ class Step:
             self.terms = self.terms[: self._before]
         self._before = len(self.terms)
         self._look = True
+        self.held.begin()
 
     def finish(self) -> None:
         """The forward pass is over."""

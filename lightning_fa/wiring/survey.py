@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_fa.wiring.blocks import Block, has_matrix
-from lightning_fa.wiring.graph import reach
+from lightning_fa.wiring.graph import reach, walk
 from lightning_fa.wiring.tensors import entering, inputs_of, tensors_in, with_input
 
 
@@ -25,6 +26,11 @@ class Survey:
         self._exits: dict[nn.Module, list[Any]] = {}
         self._roots: list[Any] = []
         self._time = 0
+
+    @cached_property
+    def _above(self) -> set[Any]:
+        """All that the output of the model depends on."""
+        return reach(self._roots)
 
     def calls(self, module: nn.Module) -> int:
         """How often ``forward`` called the module, with gradients on."""
@@ -52,7 +58,7 @@ class Survey:
             return False
         entrance = entrances[0]
         above, below = reach(self._roots, [entrance]), reach(_below(entrance))
-        return bool(below) and not above & below and entrance in reach(self._roots)
+        return bool(below) and not above & below and entrance in self._above
 
     def feeds(self, lower: nn.Module, upper: nn.Module, others: Collection[nn.Module]) -> bool:
         """Whether every call of ``upper`` takes one output of ``lower``, which goes nowhere else, and none of ``others``."""
@@ -64,11 +70,12 @@ class Survey:
     def reaches(self, lower: nn.Module, upper: nn.Module) -> bool:
         """Whether an output of ``lower`` reaches what ``upper`` takes; assumed where ``lower`` returned no lone tensor."""
         exits = set(self._exits.get(lower, []))
-        return not exits or bool(reach(self._entrances.get(upper, [])) & exits)
+        # The walk stops where it meets one: in a chain at once, where to the end it would be as long as all that is below.
+        return not exits or any(node in exits for node in walk(self._entrances.get(upper, [])))
 
     def scores(self, module: nn.Module) -> bool:
         """Whether an output of ``module`` reaches that of the model."""
-        return bool(reach(self._roots) & set(self._exits.get(module, [])))
+        return any(node in self._above for node in self._exits.get(module, []))
 
     def returned_by(self, inner: nn.Module, outer: nn.Module) -> bool:
         """Whether every call of ``outer`` returns what one call of ``inner`` in it has made, which goes nowhere else."""

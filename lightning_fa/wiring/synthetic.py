@@ -97,7 +97,7 @@ class Synthetic:
                 s = self._predict(name, h, theta, applied)
             settles = self._settling
             if name == self._at[0]:  # one way for all: a predictor learns from what the block above it settles
-                settles = goes_on and not self.rule.alpha and steps is None and self.settler.pays(name, h, self._at)
+                settles = goes_on and not self.rule.alpha and steps is None and self.settler.pays_anywhere(name, h)
             if settles:
                 return self._answer(name, h, s, goes_on)
             if not h.requires_grad and not s.requires_grad:

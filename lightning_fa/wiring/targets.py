@@ -60,7 +60,7 @@ def check_classes(classes: Tensor, outputs: int) -> None:
     if not classes.numel():
         return
     lowest, highest = classes.aminmax()
-    if lowest >= 0 and highest < outputs:  # the usual case, in one operation
+    if lowest.item() >= 0 and highest.item() < outputs:  # the usual case, in one operation
         return
     wrong = classes[((classes < 0) | (classes >= outputs)) & (classes != IGNORED)]
     if wrong.numel():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -50,5 +51,8 @@ class Factor:
             self.twice = True
             return
         factor = factor.reshape(())
+        if factor.device.type == "cpu":  # a look at it would wait for another device
+            self._value = factor if 0 < abs(factor.item()) < math.inf else self._value
+            return
         last = torch.ones_like(factor) if self._value is None else self._value.to(factor)
         self._value = torch.where(factor.isfinite() & (factor != 0), factor, last)

@@ -85,7 +85,9 @@ def _start(mode: str, about: dict[str, Any]) -> Any:
     if mode == "online" and service not in _UNREACHABLE:
         try:
             return wandb.init(project=PROJECT, mode="online", settings=wandb.Settings(**quiet), **about)
-        except wandb.errors.CommError as error:
+        except wandb.errors.UsageError:  # what the user can mend, before hours are spent
+            raise
+        except wandb.errors.Error as error:  # a CommError by time, a plain one where its retries are used up before
             _UNREACHABLE.add(service)  # not again for each of a hundred runs
             print(
                 f"W&B does not answer ({error}). The runs are kept offline: `wandb sync` them later.", file=sys.stderr

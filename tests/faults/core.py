@@ -163,8 +163,8 @@ FAULTS = [
     Fault(
         "graphs settled where their gradients take more",
         "wiring/settling.py",
-        "if h.numel() > held.limit(name, size, partial(self._tensors, name)):",
-        "if True:",
+        "return self.step.held.saves(name, h, self._tensors).get(name, 0.0) > 0",
+        "return True",
         MEMORY,
     ),
     Fault(
@@ -177,15 +177,29 @@ FAULTS = [
     Fault(
         "what a block holds taken for that of the dry run's samples",
         "wiring/held.py",
-        "share = held / max(self._outputs[name], 1) if",
-        "share = held / 1e6 if",
+        "graph = held / max(self._outputs[name], 1) if",
+        "graph = held / 1e6 if",
         MEMORY,
     ),
     Fault(
         "the graph of a local loss not counted",
         "wiring/held.py",
-        "share + self._losses.get(name, 0.0), 1e-9)",
-        "share, 1e-9)",
+        "return graph + self._losses.get(name, 0.0), gradients",
+        "return graph, gradients",
+        MEMORY,
+    ),
+    Fault(
+        "small networks settled at a third of a step's time",
+        "wiring/held.py",
+        "if sum(max(saved, 0) for saved in found.values()) > SMALL else {}",
+        "if True else {}",
+        MEMORY,
+    ),
+    Fault(
+        "what one batch saves taken for what the next one does",
+        "wiring/step.py",
+        "self.held.begin()",
+        "pass",
         MEMORY,
     ),
     Fault(
