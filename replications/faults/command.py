@@ -14,6 +14,7 @@ from replications.faults.recorded import Runs, caught, exchanged, matches, repla
 from replications.judging.claims import Claim
 from replications.judging.verdicts import by_seed
 from replications.reporting.committed import committed
+from replications.reporting.prose import table
 from replications.reporting.readme import ROOT
 
 PAGE = ROOT / "docs" / "planted_faults.md"
@@ -161,11 +162,10 @@ def _runs_of(claim: Claim, recorded: Sequence[list[Runs]]) -> list[Runs]:
 
 
 def _section(paper: str, rows: dict[str, dict[str, Any]]) -> str:
-    head = f"| claim | {' | '.join(FAULTS)} |\n|---|{'---|' * len(FAULTS)}"
-    body = [f"| {name} | {' | '.join(row[fault] for fault in FAULTS)} |" for name, row in rows.items()]
+    body = table(["claim", *FAULTS], [[name, *(row[fault] for fault in FAULTS)] for name, row in rows.items()])
     left = [name for name, row in rows.items() if uncaught(row)]
     untouched = [name for name, row in rows.items() if set(row.values()) == {"-"}]
     words = [f"{len(rows)} judged claims; survive everything: {', '.join(left) or 'none'}."]
     if untouched:
         words.append(f"No fault touches: {', '.join(untouched)}.")
-    return "\n".join([f"## {paper}", "", " ".join(words), "", head, *body, ""])
+    return "\n".join([f"## {paper}", "", " ".join(words), "", body, ""])

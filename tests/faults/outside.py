@@ -40,4 +40,18 @@ FAULTS = [
         'return re.sub("no such text", r"[arXiv',
         ("tests/replications/test_prose.py",),
     ),
+    Fault(
+        "a bar in a claim that ends its cell of the table",
+        "replications/reporting/prose.py",
+        r'cell.replace("|", r"\|") for cell in cells',
+        "str(cell) for cell in cells",
+        ("tests/replications/test_prose.py",),
+    ),
+    Fault(
+        "a report whose template escapes nothing",
+        "replications/reporting/page.py",
+        "autoescape=True",
+        "autoescape=False",
+        ("tests/test_report.py",),
+    ),
 ]
