@@ -15,27 +15,27 @@ from replications.experiment.loggers import Curve, loggers, read_curve
 from replications.experiment.loop import Loop
 from replications.experiment.registry import Paper
 from replications.experiment.run import Run
+from replications.judging.presets import base
 from replications.judging.verdicts import by_seed, judged, rest
 
 
 @dataclass(frozen=True)
 class Session:
-    """What a paper's run() works with: the request, and the loop that finishes its runs."""
+    """What a paper's run() works with: the request, and the loop that finishes its runs.
+
+    `preset` is the name of the preset with the changes that were made to its settings, and `settings` are those with them.
+    """
 
     paper: Paper
     experiments: tuple[str, ...]
     preset: str
+    settings: Any
     seeds: range
     data: Dataset
     out: Path
     wandb: str
     loop: Loop
     data_dir: Path | None = None
-
-    @property
-    def settings(self) -> Any:
-        """The settings of the preset."""
-        return self.paper.presets[self.preset]
 
     @property
     def title(self) -> str:
@@ -87,5 +87,5 @@ def conclude(session: Session) -> None:
     known |= {record["id"]: record for record in fresh}
     records = [known[claim.id] for claim in paper.claims if claim.id in known]
     seconds = sum(run["seconds"] for run in results.content["runs"])
-    left = rest(paper.name, paper.claims, paper.seeds[session.preset], session.preset, records)
+    left = rest(paper.name, paper.claims, paper.seeds[base(session.preset)], session.preset, records)
     results.conclude(environment() | {"wall_time_s": round(seconds, 1), "rest": left}, records)

@@ -12,6 +12,7 @@ from replications.faults import formulas, trained
 from replications.faults.planted import Pairs, Planted, planted_in
 from replications.faults.recorded import Runs, caught, exchanged, matches, replaced, reproduced
 from replications.judging.claims import Claim
+from replications.judging.presets import PRESETS
 from replications.judging.verdicts import by_seed
 from replications.reporting.committed import committed
 from replications.reporting.prose import table
@@ -150,7 +151,7 @@ def _word(found: bool | None) -> str:
 
 def _recorded(paper: str) -> list[list[Runs]]:
     """The runs of each committed preset by seed and name, from full on."""
-    results = [result for result in committed() if result["paper"] == paper]
+    results = [result for result in committed() if result["paper"] == paper and result["preset"] in PRESETS]
     return [list(by_seed(r["runs"], sorted({run["seed"] for run in r["runs"]}))) for r in results]
 
 

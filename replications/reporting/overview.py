@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from replications.reporting.prose import table
-from replications.reporting.table import COLOURS, STAND_IN, cells, tally
+from replications.reporting.table import COLOURS, cells, loud, tally
 
 COLUMNS = ("paper", "claim", "paper says", "accepted", "we got", "verdict")
 
@@ -33,6 +33,5 @@ def _ruled(rows: Sequence[Sequence[str]]) -> Table:
 
 
 def _count(result: Mapping[str, Any], *, broke: bool) -> str:
-    loud = f": {STAND_IN}" if "(stand-in)" in result["dataset"] else ""
-    facts = f"({result['dataset']}, preset {result['preset']}){loud}"
+    facts = f"({result['dataset']}, preset {result['preset']}){loud(result)}"
     return f"{result['paper']}: {'broke off; ' if broke else ''}{tally(result['claims'])} {facts}"

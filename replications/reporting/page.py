@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from replications.judging.presets import PRESETS
 from replications.reporting.finding import Found
 from replications.reporting.prose import html
 from replications.reporting.readme import BANDS
@@ -29,7 +30,12 @@ def page(results: Sequence[Found]) -> str:
     templates.trim_blocks = templates.lstrip_blocks = True
     filters = (accepted, counts, embedded, flat, got, settings)
     templates.filters |= {"formulas": html, **{function.__name__: function for function in filters}}
-    return templates.get_template("page.html.j2").render(results=results, bands=BANDS, marks=MARKS).lstrip() + "\n"
+    return (
+        templates.get_template("page.html.j2")
+        .render(results=results, presets=PRESETS, bands=BANDS, marks=MARKS)
+        .lstrip()
+        + "\n"
+    )
 
 
 def counts(claims: Sequence[Mapping[str, Any]]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from replications.errors import ReplicationError
 from replications.experiment import registry
-from replications.reporting.committed import LONGEST_FIRST, RESULTS
+from replications.reporting.committed import RESULTS, place
 from replications.reporting.prose import raised, sections, table
 from replications.reporting.table import COLOURS, cells, tally
 
@@ -80,7 +80,7 @@ def rewrite(readme: Path, begin: str, end: str, body: str, *, check: bool) -> bo
 
 def _by_paper(results: Iterable[Result]) -> list[tuple[str, list[Result]]]:
     """Papers by name, the results of each from full to smoke."""
-    ordered = sorted(results, key=lambda result: (result["paper"], LONGEST_FIRST.index(result["preset"])))
+    ordered = sorted(results, key=lambda result: place(result["paper"], result["preset"]))
     return [(paper, list(of)) for paper, of in groupby(ordered, key=lambda result: result["paper"])]
 
 

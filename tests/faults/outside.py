@@ -3,6 +3,7 @@
 from tests.faults.fault import Fault
 
 CLAIMS = ("tests/replications/test_claims.py",)
+SETTINGS = ("tests/replications/test_settings.py",)
 
 FAULTS = [
     Fault(
@@ -25,6 +26,27 @@ FAULTS = [
         'if preset == LOOK and verdict == "reproduced":',
         "if False:",
         CLAIMS,
+    ),
+    Fault(
+        "changed settings reported as those of the preset",
+        "replications/experiment/settings.py",
+        "return changed(preset, others), settings",
+        "return preset, settings",
+        SETTINGS,
+    ),
+    Fault(
+        "a changed setting that never reaches the runs",
+        "replications/experiment/prepare.py",
+        "return Session(paper, experiments, preset, settings,",
+        "return Session(paper, experiments, preset, paper.presets[options.preset],",
+        SETTINGS,
+    ),
+    Fault(
+        "a number that no result file can hold taken for a setting",
+        "replications/experiment/settings.py",
+        "json.dumps(value, allow_nan=False)",
+        "json.dumps(value)",
+        SETTINGS,
     ),
     Fault(
         "formulas of a paper's page shown as they are typed",
