@@ -1,9 +1,10 @@
 """One call of the command for one paper: what was asked for, checked, and where it goes."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from replications.experiment.loggers import Curve, loggers, read_curve
 from replications.experiment.loop import Loop
 from replications.experiment.registry import Paper
 from replications.experiment.run import Run
+from replications.judging.claims import Metrics
 from replications.judging.presets import base
 from replications.judging.verdicts import by_seed, judged, rest
 
@@ -76,6 +78,21 @@ class Session:
         }
         group = f"{self.paper.name}/{run.group}"
         return loggers(folder, self.out, self.wandb, group=group, rule=run.rule, name=label, config=settings)
+
+
+def planned(
+    plan: Callable[[Session], Sequence[Run]],
+    train: Callable[[Session, Run], Metrics],
+    draw_figures: Callable[[Session, Sequence[Run]], None],
+) -> Callable[[Session], None]:
+    """The `run` of a paper whose runs are all known before the first of them: train what --out lacks, then draw."""
+
+    def run(session: Session) -> None:
+        runs = plan(session)
+        session.loop.finish(runs, partial(train, session))
+        draw_figures(session, runs)
+
+    return run
 
 
 def conclude(session: Session) -> None:
