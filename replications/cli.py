@@ -20,6 +20,12 @@ EPILOG = (
 )
 
 
+SETTING = "--settings."
+SETTINGS = f"""{SETTING}FIELD VALUE  another value for a field of the preset's settings, as {SETTING}learning_rate 0.05 or
+                        {SETTING}mnist.epochs=3 where settings are nested; no claim is judged then. A FIELD that
+                        the paper does not have is answered with those that it has."""
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the command with these arguments; returns the status to exit with."""
     try:
@@ -35,10 +41,26 @@ def main(arguments: Sequence[str]) -> int:
             from replications.faults import audit
 
             return audit(arguments[1:])
-        return _replicate(parser().parse_args(arguments))
+        return _replicate(parse(arguments))
     except ReplicationError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options; `settings` holds (field, value) of each --settings.FIELD."""
+    options, others, settings = parser(), [], []
+    left = iter(arguments)
+    for argument in left:
+        if not argument.startswith(SETTING):
+            others.append(argument)
+            continue
+        field, _, value = argument.removeprefix(SETTING).partition("=")
+        value = value if "=" in argument else next(left, None)
+        if value is None:
+            options.error(f"argument {argument}: expected one argument")
+        settings.append((field, value))
+    return argparse.Namespace(**vars(options.parse_args(others)) | {"settings": settings})
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,6 +88,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--devices", default="1", help="as Lightning's Trainer names them; default: %(default)s")
     options.add_argument("--precision", default="32-true", help="as Lightning's Trainer names it; default: %(default)s")
     options.add_argument("--wandb", choices=("offline", "online", "off"), help="default: offline if installed")
+    # no argument of the parser, which can neither know the fields nor share the first letters of --seeds
+    options.add_argument_group("settings", SETTINGS)
+    options.set_defaults(settings=())
     return options
 
 

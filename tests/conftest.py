@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from xdist.scheduler import LoadScopeScheduling
 
 from tests import quick as quick
 
@@ -48,13 +49,25 @@ HERE = Path(__file__).parent
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items):
     for item in items:
-        name = item.path.relative_to(HERE).as_posix()
-        if name in SLOW:
+        if item.path.relative_to(HERE).as_posix() in SLOW:
             item.add_marker(pytest.mark.slow)
-        if (
-            name.startswith("distributed/") or name in ONCE
-        ):  # with `--dist loadgroup` what its fixtures launch is launched once
-            item.add_marker(pytest.mark.xdist_group(name))
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """With `--dist loadgroup` what the fixtures of a file launch is launched once.
+
+    The marker `xdist_group` does nothing since pytest 9.2, where pytest-xdist 3.8 writes the group's name to a field that
+    nobody reads.
+    """
+    return ByFixture(config, log) if config.getoption("dist") == "loadgroup" else None
+
+
+class ByFixture(LoadScopeScheduling):
+    """One worker runs all tests of a file whose fixtures take seconds; all other tests go where there is time."""
+
+    def _split_scope(self, nodeid):
+        file = nodeid.partition("::")[0]
+        return file if file.removeprefix("tests/").startswith(("distributed/", *ONCE)) else nodeid
 
 
 @pytest.fixture(autouse=True)

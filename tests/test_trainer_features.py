@@ -21,7 +21,9 @@ from tests.problems import assert_close, assert_same, distance
 
 EPS = torch.finfo(torch.float32).eps
 
-every_rule = pytest.mark.parametrize("rule", fa.RULES)
+every_kind = pytest.mark.parametrize("rule", [*MECHANISMS, "brsf", "shallow"])
+"""One rule of each mechanism, one that draws from a stream and one that teaches the head alone: what the Trainer does to a
+network does not depend on more. `tests/test_lightning.py` compares every rule with a bare loop."""
 
 
 def criterion(output, y):
@@ -75,7 +77,7 @@ def by_hand(rule, data, after_backward=lambda module: None, after_step=lambda mo
     return weights(module), state
 
 
-@every_rule
+@every_kind
 def test_clipping_by_value_equals_the_loop(rule):
     """As clipping by norm: a gradient that is written elsewhere than in ``.grad`` is not clipped."""
     clipped = fit(Plain(), rule, gradient_clip_val=0.002, gradient_clip_algorithm="value")
@@ -112,7 +114,7 @@ def test_the_trainer_does_not_run_code_compiled_for_another_rule():
     assert_close(again, expected["bp"], EPS, rounds=512)
 
 
-@every_rule
+@every_kind
 def test_gradient_norms_are_logged_as_they_are(rule):
     """Norms are how people see that a network learns at all; they must be those of the gradients that are applied."""
     logged, norms = [], []
@@ -136,7 +138,7 @@ def test_gradient_norms_are_logged_as_they_are(rule):
             assert ours[name].item() == pytest.approx(value, rel=64 * EPS, abs=6e-5)
 
 
-@every_rule
+@every_kind
 def test_several_optimizers_under_manual_optimisation(rule):
     """Each optimizer of its own part: the errors of one backward pass must reach the parts of both."""
 
@@ -160,7 +162,7 @@ def test_several_optimizers_under_manual_optimisation(rule):
     assert_close(fit(Two(), rule), by_hand(rule, batches())[0], EPS)
 
 
-@every_rule
+@every_kind
 def test_validate_and_predict_know_nothing_of_the_rule(rule):
     """Evaluation under a rule's strategy must measure the network and nothing else."""
     module, data = Validated(), batches(2)
@@ -172,7 +174,7 @@ def test_validate_and_predict_know_nothing_of_the_rule(rule):
     assert type(module.net[0]) is nn.Linear
 
 
-@every_rule
+@every_kind
 def test_fast_dev_run_and_overfit_batches_train_as_ever(rule):
     """The first thing anyone runs."""
     assert_same(fit(Plain(), rule, fast_dev_run=True), by_hand(rule, batches()[:1])[0])
@@ -180,7 +182,7 @@ def test_fast_dev_run_and_overfit_batches_train_as_ever(rule):
     assert_same(repeated, by_hand(rule, batches()[:2] * 2)[0])
 
 
-@every_rule
+@every_kind
 def test_an_average_of_weights_is_that_of_the_loop(rule):
     """Averaging pairs the parameters of a copy with the module's by position: feedback that comes later shifts them."""
     run = trainer(rule, callbacks=[WeightAveraging(avg_fn=get_ema_avg_fn(0.5))])
@@ -195,7 +197,7 @@ def test_an_average_of_weights_is_that_of_the_loop(rule):
     assert_close(weights(module), average, EPS, rounds=512)
 
 
-@every_rule
+@every_kind
 def test_stochastic_weight_averaging_is_that_of_the_loop(rule):
     """As above, for the callback that Lightning has had for longer."""
     steps = []
@@ -209,7 +211,7 @@ def test_stochastic_weight_averaging_is_that_of_the_loop(rule):
     assert_close(weights(module), expected, EPS, rounds=512)
 
 
-@every_rule
+@every_kind
 def test_the_learning_rate_finder_leaves_weights_and_feedback_as_they_were(rule):
     """It trains for a hundred steps at growing rates: what learned in them must be back at its start."""
     module = Plain()
@@ -225,7 +227,7 @@ def test_the_learning_rate_finder_leaves_weights_and_feedback_as_they_were(rule)
     assert_same(weights(module), weights(fresh))
 
 
-@every_rule
+@every_kind
 def test_the_batch_size_finder_leaves_weights_and_feedback_as_they_were(rule):
     """As above; and shapes of the trials must not remain."""
     module = Plain()
@@ -238,7 +240,7 @@ def test_the_batch_size_finder_leaves_weights_and_feedback_as_they_were(rule):
     assert_same(weights(module), weights(fresh))
 
 
-@every_rule
+@every_kind
 def test_layers_that_are_made_in_setup_are_governed(rule):
     """Half a network under a rule and half under backprop is an experiment that nobody meant."""
 
@@ -271,14 +273,14 @@ class Third(CPUAccelerator):
         return [torch.device("cuda", 3)]
 
 
-@every_rule
+@every_kind
 def test_a_strategy_by_name_lands_on_the_device_that_the_accelerator_chose(rule):
     """On a GPU machine "dfa" must not train on the CPU."""
     assert trainer(rule, accelerator=Third()).strategy.root_device == torch.device("cuda", 3)
     assert trainer(fa.FeedbackStrategy(rule, device="cpu")).strategy.root_device == torch.device("cpu")
 
 
-@every_rule
+@every_kind
 @pytest.mark.parametrize(
     ("suffix", "ours", "stock"),
     [

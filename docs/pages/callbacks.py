@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lightning_fa.callbacks import NAMES
+from replications.reporting.prose import table
 
-BAR = "|"  # ends a cell of a table
 BY = {
     "align": "AlignmentMonitor",
     "probe": "LinearProbes",
@@ -24,8 +24,10 @@ def pages() -> dict[str, str]:
     ]
     for prefix, callback in BY.items():
         logged = {name: meaning for name, meaning in NAMES.items() if name.split("/")[0] == prefix}
-        rows = [f"| `{name}` | {meaning.replace(BAR, chr(92) + BAR)} |" for name, meaning in logged.items()]
-        parts += [f"## {callback}", "\n".join(["| name | meaning |", "|---|---|", *rows])]
+        parts += [
+            f"## {callback}",
+            table(["name", "meaning"], [(f"`{name}`", meaning) for name, meaning in logged.items()]),
+        ]
     missing = [name for name in NAMES if name.split("/")[0] not in BY]
     if missing:
         raise ValueError(f"Expected a callback in docs/pages/callbacks.py for {missing}.")

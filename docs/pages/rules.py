@@ -9,6 +9,7 @@ import lightning_fa as fa
 from docs.pages import facts
 from docs.pages.prose import listed, parts
 from docs.pages.when import WHEN
+from replications.reporting.prose import table
 
 FAMILIES: dict[tuple[type[fa.Rule], str], tuple[str, str]] = {
     (fa.TransportRule, "the layer above"): (
@@ -98,7 +99,7 @@ def _needs(name: str) -> str:
         ("images", sizes),
         ("FSDP shards", f"{shards} ([several machines](../multi_node.md))"),
     ]
-    return "\n".join(["## What it needs", "", "| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows)])
+    return f"## What it needs\n\n{table(('', ''), rows)}"
 
 
 def _measured(name: str) -> str:
@@ -185,21 +186,22 @@ def _where(name: str, rule: type[fa.Rule], found: dict[str, str]) -> str:
 
 
 def _index() -> str:
-    head = "| rule | family | what it does | targets | `attached.loss` | feedback learns |\n|---|---|---|---|---|---|"
+    head = ["rule", "family", "what it does", "targets", "`attached.loss`", "feedback learns"]
     rows = []
     for name, rule in fa.RULES.items():
         what = (sys.modules[rule.__module__].__doc__ or "").strip().splitlines()[0]
         what = (what.partition(": ")[2] or what).rstrip(".")
         needs = facts.needs(name)
         marks = ("yes" if needed else "" for needed in (needs.targets, needs.loss, needs.learned))
-        rows.append(f"| [`{name}`]({name}.md) | {family(rule)[0]} | {what} | {' | '.join(marks)} |")
-    rows.append("| [`bidirectional`](bidirectional.md) | transport | two networks are each other's feedback | | | |")
+        rows.append([f"[`{name}`]({name}.md)", family(rule)[0], what, *marks])
+    what = "two networks are each other's feedback"
+    rows.append(["[`bidirectional`](bidirectional.md)", "transport", what, "", "", ""])
     text = [
         "# The rules",
         "![Where the error travels under each family of rules](../assets/families.svg)",
         "In Lightning targets and `attached.loss` are provided by the strategy and the mixin; only plain PyTorch code meets "
         "them. Where feedback learns, make the optimizer after the rule is attached, as `configure_optimizers` does.",
-        "\n".join([head, *rows]),
+        table(head, rows),
         "What each rule learns on one small network, and on which tasks it was measured: [README](../../README.md#rules) and "
         "[leaderboard](../leaderboard.md), which also says why some published rules are not here (PEPITA, Forward-Forward, EBD).",
     ]

@@ -34,7 +34,8 @@ class _Predicted(Function):
             raise RuntimeError(NOT_JOINED)
         s, applied = ctx.saved_tensors
         true = g.to(s.dtype)
-        d = (factor * s).div_(len(s))  # in place where a tensor is new: it is as large as h, and the step is made of such
+        # In place where a tensor is new: each is as large as h, and the step is made of such.
+        d = (factor * s).div_(len(s))
         delivered = d if ctx.share == 1 else ctx.share * d
         if applied is not None:
             delivered = torch.where(applied, delivered, true)

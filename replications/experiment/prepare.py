@@ -18,6 +18,7 @@ from replications.experiment.loop import Loop
 from replications.experiment.results import Results
 from replications.experiment.run import Hardware
 from replications.experiment.session import Session
+from replications.experiment.settings import with_changes
 from replications.experiment.stand_in import Load, data_of
 
 
@@ -32,6 +33,11 @@ def prepare_all(options: argparse.Namespace) -> list[Session]:
             f"as {twice[0]}/A,B."
         )
     several = len(targets) > 1 or registry.ALL in options.targets
+    if several and options.settings:
+        raise ReplicationError(
+            f"Expected one paper with --settings.{options.settings[0][0]} but got {', '.join(papers)}. Each paper has settings "
+            "of its own: run them one by one."
+        )
     read = functools.cache(load)  # in memory once, whatever the number of papers
     sessions = []
     for number, (target, paper) in enumerate(zip(targets, papers, strict=True), start=1):
@@ -49,6 +55,7 @@ def prepare(options: argparse.Namespace, load: Load) -> Session:
         raise ReplicationError(
             f"Expected a preset of {paper.name} out of {', '.join(paper.presets)} but got {options.preset}. Choose one of them."
         )
+    preset, settings = with_changes(paper, options.preset, options.settings)
     seeds = paper.seeds[options.preset] if options.seeds is None else options.seeds
     if seeds < 1:
         raise ReplicationError(f"Expected --seeds to be at least 1 but got {seeds}.")
@@ -59,9 +66,9 @@ def prepare(options: argparse.Namespace, load: Load) -> Session:
     stand_in = registry.ALL in options.targets
     data = data_of(paper, options.dataset, options.data_dir, load, stand_in=stand_in)
     out = _writable(options.out or Path("runs", paper.name, time.strftime("%Y%m%d-%H%M%S")))
-    results = Results(out, paper.name, options.preset, data.label)
+    results = Results(out, paper.name, preset, data.label)
     loop = Loop(results, hardware)
-    return Session(paper, experiments, options.preset, range(seeds), data, out, wandb, loop, options.data_dir)
+    return Session(paper, experiments, preset, settings, range(seeds), data, out, wandb, loop, options.data_dir)
 
 
 def _check_hardware(hardware: Hardware) -> None:

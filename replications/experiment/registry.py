@@ -46,7 +46,7 @@ def names() -> list[str]:
 
 def load(name: str) -> Paper:
     """The paper `name`."""
-    _expect_known("paper", name, names())
+    expect_known("paper", name, names())
     return from_module(name, importlib.import_module(f"{PAPERS}.{name}"))
 
 
@@ -100,11 +100,12 @@ def select(target: str) -> tuple[Paper, tuple[str, ...]]:
         return paper, tuple(paper.experiments)
     chosen = tuple(dict.fromkeys(listed.split(",")))
     for experiment in chosen:
-        _expect_known(f"experiment of {name}", experiment, list(paper.experiments))
+        expect_known(f"experiment of {name}", experiment, list(paper.experiments))
     return paper, chosen
 
 
-def _expect_known(what: str, name: str, known: list[str]) -> None:
+def expect_known(what: str, name: str, known: list[str]) -> None:
+    """An error that lists what is known, where `name` is not; and what may have been meant."""
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=CLOSE)
         hint = f" Did you mean {near[0]}?" if near else ""

@@ -1,9 +1,10 @@
 """One call of the command for one paper: what was asked for, checked, and where it goes."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +16,28 @@ from replications.experiment.loggers import Curve, loggers, read_curve
 from replications.experiment.loop import Loop
 from replications.experiment.registry import Paper
 from replications.experiment.run import Run
+from replications.judging.claims import Metrics
+from replications.judging.presets import base
 from replications.judging.verdicts import by_seed, judged, rest
 
 
 @dataclass(frozen=True)
 class Session:
-    """What a paper's run() works with: the request, and the loop that finishes its runs."""
+    """What a paper's run() works with: the request, and the loop that finishes its runs.
+
+    `preset` is the name of the preset with the changes that were made to its settings, and `settings` are those with them.
+    """
 
     paper: Paper
     experiments: tuple[str, ...]
     preset: str
+    settings: Any
     seeds: range
     data: Dataset
     out: Path
     wandb: str
     loop: Loop
     data_dir: Path | None = None
-
-    @property
-    def settings(self) -> Any:
-        """The settings of the preset."""
-        return self.paper.presets[self.preset]
 
     @property
     def title(self) -> str:
@@ -78,6 +80,21 @@ class Session:
         return loggers(folder, self.out, self.wandb, group=group, rule=run.rule, name=label, config=settings)
 
 
+def planned(
+    plan: Callable[[Session], Sequence[Run]],
+    train: Callable[[Session, Run], Metrics],
+    draw_figures: Callable[[Session, Sequence[Run]], None],
+) -> Callable[[Session], None]:
+    """The `run` of a paper whose runs are all known before the first of them: train what --out lacks, then draw."""
+
+    def run(session: Session) -> None:
+        runs = plan(session)
+        session.loop.finish(runs, partial(train, session))
+        draw_figures(session, runs)
+
+    return run
+
+
 def conclude(session: Session) -> None:
     """Fill in the claims of the chosen experiments over the chosen seeds; those of other experiments are kept."""
     paper, results = session.paper, session.loop.results
@@ -87,5 +104,5 @@ def conclude(session: Session) -> None:
     known |= {record["id"]: record for record in fresh}
     records = [known[claim.id] for claim in paper.claims if claim.id in known]
     seconds = sum(run["seconds"] for run in results.content["runs"])
-    left = rest(paper.name, paper.claims, paper.seeds[session.preset], session.preset, records)
+    left = rest(paper.name, paper.claims, paper.seeds[base(session.preset)], session.preset, records)
     results.conclude(environment() | {"wall_time_s": round(seconds, 1), "rest": left}, records)

@@ -12,8 +12,10 @@ from replications.faults import formulas, trained
 from replications.faults.planted import Pairs, Planted, planted_in
 from replications.faults.recorded import Runs, caught, exchanged, matches, replaced, reproduced
 from replications.judging.claims import Claim
+from replications.judging.presets import PRESETS
 from replications.judging.verdicts import by_seed
 from replications.reporting.committed import committed
+from replications.reporting.prose import table
 from replications.reporting.readme import ROOT
 
 PAGE = ROOT / "docs" / "planted_faults.md"
@@ -149,7 +151,7 @@ def _word(found: bool | None) -> str:
 
 def _recorded(paper: str) -> list[list[Runs]]:
     """The runs of each committed preset by seed and name, from full on."""
-    results = [result for result in committed() if result["paper"] == paper]
+    results = [result for result in committed() if result["paper"] == paper and result["preset"] in PRESETS]
     return [list(by_seed(r["runs"], sorted({run["seed"] for run in r["runs"]}))) for r in results]
 
 
@@ -161,11 +163,10 @@ def _runs_of(claim: Claim, recorded: Sequence[list[Runs]]) -> list[Runs]:
 
 
 def _section(paper: str, rows: dict[str, dict[str, Any]]) -> str:
-    head = f"| claim | {' | '.join(FAULTS)} |\n|---|{'---|' * len(FAULTS)}"
-    body = [f"| {name} | {' | '.join(row[fault] for fault in FAULTS)} |" for name, row in rows.items()]
+    body = table(["claim", *FAULTS], [[name, *(row[fault] for fault in FAULTS)] for name, row in rows.items()])
     left = [name for name, row in rows.items() if uncaught(row)]
     untouched = [name for name, row in rows.items() if set(row.values()) == {"-"}]
     words = [f"{len(rows)} judged claims; survive everything: {', '.join(left) or 'none'}."]
     if untouched:
         words.append(f"No fault touches: {', '.join(untouched)}.")
-    return "\n".join([f"## {paper}", "", " ".join(words), "", head, *body, ""])
+    return "\n".join([f"## {paper}", "", " ".join(words), "", body, ""])

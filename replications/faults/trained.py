@@ -64,15 +64,13 @@ def train(
     experiments: str,
 ) -> list[Runs]:
     """The metrics of two seeds of the preset smoke with these settings changed, with the faults planted."""
-    chosen, names = select(f"{paper}/{experiments}")
+    _, names = select(f"{paper}/{experiments}")
     options = Namespace(
         targets=[paper], target=f"{paper}/{','.join(names)}", preset="smoke", seeds=2, data_dir=data_dir,
-        dataset=None, accelerator="cpu", devices="1", precision="32-true", wandb="off",
+        dataset=None, accelerator="cpu", devices="1", precision="32-true", wandb="off", settings=(),
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as out, planted(*faults):
         options.out = Path(out)
         session = prepare(options, load)
-        settings = replace(chosen.presets["smoke"], **changes)
-        paper_of = replace(session.paper, presets={**chosen.presets, "smoke": settings})
-        paper_of.run(replace(session, paper=paper_of))
+        session.paper.run(replace(session, settings=replace(session.settings, **changes)))
         return list(by_seed(session.loop.records, session.seeds))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
-from replications.judging.presets import LOOK, at_least
+from replications.judging.presets import LOOK, PRESETS, at_least, base
 from replications.judging.statistics import mean_and_interval, p_value
 
 Metrics = Mapping[str, float]
@@ -96,6 +96,8 @@ def _unjudged(claim: Claim, preset: str, dataset: str) -> str | None:
         return None
     if dataset not in claim.datasets:
         return f"the claim is about {', '.join(claim.datasets)} and this is {dataset}"
+    if preset not in PRESETS:
+        return f"settings of preset {base(preset)} were changed"
     if not at_least(preset, claim.judged_from):
         return f"the runs of preset {preset} are too short"
     return None

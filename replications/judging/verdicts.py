@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from replications.judging.claims import Claim, Metrics, judge
+from replications.judging.presets import options
 
 Record = dict[str, Any]
 
@@ -40,4 +41,4 @@ def rest(paper: str, claims: Sequence[Claim], seeds: int, preset: str, records: 
         return None
     target = f"{paper}/{','.join(dict.fromkeys(claim.experiment for claim in short))}"
     most = max(wanted[claim.id] for claim in short)
-    return f"python -m replications {target} --preset {preset} --seeds {most}"
+    return f"python -m replications {target} {options(preset)} --seeds {most}"

@@ -8,7 +8,7 @@ from typing import Any
 from replications.errors import ReplicationError
 from replications.experiment.registry import load, names
 from replications.experiment.results import FILE, read
-from replications.judging.presets import PRESETS
+from replications.judging.presets import PRESETS, base
 from replications.judging.verdicts import by_seed, judged, rest
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -18,7 +18,8 @@ LONGEST_FIRST = PRESETS[::-1]
 
 def folders(root: Path = RESULTS, paper: str = "*") -> list[Path]:
     """Where results lie, by the name of the paper and from full to smoke; a name that is not one of these comes last."""
-    return sorted((path.parent for path in root.glob(f"{paper}/*/{FILE}")), key=_place)
+    found = (path.parent for path in root.glob(f"{paper}/*/{FILE}"))
+    return sorted(found, key=lambda folder: place(folder.parent.name, folder.name))
 
 
 def committed(root: Path = RESULTS) -> list[dict[str, Any]]:
@@ -46,13 +47,13 @@ def judged_again(content: Mapping[str, Any]) -> dict[str, Any]:
     experiment = {claim.id: claim.experiment for claim in paper.claims}
     begun = {experiment[record["id"]] for record in records if record["n"]}
     kept = [record for record in records if experiment[record["id"]] in begun]
-    left = rest(paper.name, paper.claims, paper.seeds[preset], preset, kept)
+    left = rest(paper.name, paper.claims, paper.seeds[base(preset)], preset, kept)
     return {**content, "environment": content["environment"] | {"rest": left}, "claims": kept}
 
 
-def _place(folder: Path) -> tuple[str, int, str]:
-    known = LONGEST_FIRST.index(folder.name) if folder.name in PRESETS else len(PRESETS)
-    return folder.parent.name, known, folder.name
+def place(paper: str, preset: str) -> tuple[str, int, str]:
+    """In the order of the papers' names, then from full to smoke; last what is no preset."""
+    return paper, LONGEST_FIRST.index(preset) if preset in PRESETS else len(PRESETS), preset
 
 
 def _checked(folder: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from replications.errors import ReplicationError
 from replications.experiment import registry
 from replications.experiment.results import FILE, read
+from replications.judging.presets import options
 from replications.reporting.committed import RESULTS, folders
 
 SECTIONS = ("Paper", "Claims", "Set-up", "Differences", "Cost")
@@ -57,7 +58,7 @@ class Found:
         """What repeats it."""
         seeds = len({run["seed"] for run in self.content["runs"]})
         return (
-            f"python -m replications {self.name} --preset {self.content['preset']} --seeds {seeds} "
+            f"python -m replications {self.name} {options(self.content['preset'])} --seeds {seeds} "
             f"--dataset {self.content['dataset'].split()[0]}"
         )
 

@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from replications.reporting.table import COLOURS, STAND_IN, cells, tally
+from replications.reporting.prose import table
+from replications.reporting.table import COLOURS, cells, loud, tally
 
 COLUMNS = ("paper", "claim", "paper says", "accepted", "we got", "verdict")
 
@@ -19,19 +20,18 @@ def show_all(results: Sequence[Mapping[str, Any]], broken: Collection[str], cons
     if console.is_terminal:
         console.print(_ruled(rows))
     else:
-        print("\n".join(f"| {' | '.join(row)} |" for row in (COLUMNS, ["---"] * len(COLUMNS), *rows)))
+        print(table(COLUMNS, rows))
     for result in results:
         print(_count(result, broke=result["paper"] in broken))
 
 
 def _ruled(rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(*COLUMNS, show_lines=True)
+    ruled = Table(*COLUMNS, show_lines=True)
     for *texts, verdict in rows:
-        table.add_row(*map(escape, texts), f"[{COLOURS[verdict]}]{verdict}[/]")
-    return table
+        ruled.add_row(*map(escape, texts), f"[{COLOURS[verdict]}]{verdict}[/]")
+    return ruled
 
 
 def _count(result: Mapping[str, Any], *, broke: bool) -> str:
-    loud = f": {STAND_IN}" if "(stand-in)" in result["dataset"] else ""
-    facts = f"({result['dataset']}, preset {result['preset']}){loud}"
+    facts = f"({result['dataset']}, preset {result['preset']}){loud(result)}"
     return f"{result['paper']}: {'broke off; ' if broke else ''}{tally(result['claims'])} {facts}"

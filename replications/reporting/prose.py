@@ -1,8 +1,9 @@
-"""A paper's docstring as Markdown: its headings stand at the margin, its paragraphs are indented."""
+"""Texts and tables as Markdown and HTML. In a paper's docstring headings stand at the margin, paragraphs are indented."""
 
 import re
-from collections.abc import Callable
-from html import escape
+from collections.abc import Callable, Iterable, Sequence
+
+from markupsafe import Markup, escape
 
 ARXIV = re.compile(r"arXiv (\d{4}\.\d{4,5})")
 EXPONENT = re.compile(r"(?<=\S)\^(\{[^}]*\}|\([^)]*\)|\w|\+)")
@@ -19,14 +20,23 @@ def sections(docstring: str) -> str:
     return "\n\n".join(parts)
 
 
-def html(text: str) -> str:
+def html(text: str) -> Markup:
     """The text as HTML, with its exponents raised and preprints as links."""
-    return ARXIV.sub(r'<a href="https://arxiv.org/abs/\1">arXiv \1</a>', raised(escape(text)))
+    return Markup(ARXIV.sub(r'<a href="https://arxiv.org/abs/\1">arXiv \1</a>', raised(escape(text))))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; a bar within a cell does not end the cell."""
+    return "\n".join([_line(head), f"|{'---|' * len(head)}", *map(_line, rows)])
 
 
 def raised(text: str) -> str:
     """Outside of code: exponents raised, as in e<sup>i</sup>, and ± for +-."""
     return _outside_code(lambda part: EXPONENT.sub(_superscript, part.replace("+-", "±")), text)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "".join(f"| {cell} " if cell else "| " for cell in (cell.replace("|", r"\|") for cell in cells)) + "|"
 
 
 def _superscript(found: re.Match[str]) -> str:

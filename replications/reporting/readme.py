@@ -8,8 +8,8 @@ from typing import Any
 
 from replications.errors import ReplicationError
 from replications.experiment import registry
-from replications.reporting.committed import LONGEST_FIRST, RESULTS
-from replications.reporting.prose import raised, sections
+from replications.reporting.committed import RESULTS, place
+from replications.reporting.prose import raised, sections, table
 from replications.reporting.table import COLOURS, cells, tally
 
 BEGIN, END = "<!-- replications:begin -->", "<!-- replications:end -->"
@@ -21,15 +21,14 @@ BANDS = (
     "A line is the mean over the seeds; a line without a band is of one seed. What a band is stands in the figure. Where "
     "neither the figure nor its caption says it, the figure is older, and the band is one standard deviation over the seeds."
 )
-HEAD = "| verdict | claim | paper says | accepted | we got: mean [95 % interval] | preset |\n|---|---|---|---|---|---|"
+HEAD = ("verdict", "claim", "paper says", "accepted", "we got: mean [95 % interval]", "preset")
 
 
 def render(results: Iterable[Result]) -> str:
     """The README's table, without its markers: a row per paper, with the verdicts that its page lists."""
     columns = ["paper", "longest runs", *COLOURS, "verdicts of one seed"]
-    head = f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}"
     rows = [_summary(paper, of) for paper, of in _by_paper(results)]
-    return "\n".join([head, *rows]) if rows else "No results yet."
+    return table(columns, rows) if rows else "No results yet."
 
 
 def render_pages(results: Iterable[Result]) -> dict[str, str]:
@@ -81,17 +80,17 @@ def rewrite(readme: Path, begin: str, end: str, body: str, *, check: bool) -> bo
 
 def _by_paper(results: Iterable[Result]) -> list[tuple[str, list[Result]]]:
     """Papers by name, the results of each from full to smoke."""
-    ordered = sorted(results, key=lambda result: (result["paper"], LONGEST_FIRST.index(result["preset"])))
+    ordered = sorted(results, key=lambda result: place(result["paper"], result["preset"]))
     return [(paper, list(of)) for paper, of in groupby(ordered, key=lambda result: result["paper"])]
 
 
-def _summary(paper: str, results: Sequence[Result]) -> str:
+def _summary(paper: str, results: Sequence[Result]) -> list[str]:
     claims = [claim for _, fresh in _not_repeated(results) for claim in fresh]
     count = Counter(claim["verdict"] for claim in claims)
     single = sum(claim["n"] == 1 and claim["verdict"] in ("reproduced", "failed") for claim in claims)
     longest = f"`{results[0]['preset']}` on {results[0]['dataset']}"
     numbers = [str(number) for number in (*(count[verdict] for verdict in COLOURS), single)]
-    return f"| {' | '.join([f'[{paper}]({(PAGES / paper).as_posix()}.md)', longest, *numbers])} |"
+    return [f"[{paper}]({(PAGES / paper).as_posix()}.md)", longest, *numbers]
 
 
 def _page(paper: str, results: Sequence[Result]) -> str:
@@ -132,8 +131,8 @@ def _section(paper: str, results: Sequence[Result]) -> str:
     parts = ["\n".join(facts)]
     failed = [row for claim, row in rows if claim["verdict"] in ("failed", "undecided")]
     if failed:
-        parts.append("\n".join([HEAD, *failed]))
-    everything = "\n".join([HEAD, *(row for _, row in rows)])
+        parts.append(table(HEAD, failed))
+    everything = table(HEAD, [row for _, row in rows])
     parts.append(f'<details markdown="1"><summary>all claims of {paper}</summary>\n\n{everything}\n\n</details>')
     return "\n\n".join(parts)
 
@@ -164,6 +163,6 @@ def _facts(result: Result, claims: Sequence[dict[str, Any]], larger: Sequence[Re
     return f"- `{result['preset']}` on {result['dataset']}{beyond}: {tally(claims)} ({cost}){missing}"
 
 
-def _row(claim: dict[str, Any], preset: str) -> str:
+def _row(claim: dict[str, Any], preset: str) -> list[str]:
     *texts, verdict = cells(claim)
-    return f"| {' | '.join([verdict, *map(raised, texts), preset])} |"
+    return [verdict, *map(raised, texts), preset]

@@ -6,6 +6,7 @@ from typing import Any
 
 from replications.reporting.finding import Found
 from replications.reporting.page import MARKS
+from replications.reporting.prose import table
 from replications.reporting.table import accepted, got
 
 X = "trainer/global_step"
@@ -87,8 +88,7 @@ def _claims(result: Found) -> str:
         for c in result.content["claims"]
     ]
     head = ["claim", "paper says", "accepted", "we got", "verdict"]
-    lines = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in [head, ["---"] * 5, *rows]]
-    return "\n".join(lines)
+    return table(head, rows)
 
 
 def _tally(results: Sequence[Found]) -> str:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from replications.judging.presets import LOOK
+from replications.judging.presets import LOOK, PRESETS
 
 A_LOOK = "A LOOK WHETHER IT WORKS, which can fail a claim and reproduces none"
 COLOURS = {
@@ -19,6 +19,7 @@ COLOURS = {
     "not run yet": "dim",
 }
 STAND_IN = "STAND-IN DATA, so no claim about the paper's data is judged"
+CHANGED = "CHANGED SETTINGS, so no claim is judged"
 
 
 def got(claim: Mapping[str, Any]) -> str:
@@ -59,14 +60,16 @@ def cells(claim: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
     return claim["statement"], claim["expected"], accepted(claim), got(claim), claim["verdict"]
 
 
+def loud(results: Mapping[str, Any]) -> str:
+    """Why claims are not judged as the paper's are; empty if they are."""
+    reasons = {STAND_IN: "(stand-in)" in results["dataset"], CHANGED: results["preset"] not in PRESETS}
+    return "".join(f": {reason}" for reason, holds in reasons.items() if holds)
+
+
 def heading(results: Mapping[str, Any]) -> str:
-    """Paper, data and preset; loud where other data stand in."""
-    text = f"{results['paper']} on {results['dataset']}, preset {results['preset']}"
-    if "(stand-in)" in results["dataset"]:
-        text += f": {STAND_IN}"
-    if results["preset"] == LOOK:
-        text += f": {A_LOOK}"
-    return text
+    """Paper, data and preset; loud where claims are not judged, or half."""
+    text = f"{results['paper']} on {results['dataset']}, preset {results['preset']}{loud(results)}"
+    return f"{text}: {A_LOOK}" if results["preset"] == LOOK else text
 
 
 def show(results: Mapping[str, Any], console: Console | None = None) -> None:

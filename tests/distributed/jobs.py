@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -74,8 +74,8 @@ def state(trainer: Any, net: Net) -> Results:
         return {"weights": strip_feedback(weights), "feedback": attached.state_dict()}
 
 
-def train(folder: Path, rank: int, world: int, kinds: list[str], rules: list[str], nodes: int = 1) -> Results:
-    """Train with every rule, one after the other, under every kind of strategy."""
+def train(folder: Path, rank: int, world: int, rules: dict[str, Sequence[str]], nodes: int = 1) -> Results:
+    """Train with the rules of each kind of strategy, one after the other."""
 
     def one(kind: str, rule: str) -> Results:
         options = {"accumulate_grad_batches": 2} if kind.endswith("accumulate") else {}
@@ -87,7 +87,7 @@ def train(folder: Path, rank: int, world: int, kinds: list[str], rules: list[str
         gradients = net.gradients if kind.startswith("ddp") else []  # FSDP has shards only: its weights must tell
         return {**state(trainer, net), "gradients": gradients}
 
-    return every(kinds, rules, one)
+    return {kind: every([kind], its, one)[kind] for kind, its in rules.items()}
 
 
 def settling(folder: Path, rank: int, world: int, kinds: list[str], rules: list[str]) -> Results:
@@ -124,7 +124,7 @@ class Settling(Callback):
         settler.settle = counting
 
 
-def every(kinds: list[str], rules: list[str], one: Callable[[str, str], Results]) -> Results:
+def every(kinds: list[str], rules: Sequence[str], one: Callable[[str, str], Results]) -> Results:
     """``{kind: {rule: one(kind, rule)}}``; what fails says so, and does not keep the others from being tested."""
     results: Results = {kind: {} for kind in kinds}
     for kind, rule in itertools.product(kinds, rules):

@@ -106,15 +106,15 @@ FAULTS = [
     Fault(
         "the batch size forgotten in a delivered prediction",
         "ops/predict.py",
-        "d = factor * s / len(s)",
+        "d = (factor * s).div_(len(s))",
         "d = factor * s",
         SYNTHETIC,
     ),
     Fault(
         "the synthetic gradient's target has the wrong sign",
         "ops/predict.py",
-        "2 * (d - true)",
-        "2 * (d + true)",
+        "(d - true).mul_(2)",
+        "(d + true).mul_(2)",
         SYNTHETIC,
     ),
     # -- gradients in the forward pass ------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from tests.faults.fault import Fault
 
 CLAIMS = ("tests/replications/test_claims.py",)
+SETTINGS = ("tests/replications/test_settings.py",)
 
 FAULTS = [
     Fault(
@@ -27,6 +28,27 @@ FAULTS = [
         CLAIMS,
     ),
     Fault(
+        "changed settings reported as those of the preset",
+        "replications/experiment/settings.py",
+        "return changed(preset, others), settings",
+        "return preset, settings",
+        SETTINGS,
+    ),
+    Fault(
+        "a changed setting that never reaches the runs",
+        "replications/experiment/prepare.py",
+        "return Session(paper, experiments, preset, settings,",
+        "return Session(paper, experiments, preset, paper.presets[options.preset],",
+        SETTINGS,
+    ),
+    Fault(
+        "a number that no result file can hold taken for a setting",
+        "replications/experiment/settings.py",
+        "json.dumps(value, allow_nan=False)",
+        "json.dumps(value)",
+        SETTINGS,
+    ),
+    Fault(
         "formulas of a paper's page shown as they are typed",
         "replications/reporting/prose.py",
         "EXPONENT.sub(_superscript, part.replace",
@@ -39,5 +61,19 @@ FAULTS = [
         'return ARXIV.sub(r"[arXiv',
         'return re.sub("no such text", r"[arXiv',
         ("tests/replications/test_prose.py",),
+    ),
+    Fault(
+        "a bar in a claim that ends its cell of the table",
+        "replications/reporting/prose.py",
+        r'cell.replace("|", r"\|") for cell in cells',
+        "str(cell) for cell in cells",
+        ("tests/replications/test_prose.py",),
+    ),
+    Fault(
+        "a report whose template escapes nothing",
+        "replications/reporting/page.py",
+        "autoescape=True",
+        "autoescape=False",
+        ("tests/test_report.py",),
     ),
 ]

@@ -36,21 +36,12 @@ def test_smoke_end_to_end(tmp_path, capsys):
     assert capsys.readouterr().out.count("finished earlier") == len(results["runs"])
 
 
-def test_what_is_tuned_is_chosen_by_held_out_samples(tmp_path, monkeypatch):
+def test_what_is_tuned_is_chosen_by_held_out_samples(tmp_path):
     """Of two rates, one of which cannot learn, the other is taken, and the final run is judged on test samples."""
-    from dataclasses import replace
-
-    from replications.papers.launay2019 import PRESETS
-    from replications.papers.launay2019.settings import Tuning
-
-    smoke = PRESETS["smoke"]
-    monkeypatch.setitem(
-        PRESETS, "smoke", replace(smoke, baseline=Tuning(rates=(1e-9, 0.03)), conv=replace(smoke.conv, max_steps=8))
-    )
     out = tmp_path / "out"
-    assert (
-        main(["launay2019/conv", "--preset", "smoke", "--dataset", "digits", "--wandb", "off", "--out", str(out)]) == 0
-    )
+    arguments = ["launay2019/conv", "--preset", "smoke", "--dataset", "digits", "--wandb", "off", "--out", str(out)]
+    settings = ["--settings.baseline.rates=[1e-9,0.03]", "--settings.conv.max_steps=8", "--settings.conv.batch_size=16"]
+    assert main([*arguments, *settings]) == 0
     runs = {run["name"]: run for run in json.loads((out / "results.json").read_text())["runs"]}
     tried = {name: run["metrics"]["held-out/accuracy"] for name, run in runs.items() if "/tuning-" in name}
     assert list(tried) == ["bp-conv-tanh/tuning-tanh-1e-09", "bp-conv-tanh/tuning-tanh-0.03"]

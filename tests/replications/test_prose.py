@@ -2,7 +2,7 @@
 
 import pytest
 
-from replications.reporting.prose import html, raised, sections
+from replications.reporting.prose import html, raised, sections, table
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,8 @@ def test_a_preprint_is_a_link_and_the_rest_of_the_text_is_literal():
         markdown
         == "## Paper\n\nSee [arXiv 1411.0247](https://arxiv.org/abs/1411.0247): a\\_b \\< B<sup>i</sup>\\[1\\]."
     )
+
+
+def test_a_bar_in_a_cell_does_not_end_the_cell():
+    """|SG| in a claim moved the verdict into another column."""
+    assert table(["claim", ""], [["|SG|", ""], ["a", "b"]]) == "| claim | |\n|---|---|\n| \\|SG\\| | |\n| a | b |"

@@ -20,7 +20,7 @@ def a_session(out: Path, seeds: int = 2, hardware: Hardware | None = None) -> Se
     paper = Paper("toy2000", "Toy", {"fig1": "", "fig2": ""}, {"quick": None}, {"quick": 1}, ("digits",), claims, print)
     results = Results(out, "toy2000", "quick", "digits")
     loop = Loop(results, hardware or Hardware())
-    return Session(paper, ("fig1",), "quick", range(seeds), digits.read(), out, "off", loop)
+    return Session(paper, ("fig1",), "quick", None, range(seeds), digits.read(), out, "off", loop)
 
 
 def runs(seeds: int, steps: int = 5) -> list[Run]:

@@ -54,6 +54,7 @@ def test_smoke_end_to_end(replicated, capsys):
 
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(tmp_path):
     arguments = ["gilmer2017/fig1", "--preset", "smoke", "--seeds", "2", "--wandb", "off", "--dataset", "digits"]
+    arguments += ["--settings.hidden=[16,16]", "--settings.max_steps=5", "--settings.probe_samples=100"]
     found = []
     for name, unrelated in (("a", 1), ("b", 2)):
         torch.manual_seed(unrelated)

@@ -74,7 +74,7 @@ Cost
 
 from collections.abc import Mapping
 
-from replications.experiment.session import Session
+from replications.experiment.session import planned
 from replications.papers.czarnecki2017.claims import CLAIMS as CLAIMS
 from replications.papers.czarnecki2017.figures import draw_figures
 from replications.papers.czarnecki2017.plan import plan
@@ -100,10 +100,4 @@ EXPERIMENTS: Mapping[str, str] = {
     "step-time": "time per step with one SG at depth 50 against plain PyTorch (ours)",
 }
 DATASETS = ("mnist", "digits")
-
-
-def run(session: Session) -> None:
-    """Train what the chosen experiments need, then draw their figures."""
-    runs = plan(session)
-    session.loop.finish(runs, lambda run: train(session, run))
-    draw_figures(session, runs)
+run = planned(plan, train, draw_figures)

@@ -42,7 +42,7 @@ Cost
 
 from collections.abc import Mapping
 
-from replications.experiment.session import Session
+from replications.experiment.session import planned
 from replications.papers.gilmer2017.claims import CLAIMS as CLAIMS
 from replications.papers.gilmer2017.figures import draw_figures
 from replications.papers.gilmer2017.settings import PRESETS as PRESETS
@@ -56,10 +56,4 @@ EXPERIMENTS: Mapping[str, str] = {
     "discussion": "one and three hidden layers trained by backpropagation, to compare with (open question in section 5)",
 }
 DATASETS = ("mnist", "digits")
-
-
-def run(session: Session) -> None:
-    """Train what the chosen experiments need, then draw their figures."""
-    runs = plan(session)
-    session.loop.finish(runs, lambda run: train(session, run))
-    draw_figures(session, runs)
+run = planned(plan, train, draw_figures)

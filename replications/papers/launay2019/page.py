@@ -9,6 +9,7 @@ from replications.papers.launay2019.configurations import CHANGES, baseline
 from replications.papers.launay2019.plan import RECIPE_RULES, VARIANTS, bottleneck_name
 from replications.papers.launay2019.settings import PAPER
 from replications.papers.launay2019.titles import TITLES, second
+from replications.reporting.prose import table
 
 MATTERS = 1.0
 """Points of test accuracy under which two configurations are called equal."""
@@ -51,20 +52,17 @@ def _practices(runs: Runs, net: str) -> str:
     control = runs.get(f"bp-{baseline(plain)}", [])
     layers = _layers(runs[plain])
     before = _mean(runs[plain], "test/accuracy")
-    rows = [
-        f"| {NETS[net]} | {_accuracy(runs[plain])} | | {_cosines(runs[plain], layers)} | {_accuracy(control)} | |",
-    ]
+    rows = [[NETS[net], _accuracy(runs[plain]), "", _cosines(runs[plain], layers), _accuracy(control), ""]]
     for name in names:
         if name != plain:
             gain = _mean(runs[name], "test/accuracy") - before
-            rows.append(
-                f"| {WORDS[name.removeprefix(f'{net}-')]} | {_accuracy(runs[name])} | {gain:+.1f} | "
-                f"{_cosines(runs[name], layers)} | {_accuracy(runs.get(f'bp-{baseline(name)}', []))} | "
-                f"{_verdict(runs[name], runs[plain])} |"
-            )
-    head = "| | test accuracy (%) | points | cosine per layer | tuned backprop (%) | so |\n|---|---|---|---|---|---|"
+            tuned = _accuracy(runs.get(f"bp-{baseline(name)}", []))
+            so = _verdict(runs[name], runs[plain])
+            change = WORDS[name.removeprefix(f"{net}-")]
+            rows.append([change, _accuracy(runs[name]), f"{gain:+.1f}", _cosines(runs[name], layers), tuned, so])
+    head = ["", "test accuracy (%)", "points", "cosine per layer", "tuned backprop (%)", "so"]
     title = f"### Which practice, {'fully connected' if net == 'fc' else 'convolutional'}"
-    return "\n".join([title, "", _length(runs[plain]), "", head, *rows])
+    return "\n\n".join([title, _length(runs[plain]), table(head, rows)])
 
 
 def _verdict(changed: Sequence[Mapping[str, Any]], plain: Sequence[Mapping[str, Any]]) -> str:
@@ -87,17 +85,17 @@ def _bottleneck(runs: Runs) -> str:
     if not sizes:
         return ""
 
-    def cells(size: int) -> str:
-        found = []
+    def cells(size: int) -> list[str]:
+        found = [str(size)]
         for variant in VARIANTS:
             of = runs.get(bottleneck_name(variant, size), [])
             cosine = f"{_mean(of, 'cosine/' + second(variant)):.2f}" if of else "-"
-            found.append(f"{_accuracy(of)} | {cosine}")
-        return f"| {size} | {' | '.join(found)} |"
+            found += [_accuracy(of), cosine]
+        return found
 
-    head = f"| width | {' | '.join(f'{v}: test (%) | cosine' for v in VARIANTS)} |\n|{'---|' * (1 + 2 * len(VARIANTS))}"
+    head = ["width", *(cell for v in VARIANTS for cell in (f"{v}: test (%)", "cosine"))]
     first = next(runs[bottleneck_name(v, size)] for size in sizes for v in VARIANTS if bottleneck_name(v, size) in runs)
-    return "\n".join(["### How narrow may a layer be", "", _length(first), "", head, *map(cells, sizes)])
+    return "\n\n".join(["### How narrow may a layer be", _length(first), table(head, map(cells, sizes))])
 
 
 def _recipes(runs: Runs) -> str:
@@ -111,7 +109,7 @@ def _recipes(runs: Runs) -> str:
         for rule, name in names:
             chosen = sorted({f"{r['settings']['activation']}, {r['settings']['learning_rate']:g}" for r in runs[name]})
             behind = best - _mean(runs[name], "test/accuracy")
-            rows.append(f"| {TITLES[rule]} | {_accuracy(runs[name])} | {behind:.1f} | {'; '.join(chosen)} |")
+            rows.append([TITLES[rule], _accuracy(runs[name]), f"{behind:.1f}", "; ".join(chosen)])
         tried = [name for name in runs if name.startswith(f"{names[0][1]}/")]
         trial = runs[tried[0]][0]["settings"] if tried else {}
         effort = (
@@ -123,10 +121,9 @@ def _recipes(runs: Runs) -> str:
         channels = runs[names[0][1]][0]["settings"]["channels"]
         title = {"conv": "convolutional net with batch norm", "vgg": "VGG-11 with batch norm"}[net]
         title += f", {channels:g} of its channels" if channels != 1 else ""
-        head = "| rule | test accuracy (%) | points behind backprop | chosen activation, rate |\n|---|---|---|---|"
-        parts.append(
-            "\n".join([f"### At equal effort: {title}", "", effort + _length(runs[names[0][1]]), "", head, *rows])
-        )
+        head = ["rule", "test accuracy (%)", "points behind backprop", "chosen activation, rate"]
+        length = effort + _length(runs[names[0][1]])
+        parts.append("\n\n".join([f"### At equal effort: {title}", length, table(head, rows)]))
     return "\n\n".join(parts)
 
 

@@ -26,7 +26,7 @@ Cost
 
 from collections.abc import Mapping
 
-from replications.experiment.session import Session
+from replications.experiment.session import planned
 from replications.papers.meulemans2021.claims import CLAIMS as CLAIMS
 from replications.papers.meulemans2021.figures import draw_figures
 from replications.papers.meulemans2021.settings import PRESETS as PRESETS
@@ -39,10 +39,4 @@ EXPERIMENTS: Mapping[str, str] = {
     "autoencoder": "test loss of 784-256-32-256-784 under BP and DFA (table 1)",
 }
 DATASETS = ("mnist", "digits")
-
-
-def run(session: Session) -> None:
-    """Train what the chosen experiments need, then draw their figures."""
-    runs = plan(session)
-    session.loop.finish(runs, lambda run: train(session, run))
-    draw_figures(session, runs)
+run = planned(plan, train, draw_figures)
