@@ -56,5 +56,6 @@ class DirectRandomTargetProjection(LocalRule):
             y, count = torch.where(count, targets, 0.0), count.any(1)
         else:
             y = one_hot(targets, feedback.shape[1])
-        loss = (h * (y.to(h.dtype) @ feedback.T)).sum()
+        # the sum of the product, which would be written and read again
+        loss = torch.dot(h.flatten(), (y.to(h.dtype) @ feedback.T).flatten())
         return loss / count.sum().clamp(min=1) if self.reduction == "mean" else loss
