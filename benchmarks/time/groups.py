@@ -102,7 +102,8 @@ def trainers(case: Case, rules: tuple[str, ...], batches: int) -> dict[str, Step
 def groups(smoke: bool) -> list[Group]:
     """All that stands in the table; ``smoke``: as small as it can be."""
     wide, deep, narrow = map(mlp, ("784-800x3-10", "784-512x20-10", "784-64x3-10"))
-    large = mlp("784-512x20-10", 2048)  # a graph holds 4 MiB, more than its gradients with those of a predictor: it goes
+    # A block's graph holds 4 MiB, more than its gradients and those of a predictor: it is not kept.
+    large = mlp("784-512x20-10", 2048)
     conv, resnet = small_conv(32, 32), resnet18(32, 32)
     batches = 40
     if smoke:
