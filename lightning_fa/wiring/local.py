@@ -40,8 +40,8 @@ class Local:
         return feedback
 
     def cross(self, name: str, h: Tensor) -> Tensor:
-        layout = self.settler.ready(name, h) if h.requires_grad else None
-        if layout is not None and self.settler.pays(name, h):
+        layout = self.settler.due(name, h)
+        if layout is not None:
             loss = self._loss(name, h, layout)
             scale = self.settler.factor.like(loss)
             self.settler.settle(loss, scale.expand_as(loss), scale)

@@ -51,6 +51,11 @@ class Settler:
         layout = None if self._waiting is None or in_checkpoint() else self.feedback.layouts.get(name)
         return layout if layout is not None and self.feedback.fits(name, h, layout) else None
 
+    def due(self, name: str, h: Tensor) -> Layout | None:
+        """The same where the gradients of block ``name`` are to be computed now; ``None`` also where that does not pay."""
+        layout = self.ready(name, h) if h.requires_grad else None
+        return layout if layout is not None and self.pays(name, h) else None
+
     def pays(self, name: str, h: Tensor) -> bool:
         """Whether block ``name``, whose output is h, holds more for ``backward()`` than its gradients.
 

@@ -54,7 +54,7 @@ class Shared:
         return found
 
     def cross(self, name: str, h: Tensor) -> Tensor:
-        if h.requires_grad and self.settler.ready(name, h) is not None and self.settler.pays(name, h):
+        if self.settler.due(name, h) is not None:
             self._renew(name)
         return self._local.cross(name, h)
 
