@@ -17,12 +17,14 @@ class Held:
     """Bytes of the tensors that autograd saves for each block."""
 
     def __init__(self) -> None:
-        self._graphs: dict[str, dict[int, int]] = {}
+        self._graphs: dict[str, int] = {}
         self._outputs: dict[str, int] = {}
         self._losses: dict[str, float] = {}
         self._rates: dict[str, tuple[float, int]] = {}
         """Bytes that a block holds for each number in its output, and those of its gradients."""
+        self._known: set[int] = set()
         self._open: dict[int, int] = {}
+        """Addresses of storages, which others may have once these are freed: emptied when a count ends."""
         self._counts = False
         self._saves: dict[str, float] | None = None
 
@@ -33,16 +35,16 @@ class Held:
     @contextmanager
     def dry_run(self) -> Iterator[None]:
         """Inside, what is saved belongs to the block that ends next."""
-        self._graphs, self._outputs, self._rates, self._open, self._counts = {}, {}, {}, {}, True
+        self._graphs, self._outputs, self._rates, self._counts = {}, {}, {}, True
         try:
             with saved_tensors_hooks(self._note, lambda saved: saved):
                 yield
         finally:
-            self._open, self._counts = {}, False
+            self._known, self._open, self._counts = set(), {}, False
 
     def given(self, tensors: Iterable[Tensor]) -> None:
-        """What enters the first block is there anyway."""
-        self._graphs = {"": {_storage(tensor): 0 for tensor in tensors}}
+        """What enters the first block and the parameters are there anyway."""
+        self._known = {_storage(tensor) for tensor in tensors}
 
     def end(self, name: str, h: Tensor) -> None:
         """Block ``name`` ends with its output h. What a block below holds already costs it nothing."""
@@ -50,8 +52,8 @@ class Held:
             return
         self._outputs[name] = h.numel()
         if self._counts:
-            below = {storage for graph in self._graphs.values() for storage in graph}
-            self._graphs[name] = {storage: size for storage, size in self._open.items() if storage not in below}
+            self._graphs[name] = sum(size for storage, size in self._open.items() if storage not in self._known)
+            self._known |= self._open.keys()
             self._open = {}
 
     def loss(self, name: str, h: Tensor, feedback: Iterable[Tensor]) -> AbstractContextManager[None]:
@@ -69,7 +71,7 @@ class Held:
         Args:
             name: Of a block.
             h: Its output. Those of other blocks are larger than they were when the block ended by the same factor.
-            tensors: Returns the parameters and feedback of a block, which are there anyway; those that learn have gradients.
+            tensors: Returns the parameters and feedback of a block; those that learn have gradients.
         """
         if self._saves is None:
             times = h.numel() / max(self._outputs[name], 1)
@@ -83,10 +85,8 @@ class Held:
         return self._saves
 
     def _rate(self, name: str, found: Sequence[Tensor], size: int) -> tuple[float, int]:
-        own = {_storage(tensor) for tensor in found}
-        held = sum(held for storage, held in self._graphs.get(name, {}).items() if storage not in own)
         # without a dry run the graph is taken to hold as much as the output
-        graph = held / max(self._outputs[name], 1) if name in self._graphs else size
+        graph = self._graphs[name] / max(self._outputs[name], 1) if name in self._graphs else size
         gradients = sum(tensor.numel() * tensor.element_size() for tensor in found if tensor.requires_grad)
         return graph + self._losses.get(name, 0.0), gradients
 

@@ -6,6 +6,7 @@ The memory of a step is then that of one block, whatever the depth. What waits f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -100,7 +101,9 @@ class Settler:
         """The inputs of the first block, marked where they come from a graph of others."""
         self._inputs, self._waiting = [], Waiting() if self._settles() else None
         if self.step.rehearsing:
-            self.step.held.given(value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
+            parameters = chain.from_iterable(block.module.parameters() for block in self.course.blocks)
+            entering = (value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
+            self.step.held.given([*parameters, *entering])
         if self._waiting is None or in_checkpoint():
             return args, kwargs
         return tuple(self._mark(value) for value in args), {key: self._mark(value) for key, value in kwargs.items()}

@@ -13,7 +13,7 @@ TRANSPORT = ("tests/test_transport_rules.py",)
 DIRECT = ("tests/test_direct_rules.py",)
 SHARED = ("tests/test_shared_readout.py",)
 SYNTHETIC = ("tests/test_synthetic_gradients.py",)
-MEMORY = ("tests/test_memory.py",)
+MEMORY = ("tests/test_memory.py", "tests/test_settling.py")
 CONNECTIONS = ("tests/test_connections.py",)
 REPEATED = ("tests/test_repeated_blocks.py",)
 
@@ -169,16 +169,16 @@ FAULTS = [
     ),
     Fault(
         "what a block holds counted with its weights",
-        "wiring/held.py",
-        "self._graphs.get(name, {}).items() if storage not in own)",
-        "self._graphs.get(name, {}).items() if True)",
+        "wiring/settling.py",
+        "self.step.held.given([*parameters, *entering])",
+        "self.step.held.given(entering)",
         MEMORY,
     ),
     Fault(
         "what a block holds taken for that of the dry run's samples",
         "wiring/held.py",
-        "graph = held / max(self._outputs[name], 1) if",
-        "graph = held / 1e6 if",
+        "graph = self._graphs[name] / max(self._outputs[name], 1) if",
+        "graph = self._graphs[name] / 1e6 if",
         MEMORY,
     ),
     Fault(
