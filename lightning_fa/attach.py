@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from lightning_fa.attached import Attached
+from lightning_fa.averages import average
 from lightning_fa.optimizers import watch
 from lightning_fa.rehearsal import look_at, rehearse
 from lightning_fa.rules import BidirectionalFeedbackAlignment, resolve
@@ -29,7 +30,8 @@ def attach(
     """Let ``rule`` train ``model``, in place of backpropagation, from its next forward pass on.
 
     Build the optimizer afterwards: learned feedback (of ``kp``, ``wm``, ``dkp``, ``sg``, ``sgprop``) is a parameter of the
-    model, which its optimizer trains like any other, with the same rate, decay and clipping.
+    model, which its optimizer trains like any other, with the same rate, decay and clipping. The feedback of ``ebd`` is a running
+    average, which the optimizer's step moves at the rule's own rate.
 
     Args:
         model: Any module. Its parameters, buffers, ``state_dict`` and outputs stay bitwise as they are.
@@ -72,6 +74,7 @@ def attach(
         attached = _laid_apart(model, rule, chosen, patterns, example, seen)
     if rule.learned:
         watch(attached._wiring.store, model)
+        average(attached._wiring.store, rule.decay)
     return attached
 
 

@@ -19,12 +19,13 @@ from lightning_fa.wiring.store import Store
 
 _WAITING: weakref.WeakKeyDictionary[Store, list[str]] = weakref.WeakKeyDictionary()
 """Stores of learned feedback that no optimizer's step has shown to be held, and the full names of their feedback."""
+_HANDLES: list[torch.utils.hooks.RemovableHandle] = []
 
 
 def watch(store: Store, root: nn.Module) -> None:
     """Check, in the first step of an optimizer that trains a layer with learned feedback, that some optimizer holds it."""
-    if not _WAITING:
-        _Hook.install()
+    if not _HANDLES:  # for good: a hook that removes itself ends the loop over the hooks of others
+        _HANDLES.append(register_optimizer_step_pre_hook(_before_step))
     _WAITING[store] = store.full_names(root)
 
 
@@ -53,23 +54,6 @@ def message(names: Iterable[str]) -> str:
     )
 
 
-class _Hook:
-    """Before every optimizer's step, as long as something waits."""
-
-    handle: torch.utils.hooks.RemovableHandle | None = None
-
-    @classmethod
-    def install(cls) -> None:
-        if cls.handle is None:
-            cls.handle = register_optimizer_step_pre_hook(_before_step)
-
-    @classmethod
-    def remove(cls) -> None:
-        if cls.handle is not None:
-            cls.handle.remove()
-            cls.handle = None
-
-
 def _before_step(optimizer: Optimizer, *_: object) -> None:
     if torch.compiler.is_compiling():
         return
@@ -84,5 +68,3 @@ def _before_step(optimizer: Optimizer, *_: object) -> None:
             if lost:
                 raise RuntimeError(message(lost))
         _WAITING.pop(store, None)
-    if not _WAITING:
-        _Hook.remove()

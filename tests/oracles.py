@@ -295,6 +295,8 @@ class Oracle(NamedTuple):
     """Letter of a copy of the head's weight, which every pass makes; blocks as wide as the head's input draw nothing then."""
     inverts: bool = False
     """Inverts W, so that rounding is multiplied by its condition number."""
+    decay: float | None = None
+    """Feedback is the running average of its lessons, with this weight of the past."""
 
 
 ORACLES = {
@@ -314,6 +316,7 @@ ORACLES = {
     "dfa_sparse": Oracle(sparse_direct_feedback_alignment),
     "dfa_lowrank": Oracle(low_rank_direct_feedback_alignment),
     "dkp": Oracle(direct_feedback_alignment, direct_kolen_pollack_lessons, sized_by_output=True),
+    "ebd": Oracle(direct_feedback_alignment, direct_kolen_pollack_lessons, sized_by_output=True, decay=0.99999),
     "ifa": Oracle(
         indirect_feedback_alignment,
         passes_every_block=True,
@@ -380,7 +383,8 @@ def train(
         delta = oracle.deltas(step)
         lessons = oracle.lessons(step, delta) if oracle.lessons else {}
         for letter, arrays in lessons.items():
-            B = {**B, letter: [array - lr * lesson for array, lesson in zip(B[letter], arrays)]}
+            past, now = (1, -lr) if oracle.decay is None else (oracle.decay, 1 - oracle.decay)
+            B = {**B, letter: [past * array + now * lesson for array, lesson in zip(B[letter], arrays)]}
         if oracle.copies:
             B = {**B, oracle.copies: [W[-1]] * (k - 1), "passes": [passes + 1 for passes in B["passes"]]}
         b = [b[l] - lr * delta[l].sum(axis=0) for l in range(k)]

@@ -302,46 +302,6 @@ def test_sums_that_are_kept_are_those_of_the_features_at_hand():
         assert torch.equal(net.first(features, edges), plain(features, edges))
 
 
-def test_decayed_feedback_of_dkp_is_the_running_correlation_of_output_and_error():
-    """The page's reason for the absence of a rule of its own: exact under SGD, for any rate and decay."""
-    rate, decay = 0.5, 0.3
-    net = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3)).double()
-    attached = fa.attach(net, "dkp")
-    batch, (B,) = splits().train, attached.feedback.values()
-    start, correlation = B.detach().clone(), torch.zeros(8, 3, dtype=torch.float64)
-    optimizer = torch.optim.SGD(net.parameters(), lr=rate, weight_decay=decay)
-    for _ in range(5):
-        optimizer.zero_grad()
-        x = batch.x.double()
-        h = torch.tanh(x @ net[0].weight.T + net[0].bias).detach()
-        output = net(x)
-        e = (torch.softmax(output, 1).detach() - nn.functional.one_hot(batch.y, 3)) / len(x)
-        correlation = (1 - rate * decay) * correlation + rate * decay * h.T @ e
-        nn.functional.cross_entropy(output, batch.y).backward()
-        optimizer.step()
-    torch.testing.assert_close(B.detach(), (1 - rate * decay) ** 5 * start - correlation / decay)
-
-
-def test_the_running_correlation_is_minus_what_the_head_has_learned():
-    """The page says that it opposes backpropagation: for 1 - lambda -> 0, R - R[0] = -(1 - lambda)/rate (W - W[0])^T."""
-    rate, little, batch = 0.5, 1e-9, splits().train
-    net = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3)).double()
-    head, start = net[2].weight, net[2].weight.detach().clone()
-    correlation = torch.zeros(8, 3, dtype=torch.float64)
-    optimizer = torch.optim.SGD(net.parameters(), lr=rate)
-    for _ in range(5):
-        optimizer.zero_grad()
-        h = net[:2](batch.x.double())
-        output = net[2](h)
-        e = (torch.softmax(output, 1) - nn.functional.one_hot(batch.y, 3)).detach() / len(h)
-        correlation = (1 - little) * correlation + little * h.detach().T @ e
-        nn.functional.cross_entropy(output, batch.y).backward()
-        optimizer.step()
-    learned = (head - start).detach()
-    assert learned.norm() > 0.01 * start.norm()
-    torch.testing.assert_close(correlation / little, -learned.T / rate, rtol=1e-6, atol=1e-6)
-
-
 @pytest.mark.parametrize("name", ["teacher2", "teacher100", "cue", "cue-cell"])
 def test_drawn_tasks_score_a_network_that_knows_the_answer(name):
     """A teacher or cue whose labels are not a function of the inputs would show every rule at chance."""

@@ -203,6 +203,6 @@ def _index() -> str:
         "them. Where feedback learns, make the optimizer after the rule is attached, as `configure_optimizers` does.",
         table(head, rows),
         "What each rule learns on one small network, and on which tasks it was measured: [README](../../README.md#rules) and "
-        "[leaderboard](../leaderboard.md), which also says why some published rules are not here (PEPITA, Forward-Forward, EBD).",
+        "[leaderboard](../leaderboard.md), which also says why some published rules are not here (PEPITA, Forward-Forward).",
     ]
     return "\n\n".join(text) + "\n"

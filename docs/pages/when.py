@@ -74,6 +74,11 @@ WHEN: dict[str, tuple[str, str]] = {
         "As `dfa`, and better aligned, since its feedback learns; an optimizer must hold the feedback, with weight decay.",
         "Feedback at backpropagation's rate can grow without bound where there is no weight decay.",
     ),
+    "ebd": (
+        "To study the rule of Erdogan, Pehlevan & Erdogan 2025 (arXiv 2504.11558): with the paper's decay it behaves as `dfa` "
+        "from a small feedback, so use an optimizer that rescales gradients.",
+        "A decay well below 1: the running correlation opposes what the head learns, and replaces the R that was drawn.",
+    ),
     "ifa": (
         "Dense networks, strided convolutions: only the first hidden layer is wired to the output.",
         "Pooling between blocks, blocks that are called several times: the error must travel forward through every block.",

@@ -28,6 +28,8 @@ class Rule(ABC):
 
     learned: ClassVar[bool] = False
     """Whether feedback is learned: then it is a parameter, which the model's own optimizer trains."""
+    decay: float | None = None
+    """Of learned feedback that is a running average of its lessons: the weight of the past in every optimizer's step."""
     linear: ClassVar[bool] = True
     """Whether the gradients of hidden layers are linear in e."""
     stochastic: ClassVar[bool] = False

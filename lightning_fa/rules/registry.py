@@ -15,6 +15,7 @@ from lightning_fa.rules.direct_kolen_pollack import DirectKolenPollack as Direct
 from lightning_fa.rules.direct_random_target_projection import (
     DirectRandomTargetProjection as DirectRandomTargetProjection,
 )
+from lightning_fa.rules.error_broadcast_decorrelation import ErrorBroadcastDecorrelation as ErrorBroadcastDecorrelation
 from lightning_fa.rules.feedback_alignment import FeedbackAlignment as FeedbackAlignment
 from lightning_fa.rules.fixed_random_sign_symmetry import FixedRandomSignSymmetry as FixedRandomSignSymmetry
 from lightning_fa.rules.indirect_feedback_alignment import IndirectFeedbackAlignment as IndirectFeedbackAlignment
@@ -57,6 +58,7 @@ RULES: dict[str, type[Rule]] = {
     "dfa_sparse": SparseDirectFeedbackAlignment,
     "dfa_lowrank": LowRankDirectFeedbackAlignment,
     "dkp": DirectKolenPollack,
+    "ebd": ErrorBroadcastDecorrelation,
     "ifa": IndirectFeedbackAlignment,
     "kickback": Kickback,
     "shallow": LastLayerOnly,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -18,12 +19,28 @@ class Slot(NamedTuple):
     key: str
 
 
+AVERAGED: weakref.WeakSet[Store] = weakref.WeakSet()
+"""Stores whose feedback is a running average, copies included."""
+
+
 class Store:
     """Feedback by the name of its block or layer. No `state_dict` of the model sees it."""
 
     def __init__(self) -> None:
         self.slots: dict[str, Slot] = {}
         """In the order of depth; a slot may still be empty."""
+        self.decay: float | None = None
+        """See :attr:`lightning_fa.Rule.decay`."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.average(self.decay)
+
+    def average(self, decay: float | None) -> None:
+        """Let an optimizer's step move feedback to a running average, where ``decay`` is a number."""
+        self.decay = decay
+        if decay is not None:
+            AVERAGED.add(self)
 
     def open(self, name: str, module: nn.Module, key: str = FEEDBACK) -> None:
         """Say where ``name`` is held."""

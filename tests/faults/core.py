@@ -15,6 +15,7 @@ SHARED = ("tests/test_shared_readout.py",)
 SYNTHETIC = ("tests/test_synthetic_gradients.py",)
 MEMORY = ("tests/test_memory.py", "tests/test_settling.py")
 CONNECTIONS = ("tests/test_connections.py",)
+AVERAGES = ("tests/test_averages.py",)
 REPEATED = ("tests/test_repeated_blocks.py",)
 
 FAULTS = [
@@ -539,5 +540,27 @@ FAULTS = [
         "dict.fromkeys(name for name, tap in taps if tap.requires_grad)",
         "[name for name, tap in taps if tap.requires_grad]",
         SHARED,
+    ),
+    # -- feedback that is a running average -------------------------------------------------------------------------------
+    Fault(
+        "the running average moved by minus its lesson",
+        "averages.py",
+        "* was + (1 - decay)",
+        "* was - (1 - decay)",
+        AVERAGES,
+    ),
+    Fault(
+        "the running average added to the optimizer's own step",
+        "averages.py",
+        "b.copy_(decay * was +",
+        "b.copy_(decay * b +",
+        AVERAGES,
+    ),
+    Fault(
+        "a copy's running average left to the optimizer",
+        "wiring/store.py",
+        "        self.__dict__.update(state)\n        self.average(self.decay)",
+        "        self.__dict__.update(state)",
+        AVERAGES,
     ),
 ]

@@ -1,0 +1,46 @@
+r"""Learned feedback that is a running average of its gradients G, at the rule's own rate and not at the optimizer's.
+
+.. math:: B \leftarrow \lambda B + (1 - \lambda) G
+
+It happens where an optimizer that holds B steps, because G is then summed over accumulated batches and averaged over ranks, free
+of the loss scale, and finite. What the optimizer itself does to B is undone.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+from lightning_fa.wiring.store import AVERAGED, Store
+
+_BEFORE: weakref.WeakKeyDictionary[Optimizer, list[tuple[Tensor, Tensor, float]]] = weakref.WeakKeyDictionary()
+"""What an optimizer that steps holds: each B, its value before the step, and its decay."""
+_HANDLES: list[Any] = []
+
+
+def average(store: Store, decay: float | None) -> None:
+    """From now on the feedback in ``store`` is a running average with ``decay``; ``None``: the optimizer's own."""
+    store.average(decay)
+    if decay is not None and not _HANDLES:
+        _HANDLES.extend([register_optimizer_step_pre_hook(_before), register_optimizer_step_post_hook(_after)])
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # a compiled step would have the hooks of its first run
+def _before(optimizer: Optimizer, *_: object) -> None:
+    if AVERAGED:
+        own = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        held = [(b, store.decay) for store in AVERAGED for _, b in store.items() if id(b) in own]
+        _BEFORE[optimizer] = [(b, b.detach().clone(), decay) for b, decay in held if decay is not None]
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+@torch.no_grad()
+def _after(optimizer: Optimizer, *_: object) -> None:
+    for b, was, decay in _BEFORE.pop(optimizer, ()):
+        if b.grad is not None:  # else the optimizer has passed it by
+            b.copy_(decay * was + (1 - decay) * b.grad.to(was.dtype))
