@@ -8,7 +8,6 @@ from typing import Any
 from torch import nn
 
 from lightning_fa.attached import Attached
-from lightning_fa.averages import average
 from lightning_fa.optimizers import watch
 from lightning_fa.rehearsal import look_at, rehearse
 from lightning_fa.rules import BidirectionalFeedbackAlignment, resolve
@@ -30,8 +29,7 @@ def attach(
     """Let ``rule`` train ``model``, in place of backpropagation, from its next forward pass on.
 
     Build the optimizer afterwards: learned feedback (of ``kp``, ``wm``, ``dkp``, ``sg``, ``sgprop``) is a parameter of the
-    model, which its optimizer trains like any other, with the same rate, decay and clipping. The feedback of ``ebd`` is a running
-    average, which the optimizer's step moves at the rule's own rate.
+    model, which its optimizer trains like any other, with the same rate, decay and clipping (``ebd``: at the rule's rate).
 
     Args:
         model: Any module. Its parameters, buffers, ``state_dict`` and outputs stay bitwise as they are.
@@ -73,8 +71,7 @@ def attach(
         chosen = fit_to(model, seen, chosen, blocks, patterns)
         attached = _laid_apart(model, rule, chosen, patterns, example, seen)
     if rule.learned:
-        watch(attached._wiring.store, model)
-        average(attached._wiring.store, rule.decay)
+        watch(attached._wiring.store, model, rule.forgetting)
     return attached
 
 

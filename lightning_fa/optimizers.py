@@ -22,8 +22,12 @@ _WAITING: weakref.WeakKeyDictionary[Store, list[str]] = weakref.WeakKeyDictionar
 _HANDLES: list[torch.utils.hooks.RemovableHandle] = []
 
 
-def watch(store: Store, root: nn.Module) -> None:
-    """Check, in the first step of an optimizer that trains a layer with learned feedback, that some optimizer holds it."""
+def watch(store: Store, root: nn.Module, forgetting: float | None = None) -> None:
+    """Check, in the first step of an optimizer that trains a layer with learned feedback, that some optimizer holds it.
+
+    Where ``forgetting`` is a number, feedback is a running average from then on: see :mod:`lightning_fa.wiring.averages`.
+    """
+    store.average(forgetting)
     if not _HANDLES:  # for good: a hook that removes itself ends the loop over the hooks of others
         _HANDLES.append(register_optimizer_step_pre_hook(_before_step))
     _WAITING[store] = store.full_names(root)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 import lightning_fa as fa
+from lightning_fa.wiring import averages
 from tests.lightning_net import Net, batches, fit
 from tests.problems import assert_close, assert_same
 
@@ -49,7 +50,7 @@ def loss_of(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 def test_the_average_is_the_papers_under_every_optimizer(name):
     """Under AdamW at the network's rate the correlation of one batch would be all that R holds."""
     net = network()
-    attached = fa.attach(net, fa.ErrorBroadcastDecorrelation(decay=0.8))
+    attached = fa.attach(net, fa.ErrorBroadcastDecorrelation(forgetting=0.8))
     expected = [R.detach().clone() for R in attached.feedback.values()]
     optimizer = OPTIMIZERS[name](net.parameters())
     for seed in range(3):
@@ -62,10 +63,10 @@ def test_the_average_is_the_papers_under_every_optimizer(name):
         torch.testing.assert_close(R.detach(), wanted, rtol=0, atol=1e-14)
 
 
-def test_a_decay_of_one_is_direct_feedback_alignment():
+def test_a_forgetting_factor_of_one_is_direct_feedback_alignment():
     """What R adds to DFA is the average, and nothing else."""
     found = []
-    for rule in (fa.ErrorBroadcastDecorrelation(decay=1.0), fa.DirectFeedbackAlignment(init="xavier", scale=0.01)):
+    for rule in (fa.ErrorBroadcastDecorrelation(forgetting=1.0), fa.DirectFeedbackAlignment(init="xavier", scale=0.01)):
         net = network()
         fa.attach(net, rule)
         optimizer = torch.optim.AdamW(net.parameters(), 0.1)
@@ -82,7 +83,7 @@ def test_accumulated_batches_are_one_step():
     found = []
     for parts in (1, 2):
         net = network()
-        attached = fa.attach(net, fa.ErrorBroadcastDecorrelation(decay=0.8))
+        attached = fa.attach(net, fa.ErrorBroadcastDecorrelation(forgetting=0.8))
         optimizer = torch.optim.SGD(net.parameters(), 0.5)
         x, y = batch(0, 8)
         for xs, ys in zip(x.chunk(parts), y.chunk(parts)):
@@ -95,7 +96,7 @@ def test_accumulated_batches_are_one_step():
 def test_a_step_without_gradients_or_for_others_moves_nothing():
     """The discriminator's optimizer steps while the generator rests."""
     net, other = network(), network()
-    attached = fa.attach(net, fa.ErrorBroadcastDecorrelation(decay=0.8))
+    attached = fa.attach(net, fa.ErrorBroadcastDecorrelation(forgetting=0.8))
     before = {name: R.detach().clone() for name, R in attached.feedback.items()}
     own, others = (torch.optim.AdamW(each.parameters(), 0.1) for each in (net, other))
     loss_of(net, *batch(0)).backward()
@@ -109,7 +110,7 @@ def test_a_step_without_gradients_or_for_others_moves_nothing():
 def test_a_step_that_a_grad_scaler_skips_moves_nothing():
     """An average that has met an infinity stays there."""
     net = network().float()
-    attached = fa.attach(net, fa.ErrorBroadcastDecorrelation(decay=0.8))
+    attached = fa.attach(net, fa.ErrorBroadcastDecorrelation(forgetting=0.8))
     before = {name: R.detach().clone() for name, R in attached.feedback.items()}
     optimizer = torch.optim.SGD(net.parameters(), 0.5)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
@@ -129,7 +130,7 @@ def test_a_step_that_a_grad_scaler_skips_moves_nothing():
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda a: pickle.loads(pickle.dumps(a))], ids=["copy", "pickle"])
 def test_a_copys_feedback_is_averaged_as_well(duplicate):
     """A copy that an optimizer trains as any parameter is another rule."""
-    attached = fa.attach(network(), fa.ErrorBroadcastDecorrelation(decay=0.8))
+    attached = fa.attach(network(), fa.ErrorBroadcastDecorrelation(forgetting=0.8))
     twin = duplicate(attached)
     found = []
     for each in (attached, twin):
@@ -140,12 +141,32 @@ def test_a_copys_feedback_is_averaged_as_well(duplicate):
     assert_same(*found)
 
 
+def test_a_rule_that_is_loaded_in_another_process_is_averaged_as_well(monkeypatch):
+    """Nothing has been attached there, so nothing but the loaded rule itself can see to it."""
+    saved = pickle.dumps(fa.attach(network(), fa.ErrorBroadcastDecorrelation(forgetting=0.8)))
+    for handle in averages._HANDLES:
+        handle.remove()
+    monkeypatch.setattr(averages, "_HANDLES", [])
+    loaded = pickle.loads(saved)
+    before = [R.detach().clone() for R in loaded.feedback.values()]
+    correlation = correlations(loaded.model, *batch(0))
+    loss_of(loaded.model, *batch(0)).backward()
+    torch.optim.AdamW(loaded.model.parameters(), 0.1).step()
+    for R, was, C in zip(loaded.feedback.values(), before, correlation):
+        torch.testing.assert_close(R.detach(), 0.8 * was + 0.2 * C, rtol=0, atol=1e-14)
+    for handle in averages._HANDLES:  # others may have stores that are tracked
+        handle.remove()
+    monkeypatch.undo()
+    averages._HANDLES.clear()
+    averages.track(loaded._wiring.store)
+
+
 def test_a_compiled_step_averages():
     """A compiler that looks past the hooks would let the optimizer move R."""
     found = []
     for compiled in (False, True):
         net = network()
-        attached = fa.attach(net, fa.ErrorBroadcastDecorrelation(decay=0.8))
+        attached = fa.attach(net, fa.ErrorBroadcastDecorrelation(forgetting=0.8))
         optimizer = torch.optim.SGD(net.parameters(), 0.5)
         step = torch.compile(optimizer.step, backend="eager") if compiled else optimizer.step
         for seed in range(2):
@@ -163,7 +184,7 @@ class Adam(Net):
 
 def test_the_trainer_whose_optimizer_runs_the_step_averages():
     """Lightning computes the gradients inside `optimizer.step`: a hook before the step sees those of the batch before."""
-    rule = fa.ErrorBroadcastDecorrelation(decay=0.5)
+    rule = fa.ErrorBroadcastDecorrelation(forgetting=0.5)
     module, plain = Adam(), Adam()
     plain.load_state_dict(module.state_dict())
     strategy = fa.FeedbackStrategy(rule)
@@ -200,7 +221,7 @@ def test_what_is_added_to_the_first_feedback_is_minus_what_the_head_has_learned(
     """Why the rule has no teacher but R[0]: for 1 - lambda -> 0, R - R[0] = -(1 - lambda)/rate (W - W[0])^T."""
     rate, little = 0.5, 1e-9
     net = network()
-    attached = fa.attach(net, fa.ErrorBroadcastDecorrelation(decay=1 - little, scale=0.0))
+    attached = fa.attach(net, fa.ErrorBroadcastDecorrelation(forgetting=1 - little, scale=0.0))
     start = net[4].weight.detach().clone()
     optimizer = torch.optim.SGD(net.parameters(), lr=rate)
     for _ in range(5):
@@ -213,7 +234,7 @@ def test_what_is_added_to_the_first_feedback_is_minus_what_the_head_has_learned(
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.1, float("nan")])
-def test_a_decay_that_is_none_is_refused(decay):
+def test_a_factor_that_is_none_is_refused(decay):
     """Above one, R grows without bound."""
     with pytest.raises(ValueError, match="from 0 to 1"):
-        fa.ErrorBroadcastDecorrelation(decay=decay)
+        fa.ErrorBroadcastDecorrelation(forgetting=decay)

@@ -28,10 +28,10 @@ class Rule(ABC):
 
     learned: ClassVar[bool] = False
     """Whether feedback is learned: then it is a parameter, which the model's own optimizer trains."""
-    decay: float | None = None
-    """Of learned feedback that is a running average of its lessons: the weight of the past in every optimizer's step."""
+    forgetting: float | None = None
+    """Lambda, where learned feedback is a running average of its lessons and no optimizer decides how it moves."""
     linear: ClassVar[bool] = True
-    """Whether the gradients of hidden layers are linear in e."""
+    """Whether the gradients of hidden layers are linear in e. If not, a direct rule gets e free of any factor before the loss."""
     stochastic: ClassVar[bool] = False
     """Whether the rule draws anew in every forward pass."""
     control: ClassVar[bool] = False
@@ -119,8 +119,6 @@ class DirectRule(Rule):
     hears: ClassVar[str] = "the output"
     """``"the block below"``: the error is delivered to the first block alone, and the network's own W carry it up from there.
     ``"nothing"``: nothing is delivered, and all but the head is frozen."""
-    linear: ClassVar[bool] = True
-    """Whether ``deliver`` is linear in e. If not, its e is free of any factor before the loss."""
     error: str = "the output's error, by B"
     spatial: str = "dense"
     """``dense``: a row of B for every unit; ``shared``: for every channel, and all positions receive the same error."""

@@ -31,11 +31,11 @@ class ErrorBroadcastDecorrelation(DirectRule):
         seed: Fixes every R at the start, together with the block's name and nothing else.
         init: Initialiser by name (see :mod:`lightning_fa.feedback`), or tensors of shape ``(width of h, outputs)``.
         scale: Factor on the initialiser.
-        decay: :math:`\lambda`, from 0 to 1.
+        forgetting: :math:`\lambda`, from 0 to 1.
         spatial: ``"dense"``: every unit of a feature map has its own row of R; ``"shared"``: every channel has.
 
     Raises:
-        ValueError: ``decay`` is not between 0 and 1.
+        ValueError: ``forgetting`` is not between 0 and 1.
 
     References: Erdogan, Pehlevan & Erdogan 2025 (arXiv 2504.11558), section 2.2, eqs. 6-8.
     """
@@ -45,14 +45,14 @@ class ErrorBroadcastDecorrelation(DirectRule):
     seed: int = 0
     init: Init = "xavier"
     scale: float = 0.01
-    decay: float = 0.99999
+    forgetting: float = 0.99999
     spatial: Literal["dense", "shared"] = "dense"
 
     def __post_init__(self) -> None:
         check_init(self.init)
         check_choice("spatial", self.spatial, ("dense", "shared"))
-        if not 0 <= self.decay <= 1:
-            raise ValueError(f"Expected argument `decay` to be a number from 0 to 1, but got {self.decay!r}.")
+        if not 0 <= self.forgetting <= 1:
+            raise ValueError(f"Expected argument `forgetting` to be a number from 0 to 1, but got {self.forgetting!r}.")
 
     def initial(self, name: str, width: int, outputs: int) -> Tensor:
         return draw(self.init, self.scale, self.seed, name, (width, outputs))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from lightning_fa.sharding import is_sharded, write
 from lightning_fa.surgery import FEEDBACK
+from lightning_fa.wiring.averages import track
 
 
 class Slot(NamedTuple):
@@ -19,28 +19,24 @@ class Slot(NamedTuple):
     key: str
 
 
-AVERAGED: weakref.WeakSet[Store] = weakref.WeakSet()
-"""Stores whose feedback is a running average, copies included."""
-
-
 class Store:
     """Feedback by the name of its block or layer. No `state_dict` of the model sees it."""
 
     def __init__(self) -> None:
         self.slots: dict[str, Slot] = {}
         """In the order of depth; a slot may still be empty."""
-        self.decay: float | None = None
-        """See :attr:`lightning_fa.Rule.decay`."""
+        self.forgetting: float | None = None
+        """See :attr:`lightning_fa.Rule.forgetting`."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.average(self.decay)
+        self.average(self.forgetting)
 
-    def average(self, decay: float | None) -> None:
-        """Let an optimizer's step move feedback to a running average, where ``decay`` is a number."""
-        self.decay = decay
-        if decay is not None:
-            AVERAGED.add(self)
+    def average(self, forgetting: float | None) -> None:
+        """Where ``forgetting`` is a number, an optimizer's step moves feedback as a running average with that factor."""
+        self.forgetting = forgetting
+        if forgetting is not None:
+            track(self)
 
     def open(self, name: str, module: nn.Module, key: str = FEEDBACK) -> None:
         """Say where ``name`` is held."""

@@ -9,38 +9,40 @@ of the loss scale, and finite. What the optimizer itself does to B is undone.
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from lightning_fa.wiring.store import AVERAGED, Store
+if TYPE_CHECKING:
+    from lightning_fa.wiring.store import Store
 
+_STORES: weakref.WeakSet[Store] = weakref.WeakSet()
 _BEFORE: weakref.WeakKeyDictionary[Optimizer, list[tuple[Tensor, Tensor, float]]] = weakref.WeakKeyDictionary()
-"""What an optimizer that steps holds: each B, its value before the step, and its decay."""
+"""What an optimizer that steps holds: each B, its value before the step, and its factor."""
 _HANDLES: list[Any] = []
 
 
-def average(store: Store, decay: float | None) -> None:
-    """From now on the feedback in ``store`` is a running average with ``decay``; ``None``: the optimizer's own."""
-    store.average(decay)
-    if decay is not None and not _HANDLES:
+def track(store: Store) -> None:
+    """From now on the steps of optimizers move the feedback in ``store`` by its factor."""
+    _STORES.add(store)
+    if not _HANDLES:
         _HANDLES.extend([register_optimizer_step_pre_hook(_before), register_optimizer_step_post_hook(_after)])
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # a compiled step would have the hooks of its first run
 def _before(optimizer: Optimizer, *_: object) -> None:
-    if AVERAGED:
+    if _STORES:
         own = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        held = [(b, store.decay) for store in AVERAGED for _, b in store.items() if id(b) in own]
-        _BEFORE[optimizer] = [(b, b.detach().clone(), decay) for b, decay in held if decay is not None]
+        held = [(b, store.forgetting) for store in _STORES for _, b in store.items() if id(b) in own]
+        _BEFORE[optimizer] = [(b, b.detach().clone(), factor) for b, factor in held if factor is not None]
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
 @torch.no_grad()
 def _after(optimizer: Optimizer, *_: object) -> None:
-    for b, was, decay in _BEFORE.pop(optimizer, ()):
+    for b, was, factor in _BEFORE.pop(optimizer, ()):
         if b.grad is not None:  # else the optimizer has passed it by
-            b.copy_(decay * was + (1 - decay) * b.grad.to(was.dtype))
+            b.copy_(factor * was + (1 - factor) * b.grad.to(was.dtype))
