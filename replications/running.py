@@ -36,6 +36,8 @@ def _run(session: Session) -> Exception | None:
     except Exception as error:
         if not isinstance(error, ReplicationError):
             traceback.print_exc()
+        if session.loop.finished:
+            conclude(session)  # all runs are there to be judged: a figure could not be drawn
         return error
     finally:
         print(f"Results, logs and figures are in {session.out}")

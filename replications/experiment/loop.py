@@ -31,6 +31,8 @@ class Loop:
         self.results, self.hardware, self.paper = results, hardware, paper
         self.records: list[Record] = []
         self.progress: RunProgress | None = None
+        self.finished = False
+        """Whether the last runs that were asked for are on disk: an error after that is one of the figures."""
 
     def finish(self, runs: Sequence[Run], train: Callable[[Run], Metrics]) -> None:
         """Train every run that --out does not hold yet; each is in results.json as soon as it is finished.
@@ -43,6 +45,7 @@ class Loop:
         self, groups: Sequence[Sequence[Run]], train: Callable[[Sequence[Run]], Sequence[Metrics]]
     ) -> None:
         """The same for groups of runs that differ in their seeds alone and are computed at once, as in one batch."""
+        self.finished = False
         found: dict[int, list[Record]] = {}
         with RunProgress(groups, self.paper) as self.progress:
             while len(found) < len(groups):
@@ -55,6 +58,7 @@ class Loop:
                     time.sleep(SECONDS_BETWEEN_LOOKS)
                 self.results.refresh()
         self.records += [record for index in sorted(found) for record in found[index]]
+        self.finished = True
 
     def _finish(
         self, runs: Sequence[Run], train: Callable[[Sequence[Run]], Sequence[Metrics]], progress: RunProgress

@@ -11,6 +11,7 @@ from replications import papers as package
 from replications.cli import main, parser
 from replications.data import digits
 from replications.experiment import prepare, registry
+from replications.experiment.run import Run
 from replications.judging.claims import HOLDS
 
 PAPER = """
@@ -107,6 +108,28 @@ def test_a_paper_that_breaks_stops_no_other_and_loses_nothing(papers, tmp_path, 
     papers["toy2000"].BREAKS_AT = None
     assert everything(tmp_path / "out") == 0
     assert papers["toy2000"].TRAINED == [0, 1]
+
+
+def test_a_figure_that_cannot_be_drawn_keeps_no_claim_from_being_judged(papers, tmp_path, capsys):
+    """The logs of earlier runs may be gone, as in a copy of results.json alone; the hours of training are in it."""
+    train_all = papers["toy2000"].run
+
+    def run(session):
+        train_all(session)
+        session.curve(Run("fig1", "r", "bp", 0, papers["toy2000"].Settings()))
+
+    papers["toy2000"].run = run
+    assert main(["toy2000", "--preset", "smoke", "--wandb", "off", "--out", str(tmp_path / "out")]) == 2
+    assert "No such file" in capsys.readouterr().err
+    found = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [claim["verdict"] for claim in found["claims"]] == ["reported"]
+
+
+def test_a_paper_whose_training_breaks_is_not_judged(papers, tmp_path):
+    """A mean over the seeds that were finished by chance is another number."""
+    papers["toy2000"].BREAKS_AT = 1
+    assert main(["toy2000", "--preset", "smoke", "--wandb", "off", "--out", str(tmp_path / "out")]) == 2
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["claims"] == []
 
 
 def test_a_paper_that_breaks_alone_is_not_taken_for_a_failed_claim(papers, tmp_path, capsys):
