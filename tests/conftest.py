@@ -10,19 +10,9 @@ from xdist.scheduler import LoadScopeScheduling
 from tests import quick as quick
 
 SLOW = (
-    "test_benchmarks_run.py",
-    "test_compile.py",
-    "test_contributing.py",
-    "test_deepest_mlp.py",
-    "test_examples.py",
-    "test_real_nets_direct.py",
-    "test_real_nets_transport.py",
-    "test_report.py",
-    "test_trainer_features.py",
-    "test_wandb.py",
-    "test_wandb_online.py",
     "callbacks/test_compiled.py",
     "callbacks/test_ranks.py",
+    "contract/test_compile.py",
     "distributed/test_callbacks_sharded.py",
     "distributed/test_checkpoints.py",
     "distributed/test_memory.py",
@@ -32,15 +22,25 @@ SLOW = (
     "distributed/test_ranks.py",
     "distributed/test_starts.py",
     "distributed/test_traffic.py",
+    "networks/test_real_nets_direct.py",
+    "networks/test_real_nets_transport.py",
+    "project/test_benchmarks_run.py",
+    "project/test_contributing.py",
+    "project/test_deepest_mlp.py",
+    "project/test_examples.py",
     "replications/test_czarnecki2017_smoke.py",
     "replications/test_interrupted.py",
     "replications/test_launay2019_smoke.py",
     "replications/test_lillicrap2014_smoke.py",
+    "replications/test_report.py",
     "replications/test_smoke.py",
+    "trainer/test_trainer_features.py",
+    "trainer/test_wandb.py",
+    "trainer/test_wandb_online.py",
 )
 """Files that compile, start processes or train whole papers: a quarter of the tests and most of the minutes."""
 
-ONCE = ("test_contributing.py", "test_report.py", "test_wandb.py")
+ONCE = ("project/test_contributing.py", "replications/test_report.py", "trainer/test_wandb.py")
 """Files beside those of ``distributed`` whose fixtures take seconds: one worker runs all of a file's tests."""
 
 HERE = Path(__file__).parent

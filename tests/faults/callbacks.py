@@ -202,20 +202,20 @@ FAULTS = [
         "callbacks/sending.py",
         "if not isinstance(logger, WandbLogger):\n                    raise",
         "if True:\n                    raise",
-        ("tests/test_wandb.py::test_a_service_that_dies_stops_no_training_and_costs_no_local_number",),
+        ("tests/trainer/test_wandb.py::test_a_service_that_dies_stops_no_training_and_costs_no_local_number",),
     ),
     Fault(
         "a rule's settings kept from the loggers",
         "callbacks/configuration.py",
         "logger.log_hyperparams(params)",
         "pass",
-        ("tests/test_wandb.py", "tests/test_tensorboard.py"),
+        ("tests/trainer/test_wandb.py", "tests/trainer/test_tensorboard.py"),
     ),
     Fault(
         "pre-aligned weights set again after a resume",
         "callbacks/prealignment.py",
         'self.done = state_dict["done"]',
         "pass",
-        ("tests/test_prealignment.py",),
+        ("tests/equations/test_prealignment.py",),
     ),
 ]

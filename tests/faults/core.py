@@ -2,21 +2,21 @@
 
 from tests.faults.fault import Fault
 
-EQUATIONS = ("tests/test_oracles.py", "tests/test_contract.py")
-CONVOLUTION = ("tests/test_convolutions.py",)
-FACTOR = ("tests/test_factor.py",)
-TRACES = ("tests/test_traces.py",)
-FEEDBACK = ("tests/test_feedback.py",)
-ABORTED = ("tests/test_aborted.py",)
-ERRORS = ("tests/test_errors.py", "tests/test_blocks.py")
-TRANSPORT = ("tests/test_transport_rules.py",)
-DIRECT = ("tests/test_direct_rules.py",)
-SHARED = ("tests/test_shared_readout.py",)
-SYNTHETIC = ("tests/test_synthetic_gradients.py",)
-MEMORY = ("tests/test_memory.py", "tests/test_settling.py")
-CONNECTIONS = ("tests/test_connections.py",)
-AVERAGES = ("tests/test_averages.py",)
-REPEATED = ("tests/test_repeated_blocks.py",)
+EQUATIONS = ("tests/equations/test_oracles.py", "tests/contract/test_contract.py")
+CONVOLUTION = ("tests/equations/test_convolutions.py",)
+FACTOR = ("tests/contract/test_factor.py",)
+TRACES = ("tests/contract/test_traces.py",)
+FEEDBACK = ("tests/equations/test_feedback.py",)
+ABORTED = ("tests/contract/test_aborted.py",)
+ERRORS = ("tests/networks/test_errors.py", "tests/networks/test_blocks.py")
+TRANSPORT = ("tests/equations/test_transport_rules.py",)
+DIRECT = ("tests/equations/test_direct_rules.py",)
+SHARED = ("tests/equations/test_shared_readout.py",)
+SYNTHETIC = ("tests/equations/test_synthetic_gradients.py",)
+MEMORY = ("tests/contract/test_memory.py", "tests/contract/test_settling.py")
+CONNECTIONS = ("tests/networks/test_connections.py",)
+AVERAGES = ("tests/equations/test_averages.py",)
+REPEATED = ("tests/equations/test_repeated_blocks.py",)
 
 FAULTS = [
     # -- the autograd functions -------------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ FAULTS = [
         "wiring/settling.py",
         "each.clear()",
         "pass",
-        ("tests/test_parameter_hooks.py",),
+        ("tests/contract/test_parameter_hooks.py",),
     ),
     Fault(
         "a loss that overflowed remembered as the factor",
@@ -328,28 +328,28 @@ FAULTS = [
         "wiring/blocks.py",
         "return deep if len(deep) > 1 else [",
         "return [",
-        ("tests/test_blocks.py",),
+        ("tests/networks/test_blocks.py",),
     ),
     Fault(
         "a network of tables and a head left without a rule",
         "wiring/blocks.py",
         "return deep if len(deep) > 1 else [",
         "return deep if deep else [",
-        ("tests/test_blocks.py",),
+        ("tests/networks/test_blocks.py",),
     ),
     Fault(
         "the targets of the last batch used again",
         "wiring/step.py",
         "terms, self.terms, self.targets = self.terms, [], None",
         "terms, self.terms = self.terms, []",
-        ("tests/test_used_targets.py",),
+        ("tests/contract/test_used_targets.py",),
     ),
     Fault(
         "the targets of a manual step used up by its first loss",
         "training_step.py",
         "        self.attached.targets = targets\n        return self.own(joined",
         "        return self.own(joined",
-        ("tests/test_used_targets.py",),
+        ("tests/contract/test_used_targets.py",),
     ),
     Fault(
         "the terms of an aborted forward pass kept for the next loss",

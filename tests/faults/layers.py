@@ -2,7 +2,7 @@
 
 from tests.faults.fault import Fault
 
-LAYERS = ("tests/test_transport_layers.py",)
+LAYERS = ("tests/networks/test_transport_layers.py",)
 ATTENTION = "wiring/layers/attention.py"
 RECURRENT = "wiring/layers/recurrent.py"
 
@@ -12,28 +12,28 @@ FAULTS = [
         "wiring/layers/known.py",
         "if base is None or any(name in module.__dict__ for name in _FORWARDS):",
         "return None if base is None else LAYERS[base]\n    if False:",
-        ("tests/test_own_forwards.py",),
+        ("tests/networks/test_own_forwards.py",),
     ),
     Fault(
         "the true weight in the backward pass of an operator that is no Linear",
         "wiring/layers/pairs.py",
         "            feedback_of(item)\n            if isinstance(item, Pair)",
         "            value_of(item)\n            if isinstance(item, Pair)",
-        ("tests/test_transport_pairs.py",),
+        ("tests/networks/test_transport_pairs.py",),
     ),
     Fault(
         "the graph's proof blind to weights used by another module",
         "wiring/proof.py",
         "found |= own_kind",
         "found |= set()",
-        ("tests/test_transport_pairs.py",),
+        ("tests/networks/test_transport_pairs.py",),
     ),
     Fault(
         "a view returned that must not be changed in place",
         "ops/transport.py",
         "return out if out.ndim == 2 else torch.ops.aten._unsafe_view(out, out.shape)",
         "return out",
-        ("tests/test_own_forwards.py",),
+        ("tests/networks/test_own_forwards.py",),
     ),
     Fault(
         "feedback of attention not sliced with its weight",

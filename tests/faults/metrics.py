@@ -2,7 +2,7 @@
 
 from tests.faults.fault import Fault
 
-METRICS = ("tests/test_metrics.py",)
+METRICS = ("tests/measures/test_metrics.py",)
 IGNORED = ("tests/callbacks/test_ignored.py",)
 
 FAULTS = [

@@ -11,14 +11,14 @@ FAULTS = [
         "attach.py",
         "if not isinstance(model, nn.Module):",
         "if False:",
-        ("tests/test_bad_inputs.py",),
+        ("tests/networks/test_bad_inputs.py",),
     ),
     Fault(
         "a teacher that `forward` calls taken for a second head although it is left out",
         "attach.py",
         "unwrapped(model)\n",
         "unwrapped(model)\n    ungoverned = ()\n",
-        ("tests/test_nested.py",),
+        ("tests/networks/test_nested.py",),
     ),
     Fault(
         "a run that only looks whether it works judged as a replication",
@@ -74,6 +74,6 @@ FAULTS = [
         "replications/reporting/page.py",
         "autoescape=True",
         "autoescape=False",
-        ("tests/test_report.py",),
+        ("tests/replications/test_report.py",),
     ),
 ]

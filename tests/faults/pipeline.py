@@ -7,8 +7,8 @@ NAMED = ("tests/distributed/test_pipeline_runs.py::test_the_user_names_stages",)
 PARTS = ("tests/distributed/test_pipeline.py::test_a_batch_in_parts_is_the_batch",)
 MASKS = ("tests/distributed/test_pipeline.py::test_masks_are_those_of_any_other_number_of_stages",)
 OWN_DATA = ("tests/distributed/test_pipeline_runs.py::test_data_of_its_own_for_each_rank_is_an_error",)
-DIVIDED = ("tests/test_pipeline_stages.py",)
-SIMULATED = ("tests/test_schedules.py",)
+DIVIDED = ("tests/distributed/test_pipeline_stages.py",)
+SIMULATED = ("tests/distributed/test_schedules.py",)
 
 FAULTS = [
     Fault(

@@ -6,7 +6,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning_fa.callbacks import NAMES, RuleConfig, SyntheticGradientMonitor
 from replications.experiment.loggers import read_curve
 from tests.callbacks.net import all_callbacks, pattern
-from tests.test_wandb import train
+from tests.trainer.test_wandb import train
 
 pytest.importorskip("tensorboard")
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import lightning_fa as fa
+from tests.equations.test_repeated_blocks import Cut, expected
 from tests.problems import distance, read
-from tests.test_repeated_blocks import Cut, expected
 
 
 def unit(fan_in: int, fan_out: int) -> nn.Module:

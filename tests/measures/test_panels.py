@@ -6,7 +6,7 @@ from matplotlib.image import imread
 
 from lightning_fa import figures
 from lightning_fa.figures.style import PAGE
-from tests.test_figures import EVERY
+from tests.measures.test_figures import EVERY
 
 SEEDS = [{0: 1.0, 1: 2.0, 100: 3.0}, {0: 2.0, 1: 3.0, 100: 5.0}]
 

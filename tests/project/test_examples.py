@@ -14,7 +14,7 @@ import lightning_fa as fa
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
 
-FOLDER = Path(__file__).parents[1] / "examples"
+FOLDER = Path(__file__).parents[2] / "examples"
 CHANCE = 0.1
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The number of training batches:UserWarning"),

@@ -147,7 +147,8 @@ def test_a_layer_that_transport_rules_cannot_govern_is_named():
 
     net = nn.Sequential(nn.Linear(4, 4), Linear(4, 4), nn.Linear(4, 4))
     with pytest.raises(
-        ValueError, match=r"Cannot govern 1 \(tests.test_errors\..*Linear: .*\): a LSTM with a forward.*ungoverned"
+        ValueError,
+        match=r"Cannot govern 1 \(tests.networks.test_errors\..*Linear: .*\): a LSTM with a forward.*ungoverned",
     ):
         fa.attach(net, "fa")
     fa.attach(net, "bp").detach()

@@ -28,7 +28,7 @@ torch.set_num_threads(1)
 from lightning.pytorch import Callback
 from lightning_fa.callbacks import AlignmentMonitor, WeightNorms
 from replications.experiment import loggers as ours
-from tests.test_wandb import train
+from tests.trainer.test_wandb import train
 
 folder = Path(sys.argv[1])
 

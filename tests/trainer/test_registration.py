@@ -9,7 +9,7 @@ from lightning.pytorch.strategies import StrategyRegistry
 import lightning_fa as fa
 from tests.lightning_net import Net, OwnRule, fit
 from tests.problems import assert_same
-from tests.test_cli import run
+from tests.trainer.test_cli import run
 
 pytestmark = pytest.mark.filterwarnings("ignore::jsonargparse._deprecated.JsonargparseDeprecationWarning")
 

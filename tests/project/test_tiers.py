@@ -15,4 +15,4 @@ def test_a_file_with_costly_fixtures_is_one_piece_of_work_and_other_tests_are_on
         *ONCE,
         *(name for name in SLOW if name.startswith("distributed/")),
     }
-    assert files["test_compile.py"] == "tests/test_compile.py::test_a[b]"
+    assert files["contract/test_compile.py"] == "tests/contract/test_compile.py::test_a[b]"

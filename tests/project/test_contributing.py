@@ -9,7 +9,7 @@ import pytest
 
 from tests import commands
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 PARTS = ("lightning_fa", "replications", "benchmarks", "docs", "tests", "examples")
 FILES = ("README.md", "CITATION.cff", "CONTRIBUTING.md", "CHANGELOG.md", "pyproject.toml", "mkdocs.yml")
@@ -68,13 +68,13 @@ def test_the_example_passes_the_whole_contract(copy):
 def test_what_is_generated_for_all_rules_is_complete_with_it(copy):
     """A table that lacks the new rule fails for its author, who was told of no table."""
     files = (
-        "tests/test_docs.py",
-        "tests/test_is_it_the_rule.py",
-        "tests/test_tables.py",
-        "tests/test_architecture.py",
-        "tests/test_oracles.py",
+        "tests/project/test_docs.py",
+        "tests/project/test_is_it_the_rule.py",
+        "tests/project/test_tables.py",
+        "tests/project/test_architecture.py",
+        "tests/equations/test_oracles.py",
     )
-    table = "tests/test_precision.py::test_the_table_of_errors_is_that_of_all_rules"
+    table = "tests/contract/test_precision.py::test_the_table_of_errors_is_that_of_all_rules"
     code, printed = contract(copy, *files, table, "-k", "not block")
     assert code == 0, printed
 
@@ -86,7 +86,7 @@ def test_an_example_that_breaks_the_contract_is_noticed(copy):
     assert text.count(" / len(e)") == 1
     file.write_text(text.replace(" / len(e)", ""))
     try:
-        code, printed = contract(copy, "-x", "-k", "dfa_ternary", "tests/test_contract.py")
+        code, printed = contract(copy, "-x", "-k", "dfa_ternary", "tests/contract/test_contract.py")
         assert code == 1, printed
         assert "1 failed" in printed
     finally:

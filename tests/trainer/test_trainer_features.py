@@ -23,7 +23,7 @@ EPS = torch.finfo(torch.float32).eps
 
 every_kind = pytest.mark.parametrize("rule", [*MECHANISMS, "brsf", "shallow"])
 """One rule of each mechanism, one that draws from a stream and one that teaches the head alone: what the Trainer does to a
-network does not depend on more. `tests/test_lightning.py` compares every rule with a bare loop."""
+network does not depend on more. `tests/trainer/test_lightning.py` compares every rule with a bare loop."""
 
 
 def criterion(output, y):

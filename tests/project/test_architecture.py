@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import lightning_fa as fa
-from tests.conftest import SLOW
+from tests.conftest import HERE, SLOW
 
 ROOT = Path(fa.__file__).parent
 ORDER = (
@@ -125,4 +125,4 @@ print(sorted(name for name in set(sys.modules) - before if sys.modules[name] and
 
 def test_every_slow_file_exists():
     """A file that was renamed would come back into the fast tier without a word."""
-    assert [name for name in SLOW if not (Path(__file__).parent / name).is_file()] == []
+    assert [name for name in SLOW if not (HERE / name).is_file()] == []

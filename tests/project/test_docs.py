@@ -13,7 +13,7 @@ pytest.importorskip("sklearn")
 from docs.pages.__main__ import stale
 from docs.pages.facts import replicated
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 CI = re.compile(r"^python3 -m venv .*pytest$", re.MULTILINE)
