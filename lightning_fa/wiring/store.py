@@ -30,7 +30,7 @@ class Store:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.average(self.forgetting)
+        self.average(state.get("forgetting"))
 
     def average(self, forgetting: float | None) -> None:
         """Where ``forgetting`` is a number, an optimizer's step moves feedback as a running average with that factor."""

@@ -559,7 +559,7 @@ FAULTS = [
     Fault(
         "a copy's running average left to the optimizer",
         "wiring/store.py",
-        "        self.__dict__.update(state)\n        self.average(self.forgetting)",
+        '        self.__dict__.update(state)\n        self.average(state.get("forgetting"))',
         "        self.__dict__.update(state)",
         AVERAGES,
     ),
