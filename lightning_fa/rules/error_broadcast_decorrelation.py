@@ -30,7 +30,7 @@ class ErrorBroadcastDecorrelation(DirectRule):
     Args:
         seed: Fixes every R at the start, together with the block's name and nothing else.
         init: Initialiser by name (see :mod:`lightning_fa.feedback`), or tensors of shape ``(width of h, outputs)``.
-        scale: Factor on the initialiser.
+        scale: Factor on the initialiser. The paper has 0.01, whose small errors a large rate must make up for.
         forgetting: :math:`\lambda`, from 0 to 1.
         spatial: ``"dense"``: every unit of a feature map has its own row of R; ``"shared"``: every channel has.
 
@@ -44,7 +44,7 @@ class ErrorBroadcastDecorrelation(DirectRule):
 
     seed: int = 0
     init: Init = "xavier"
-    scale: float = 0.01
+    scale: float = 1.0
     forgetting: float = 0.99999
     spatial: Literal["dense", "shared"] = "dense"
 

@@ -66,7 +66,7 @@ def test_the_average_is_the_papers_under_every_optimizer(name):
 def test_a_forgetting_factor_of_one_is_direct_feedback_alignment():
     """What R adds to DFA is the average, and nothing else."""
     found = []
-    for rule in (fa.ErrorBroadcastDecorrelation(forgetting=1.0), fa.DirectFeedbackAlignment(init="xavier", scale=0.01)):
+    for rule in (fa.ErrorBroadcastDecorrelation(forgetting=1.0), fa.DirectFeedbackAlignment(init="xavier")):
         net = network()
         fa.attach(net, rule)
         optimizer = torch.optim.AdamW(net.parameters(), 0.1)
