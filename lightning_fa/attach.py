@@ -1,4 +1,4 @@
-"""Attach a rule to a model, without Lightning; strategies and the mixin are thin adapters over this."""
+"""Attach a rule to a model, without Lightning. Strategies and the mixin are thin adapters over :func:`attach`."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ def attach(
     """Let ``rule`` train ``model``, in place of backpropagation, from its next forward pass on.
 
     Build the optimizer afterwards: learned feedback (of ``kp``, ``wm``, ``dkp``, ``sg``, ``sgprop``) is a parameter of the
-    model, which its optimizer trains like any other, with the same rate, decay and clipping (``ebd``: at the rule's rate).
+    model. The optimizer trains it like any other parameter, with its rate, decay and clipping (``ebd``: at the rule's rate).
 
     Args:
-        model: Any module. Its parameters, buffers, ``state_dict`` and outputs stay bitwise as they are.
+        model: Any module. Its parameters, buffers, ``state_dict`` and outputs stay bitwise unchanged.
         rule: A rule or its registry name.
-        blocks: Where automatic choice does not serve: name patterns (``["layer*.*", "fc"]``) or modules, in the order in
-            which ``forward`` calls them. For direct and local rules each is a unit inside which autograd works as ever; the
-            last is the head. :meth:`Attached.summary` says how many weights do learn by autograd inside a block.
-        ungoverned: Name patterns of modules or parameters that the rule shall leave to backpropagation, on purpose.
-        example: An input of the model (a tensor, a tuple of arguments or a mapping of keywords), for a rehearsal that
-            draws all feedback and checks the blocks now instead of in the first forward pass. It also shows automatic choice
-            in which order blocks are called, and which blocks are chains of smaller ones, to which it goes down then; where
-            blocks are called several times; and where a connection passes a block by: both end at their own output.
+        blocks: Needed if the automatic choice does not fit: name patterns (``["layer*.*", "fc"]``) or modules, in the order in
+            which ``forward`` calls them. The last block is the head. Under rules that cut the graph, weights inside a block may
+            learn by backpropagation: :meth:`Attached.summary` counts them.
+        ungoverned: Name patterns of modules or parameters to exclude, which learn by backpropagation.
+        example: An input of the model (a tensor, a tuple of arguments or a mapping of keywords) for a dry run. The dry run
+            draws all feedback and checks the blocks now instead of in the first forward pass. It shows the order in which
+            blocks are called. A block found automatically that is a chain is split into its parts. A block that is called
+            several times, or whose output also goes past the next block, is cut at its own output.
 
     Raises:
         TypeError: ``model`` is no module, or ``rule`` no rule.
         ValueError: a pattern matches nothing, a weight matrix would not be governed, or a layer has no weights yet.
-        RuntimeError: a rule is attached already; in the first forward pass, if blocks are called twice or out of order,
-            or a true gradient would cross from one block to another, or, under a transport rule, a true weight carries an
-            error or meets an operator that is not known to be linear in its input; in an optimizer's first step, if no
-            optimizer holds the learned feedback of a layer that it trains.
+        RuntimeError: a rule is attached already. In the first forward pass: blocks are called twice or out of order, a
+            true gradient would cross from one block to another, or, under a transport rule, a true weight carries an error
+            or meets an operator that is not known to be linear in its input. In an optimizer's first step: no optimizer
+            holds the learned feedback of a layer that it trains.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"Expected `model` to be a torch.nn.Module, but got {type(model).__name__}.")
@@ -99,7 +99,7 @@ def _laid(model: nn.Module, rule: Rule, blocks: list[Block], ungoverned: list[st
 
 
 def attach_pair(forward_net: nn.Module, reverse_net: nn.Module, **settings: Any) -> Attached:
-    """Let two networks be each other's feedback; one ``Attached`` stands for both, and takes both out again.
+    """Let each of two networks serve as the feedback of the other. The one ``Attached`` returned governs both.
 
     Args:
         forward_net: Trained on one task.

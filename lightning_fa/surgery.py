@@ -1,8 +1,8 @@
-"""How a rule gets into a model: the class of a module instance is exchanged for a subclass of it, and back.
+"""How a rule enters a module: the class of the instance is exchanged for a subclass, and later restored.
 
-Forward hooks would do the same, but ``torch.compile`` does not guard on them: an attached model could silently run code
-compiled for a plain one, that is, backprop. It does guard on a module's type, so here the trap cannot exist. The
-subclass keeps the name of its base, adds no parameter and no entry to ``state_dict``, and pickles and deep-copies.
+``torch.compile`` does not guard on forward hooks: with hooks, an attached model could silently run code that was compiled for
+the plain model, that is, backpropagation. ``torch.compile`` does guard on a module's type. The subclass keeps the name of its
+base and adds no parameter and no entry to ``state_dict``. Its instances can be pickled and deep-copied.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from torch import nn
 
 _PORT = "_feedback_port"
 FEEDBACK = "_feedback"
-"""Name of the buffer or parameter that holds a module's feedback; others that a rule needs begin with it."""
+"""Name of the buffer or parameter that holds a module's feedback, and prefix of the names of a rule's other tensors."""
 OWN_FORWARD = "_feedback_own_forward"
-"""Where a forward that the user has put on the instance waits until the rule is taken out."""
+"""Where a ``forward`` that the user set on the instance is kept while the rule is attached."""
 
 
 class Behaviour:
-    """Abstract first base of every exchanged class; a subclass overrides ``forward`` and reads ``self._feedback_port``."""
+    """Abstract first base of every generated class. A subclass overrides ``forward`` and reads ``self._feedback_port``."""
 
     _parameters: dict[str, Any]
     _feedback_port: Any
     _feedback_origin: tuple[type[nn.Module], type[Behaviour]]
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        # The exchanged class has no importable name: rebuild it from the two that have.
+        # The generated class cannot be imported: it is rebuilt from its two bases, which can.
         return _blank, self._feedback_origin, self.__dict__
 
-    # Learned feedback is a parameter, for optimizers and reducers to find, and yet no part of the model: a checkpoint of
-    # a model that a rule trained loads into the plain model, and the other way round.
+    # Learned feedback is a parameter, so that optimizers and reducers find it. It is kept out of `state_dict`, so that a
+    # checkpoint of an attached model loads into the plain model, and the other way round.
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[misc]
         for name in [key[len(prefix) :] for key in destination if key.startswith(prefix + FEEDBACK)]:
-            if not getattr(self._parameters.get(name), "_fsdp_flattened", False):  # FSDP asks for its own
+            if not getattr(self._parameters.get(name), "_fsdp_flattened", False):  # FSDP needs these
                 del destination[prefix + name]
 
     def _load_from_state_dict(
@@ -75,12 +75,12 @@ def adopt(module: nn.Module, behaviour: type[Behaviour], port: object) -> None:
 
 
 def port_of(module: nn.Module) -> Any:
-    """What :func:`adopt` gave a governed module."""
+    """The port that :func:`adopt` gave to a governed module."""
     return module.__dict__[_PORT]
 
 
 def enter(module: nn.Module, cls: type[nn.Module], port: object) -> None:
-    """Exchange the class of ``module`` for ``cls``, which a rule has made."""
+    """Exchange the class of ``module`` for ``cls``, a generated class, and store ``port`` on the module."""
     module.__class__ = cls
     module.__dict__[_PORT] = port
     if "forward" in module.__dict__ and hasattr(cls, "keeps_own_forward"):
@@ -88,7 +88,7 @@ def enter(module: nn.Module, cls: type[nn.Module], port: object) -> None:
 
 
 def release(module: nn.Module) -> None:
-    """Undo :func:`adopt`, also where FSDP2 or a parametrisation has derived another class from ours since."""
+    """Undo :func:`adopt`, also if FSDP2 or a parametrisation has since derived another class from the generated one."""
     module.__class__ = _without(type(module))
     del module.__dict__[_PORT]
     if OWN_FORWARD in module.__dict__:
@@ -108,7 +108,7 @@ def _without(cls: type[Any]) -> type[Any]:
 
 @contextmanager
 def set_aside(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Inside, ``modules`` are plain."""
+    """Inside the context, ``modules`` are plain."""
     held = [(module, type(module), port_of(module)) for module in modules]
     try:
         for module in modules:
@@ -120,7 +120,7 @@ def set_aside(modules: Sequence[nn.Module]) -> Iterator[None]:
 
 
 def strip_feedback(state_dict: dict[str, Any]) -> dict[str, Any]:
-    """Take learned feedback out of a ``state_dict`` that FSDP has put together, in place."""
+    """Remove learned feedback, in place, from a ``state_dict`` that FSDP has assembled."""
     for name in [name for name in state_dict if name.rpartition(".")[2].startswith(FEEDBACK)]:
         del state_dict[name]
     return state_dict

@@ -1,9 +1,9 @@
-"""The router: where the graph is cut at block outputs, one node at the network's output hands each of them its error.
+"""The router: one autograd node at the network's output hands every block its error. The graph is cut between the blocks.
 
-``route`` is the identity on the output. In backward it receives e = dL/dy and returns e to the last block and d_i to the
-output h_i of every other block; between blocks there is no path left. Its second result, ``unit``, is a zero that
-``join`` adds to the loss: the gradient it receives is dL/dL, that is, whatever factor stands before the loss
-(GradScaler, gradient accumulation, ``c * loss``), which rules that are not linear in e need.
+``route`` is the identity on the output. In backward it receives e = dL/dy, and returns e to the last block and d_i to the
+output h_i of every other block. ``route`` also returns ``unit``, a zero that ``join`` adds to the loss. The gradient of
+``unit`` is the factor that stands before the loss (GradScaler, gradient accumulation, ``c * loss``). Rules that are not
+linear in e need this factor.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from torch.autograd import Function
 
 
 class Delivery(Protocol):
-    """What the router asks in backward, for the block of an index."""
+    """Computes what the router returns in backward to the block of an index."""
 
     def error(self, index: int, e: Tensor, factor: Tensor | None, feedback: Tensor) -> Tensor:
-        """The error d at the block's output h, in its shape."""
+        """The error d at the block's output h, in the shape of h."""
 
     def lesson(self, index: int, e: Tensor, factor: Tensor | None, feedback: Tensor, h: Tensor) -> Tensor:
-        """The gradient of learned feedback, in its shape."""
+        """The gradient of learned ``feedback``, in the shape of ``feedback``."""
 
 
 NOT_JOINED = (
-    "This rule needs the loss that is differentiated: call `loss = attached.loss(loss)` before `loss.backward()`. Under a "
-    "feedback strategy or the mixin this happens by itself in automatic optimisation."
+    "This rule needs the loss that is differentiated: call `loss = attached.loss(loss)` before `loss.backward()`. A feedback "
+    "strategy or the mixin makes this call in automatic optimisation."
 )
 NOT_SCORED = (
-    "This loss does not depend on the output of an earlier forward pass. Make passes that you do not train on under "
-    "`torch.no_grad()`. After an exception call `attached.forget()`. The leftovers are dropped now: the next step will work."
+    "This loss does not depend on the output of an earlier forward pass. Run passes that you do not train on under "
+    "`torch.no_grad()`. After an exception call `attached.forget()`. That pass is forgotten now: the next step will work."
 )
 
 
@@ -46,7 +46,7 @@ class _Route(Function):
         feedback = taps_and_feedback[count:]
         learned = any(ctx.needs_input_grad[4 + count :])
         ctx.save_for_backward(*feedback, *(taps_and_feedback[:count] if learned else ()))
-        # A clone, since an output that is the input would forbid in-place operations after it.
+        # A clone, because autograd would forbid in-place operations on an output that is the input itself.
         return output.clone(), output.new_zeros((), dtype=torch.float32)
 
     @staticmethod
@@ -71,7 +71,7 @@ def route(
 
     Args:
         output: The head's output.
-        delivery: Asked in backward for each tap that needs a gradient; ``None`` with no taps.
+        delivery: Computes the error of each tap that needs a gradient; ``None`` without taps.
         taps: Outputs of the blocks below the head.
         feedback: One tensor per tap.
         joined: Whether ``unit`` must have been joined to the loss.
@@ -80,7 +80,7 @@ def route(
         The output, and ``unit``.
 
     Raises:
-        RuntimeError: in backward, if the loss was not joined though ``joined``, or does not depend on the output.
+        RuntimeError: in backward, if ``unit`` was required and not joined, or if the loss does not depend on the output.
     """
     routed: tuple[Tensor, Tensor] = _Route.apply(output, delivery, joined, len(taps), *taps, *feedback)
     return routed
@@ -98,6 +98,6 @@ class _Join(Function):
 
 
 def join(loss: Tensor, terms: Sequence[Tensor]) -> Tensor:
-    """The loss with its value untouched, whose gradient also flows into every scalar of ``terms``."""
+    """The loss with its value unchanged. Its gradient also flows into every scalar of ``terms``."""
     joined: Tensor = _Join.apply(loss, *terms)
     return joined

@@ -1,14 +1,14 @@
-"""What a learning rule is: another answer to "which error reaches this layer?".
+"""A learning rule answers one question: which error reaches this layer?
 
 Forward values, activation derivatives and local weight gradients stay with autograd. A rule belongs to one of four families.
-They differ in when the error of a layer is known, and each family leaves one function to the rule:
+The families differ in when the error of a layer is known. Each family leaves one function to the rule:
 
-* :class:`TransportRule`: layer by layer, on the way down. :meth:`~TransportRule.carrier` stands for W.
-* :class:`DirectRule`: at the network's output. Each block is handed :meth:`~DirectRule.deliver` of e.
-* :class:`LocalRule`: at the block, in forward. Each block descends its own :meth:`~LocalRule.local_loss`.
-* :class:`SyntheticRule`: in forward as a guess. :meth:`~SyntheticRule.predict` makes it, and the true error corrects it.
+* :class:`TransportRule`: layer by layer, in backward. :meth:`~TransportRule.carrier` returns the backward weight.
+* :class:`DirectRule`: at the network's output. Each block receives :meth:`~DirectRule.deliver` of e.
+* :class:`LocalRule`: at the block, in forward. Each block minimises its own :meth:`~LocalRule.local_loss`.
+* :class:`SyntheticRule`: at the block, in forward, as a prediction. :meth:`~SyntheticRule.predict` computes the prediction.
 
-Rules are frozen dataclasses of strings and numbers. They hold no state: what they draw or learn lives in the model.
+Rules are frozen dataclasses of strings and numbers. They hold no state: the model holds the tensors that a rule draws or learns.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from lightning_fa.feedback import described
 
 
 class Rule(ABC):
-    """Abstract. Use one of the families as a base. The attributes declare the rule's nature, which tests verify."""
+    """Abstract. Derive a rule from one of the families. The attributes declare the rule's properties, which tests verify."""
 
     learned: ClassVar[bool] = False
-    """Whether feedback is learned: then it is a parameter, which the model's own optimizer trains."""
+    """Whether feedback is learned. Learned feedback is a parameter, which the model's own optimizer trains."""
     forgetting: float | None = None
-    """Lambda, where learned feedback is a running average of its lessons and no optimizer decides how it moves."""
+    """Lambda, if learned feedback is a running average of its lessons, which is independent of the optimizer."""
     linear: ClassVar[bool] = True
-    """Whether the gradients of hidden layers are linear in e. If not, a direct rule gets e free of any factor before the loss."""
+    """Whether the gradients of hidden layers are linear in e. If not, a direct rule gets e divided by any factor before it."""
     stochastic: ClassVar[bool] = False
-    """Whether the rule draws anew in every forward pass."""
+    """Whether the rule draws new random numbers in every forward pass."""
     control: ClassVar[bool] = False
     """Whether the rule is backpropagation itself."""
     silent: ClassVar[bool] = False
     """Whether feedback begins at zero, so that hidden layers receive nothing in the first step."""
     hears: ClassVar[str]
-    """What the error of a block depends on, beside the block: ``"the layer above"``, ``"the output"``, ``"the block below"``,
-    ``"the block above"``, ``"the head"`` or ``"nothing"``."""
+    """Where the error of a block comes from: ``"the layer above"``, ``"the output"``, ``"the block below"``, ``"the block
+    above"`` or ``"the head"``; ``"nothing"`` if the error depends on nothing outside the block."""
     error: str
     """What a block below the head receives, in words."""
 
@@ -60,44 +60,44 @@ class Rule(ABC):
         return not self.linear
 
     def config(self) -> dict[str, Any]:
-        """Class name and settings as strings and numbers; a tensor given by the user is named by its checksum."""
+        """Class name and settings as strings and numbers. A tensor given by the user is replaced by its checksum."""
         settings = {f.name: described(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
         return {"rule": type(self).__name__, **settings}
 
 
 class TransportRule(Rule):
-    """Abstract. Every weight layer sends ``carrier^T delta`` down, not ``W^T delta``. All but :meth:`carrier` is optional."""
+    """Abstract. Every weight layer sends ``carrier^T delta`` down, not ``W^T delta``. Only :meth:`carrier` is required."""
 
     hears: ClassVar[str] = "the layer above"
     symbol: ClassVar[str] = "B"
-    """What stands for W in the table that ``print(attached)`` shows."""
+    """Symbol of the backward weight in the table that ``print(attached)`` shows."""
     matrixwise: ClassVar[bool] = False
     """Whether ``carrier`` needs a convolution's weight as a matrix (rows, columns), or (groups, rows, columns)."""
     taught: ClassVar[bool] = False
-    """Whether learned feedback receives :meth:`lesson`; otherwise it receives the gradient of W."""
+    """Whether :meth:`lesson` is the gradient of learned feedback. Otherwise learned feedback receives the gradient of W."""
 
     def initial(self, name: str, weight: Tensor) -> Tensor | None:
-        """The matrix B drawn for layer ``name``, in the shape of ``weight``; ``None`` where the rule stores none."""
+        """The matrix B drawn for layer ``name``, in the shape of ``weight``; ``None`` if the rule stores no B."""
         return None
 
     def stream(self, name: str) -> Tensor | None:
-        """The state of a :func:`lightning_fa.stream.stream` for the layer, which advances at every forward pass."""
+        """The state of the layer's :func:`lightning_fa.stream.stream`, which advances in every forward pass, or ``None``."""
         return None
 
     def redraw(self, weight: Tensor, state: Tensor) -> Tensor:
-        """The B of this step, in the shape and dtype of ``weight``, of a rule with a stream and no lesson."""
+        """The B of this step, in the shape and dtype of ``weight``. For rules with a stream and without a lesson."""
         raise NotImplementedError(f"{type(self).__name__} has a stream, and no `redraw`.")
 
     def lesson(self, weight: Tensor, feedback: Tensor, state: Tensor) -> Tensor:
-        """The gradient of B in this step, of a rule that says ``taught``."""
+        """The gradient of B in this step. For rules with :attr:`taught`."""
         raise NotImplementedError(f"{type(self).__name__} says `taught`, and has no `lesson`.")
 
     def mask(self, name: str, weight: Tensor) -> Tensor | None:
-        """Which entries of W exist, as booleans: the others are zero from now on."""
+        """Which entries of W exist, as booleans. The other entries are set to zero and stay zero."""
         return None
 
     def couple(self, shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[str, bool]]:
-        """Layers whose B is the weight of another: ``{layer: (the other, whether it is transposed)}``."""
+        """Layers whose B is the weight of another layer: ``{layer: (other layer, whether its weight is transposed)}``."""
         return {}
 
     @property
@@ -110,18 +110,18 @@ class TransportRule(Rule):
 
     @abstractmethod
     def carrier(self, weight: Tensor, feedback: Any) -> Tensor:
-        """The backward weight: what stands for ``weight``, in its shape. ``feedback`` is what :meth:`initial` returned."""
+        """The backward weight, in the shape of ``weight``. ``feedback`` is the layer's B, ``None`` if the rule stores no B."""
 
 
 class DirectRule(Rule):
     """Abstract. Block i receives ``deliver(e, B^i)`` at its output h^i, straight from the network's output."""
 
     hears: ClassVar[str] = "the output"
-    """``"the block below"``: the error is delivered to the first block alone, and the network's own W carry it up from there.
-    ``"nothing"``: nothing is delivered, and all but the head is frozen."""
+    """``"the block below"``: the error is delivered to the first block, from which the network's own W carry it upwards.
+    ``"nothing"``: no error is delivered, and the parameters outside the head are frozen."""
     error: str = "the output's error, by B"
     spatial: str = "dense"
-    """``dense``: a row of B for every unit; ``shared``: for every channel, and all positions receive the same error."""
+    """``dense``: a row of B for every unit. ``shared``: a row for every channel; all positions receive the same error."""
 
     @abstractmethod
     def initial(self, name: str, width: int, outputs: int) -> Tensor | None:
@@ -137,7 +137,7 @@ class DirectRule(Rule):
 
 
 class SyntheticRule(Rule):
-    """Abstract. Block i receives a prediction of its error, which learns from the true one."""
+    """Abstract. Block i receives a prediction of its error. The predictor learns from the true error."""
 
     hears: ClassVar[str] = "the block above"
     learned: ClassVar[bool] = True
@@ -145,17 +145,17 @@ class SyntheticRule(Rule):
     silent: ClassVar[bool] = True
     error: str = "a prediction"
     at: str | Sequence[str] = "*"
-    """Name patterns of the blocks whose error is predicted; to the others the true one travels, as in backpropagation."""
+    """Name patterns of the blocks whose error is predicted. The other blocks receive the true error of the block above."""
     spatial: str = "shared"
-    """``shared``: one predictor for all positions of h; ``dense``: one of the whole of h."""
+    """``shared``: one predictor, applied at every position of h. ``dense``: one predictor of the whole h."""
     warm_up: int = 0
-    """For how many forward passes in training mode the prediction only learns, and blocks receive the true error."""
+    """Number of forward passes in training mode during which the predictor only learns and blocks receive the true error."""
     alpha: float = 0.0
-    """Weight of the gradient of the prediction's own loss, added to what h receives."""
+    """Weight of the predictor's own loss in the gradient at h."""
     share: float = 1.0
-    """Weight of the prediction itself."""
+    """Weight of the prediction in the gradient at h."""
     labels: bool = True
-    """Whether the prediction sees the targets."""
+    """Whether the predictor reads the targets."""
 
     @property
     def needs_targets(self) -> bool:
@@ -163,11 +163,11 @@ class SyntheticRule(Rule):
 
     @abstractmethod
     def initial(self, name: str, width: int, outputs: int) -> dict[str, Tensor]:
-        """What the predictor of block ``name`` learns, by letter."""
+        """The initial parameters of the predictor of block ``name``, by letter."""
 
     @abstractmethod
     def outputs(self, theta: Mapping[str, Tensor]) -> int:
-        """The number of the network's outputs, which theta was made for; 0 without labels."""
+        """The number of network outputs that ``theta`` was made for; 0 without labels."""
 
     @abstractmethod
     def predict(self, h: Tensor, y: Tensor | None, theta: Mapping[str, Tensor]) -> Tensor:
@@ -175,18 +175,18 @@ class SyntheticRule(Rule):
 
 
 class LocalRule(Rule):
-    """Abstract. Block i descends ``local_loss(h^i, y, B^i)``; the last block descends the true loss."""
+    """Abstract. Block i minimises ``local_loss(h^i, y, B^i)``. The last block minimises the true loss."""
 
     hears: ClassVar[str] = "nothing"
     linear: ClassVar[bool] = False
     error: str = "that of its own loss"
     takes: ClassVar[str] = "any"
-    """What targets must be: ``"classes"`` (integers, -100 to be ignored, or rows of probabilities), ``"values"`` (floats, one
-    per output, NaN to be ignored), or ``"any"``, where integers are classes and floats are values."""
+    """What targets must be: ``"classes"`` (integers, where -100 is ignored, or rows of probabilities), ``"values"`` (floats,
+    one per output, where NaN is ignored), or ``"any"``, where integers are classes and floats are values."""
     advice: ClassVar[str] = ""
-    """What an error about the targets tells the user to do instead."""
+    """Last sentence of an error about the targets: what the user should do instead."""
     maps: ClassVar[bool] = False
-    """Whether h comes in its own shape, ``(samples, ...)``; else as ``(rows, width)``."""
+    """Whether ``local_loss`` receives h in its own shape, ``(samples, ...)``. Otherwise the shape is ``(rows, width)``."""
 
     @property
     def needs_targets(self) -> bool:
@@ -194,13 +194,13 @@ class LocalRule(Rule):
 
     @abstractmethod
     def initial(self, name: str, width: Any, outputs: int) -> Any:
-        """B^i for the block ``name``: one tensor, ``(width of h^i, outputs of the network)``, or several by name.
+        """B^i for the block ``name``: one tensor, ``(width of h^i, outputs of the network)``, or several tensors by letter.
 
-        ``width``: with :attr:`maps` the shape of h^i without the samples; of a rule that hears the head, also its input's.
+        ``width``: the width of h^i; with :attr:`maps` its shape without the samples; for :meth:`renew` (width, head's input).
         """
 
     def renew(self, head: Tensor, feedback: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Where :attr:`hears` is "the head", an ``nn.Linear``: what a block holds from now on, given its weight; new tensors."""
+        """If :attr:`hears` is "the head": new tensors for a block to hold, computed from ``head``, the weight of an nn.Linear."""
         raise NotImplementedError(f"{type(self).__name__} hears the head, and has no `renew`.")
 
     @abstractmethod

@@ -24,10 +24,10 @@ class DirectFeedbackAlignment(DirectRule):
         seed: Fixes every B, together with the block's name and nothing else.
         init: Initialiser by name (see :mod:`lightning_fa.feedback`), or tensors of shape ``(width of h, outputs)``.
         scale: Factor on the initialiser.
-        shared: Whether all blocks use the first rows of one matrix, rescaled to their width, instead of one each.
-        reduction: ``"sum"`` multiplies the error that hidden blocks receive by the number of rows, which undoes the mean
-            over them in the loss; the head keeps the loss as it is.
-        spatial: ``"dense"``: every unit of a feature map has its own row of B; ``"shared"``: every channel has.
+        shared: Whether all blocks use the first rows of one matrix, rescaled to their width, instead of a matrix each.
+        reduction: ``"sum"`` multiplies the error that hidden blocks receive by the number of rows. This undoes the mean over
+            rows in the loss. The error of the head is unchanged.
+        spatial: ``"dense"``: every unit of a feature map has its own row of B. ``"shared"``: every channel has its own row.
 
     References: Nokland 2016 (arXiv 1609.01596), eq. 8; Gilmer et al. 2017, eq. 3; Launay et al. 2019 and its code.
     """

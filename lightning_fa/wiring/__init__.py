@@ -1,29 +1,29 @@
-"""How a rule of each family is laid into a model. The only place that knows modules, and the only one with state.
+"""Puts a rule into a model. Only this package knows modules, and only this package holds state.
 
-One question separates the families: *when is the error of a layer known?* ``families.py`` answers it with a class:
+One question separates the families: *when is the error of a layer known?* ``families.py`` maps each answer to a class:
 
-* layer by layer in backward (``transport.py``). Every layer that holds a weight asks its :class:`~.port.Port` in forward for W
-  and for the backward weight that carries the error in place of W.
-* at the output, in backward (``direct.py``; ``upward.py`` where W carries the error on from the first block).
-* at the block, in forward (``local.py``).
-* in forward as a guess, which the true error corrects (``synthetic.py``).
+* layer by layer in backward (``transport.py``). In forward, every layer with a weight asks its :class:`~.port.Port` for W and
+  for the backward weight, which carries the error in place of W.
+* at the output, in backward (``direct.py``; ``upward.py`` if the network's own W carry the error on from the first block).
+* at the block, in forward (``local.py``; ``shared.py`` if the blocks read the head's weight).
+* at the block, in forward, as a prediction, which learns from the true error (``synthetic.py``).
 
-The last three cut the graph between blocks. An object of these files is a *delivery*: it says what crosses a cut, and what
-happens at the output. Everything else is common, in objects that do one thing each:
+The last three cut the graph between blocks. Each of their classes is a *delivery*: it says what crosses a cut, and what
+happens at the output. The rest is common to all of them, in objects that do one thing each:
 
-* :class:`~.cut.Cut`: what the blocks of the model call in a forward pass. It asks the others in turn;
-* :class:`~.course.Course`: which block was called, and the error where the order is wrong;
+* :class:`~.cut.Cut`: the methods that blocks call in a forward pass. They call the other objects;
+* :class:`~.course.Course`: which blocks were called; raises if the order is wrong;
 * :class:`~.block_feedback.BlockFeedback`: the shape of B, which depends on a block's output, and when B is drawn;
-* :class:`~.store.Store`: where B lives, on the modules, in no ``state_dict``;
-* :class:`~.step.Step`: the targets, and the terms that wait for the loss;
+* :class:`~.store.Store`: the tensors B, kept on the modules but in no ``state_dict``;
+* :class:`~.step.Step`: the targets, and the terms to be joined to the loss;
 * :class:`~.isolation.Isolation`: the proof that no true gradient passes a cut, made once;
-* :class:`~.settling.Settler`: gradients that are computed in the forward pass, where a block needs nothing from above.
+* :class:`~.settling.Settler`: gradients that are computed in the forward pass, if a block needs nothing from above.
 
-A step of ``dfa`` reads: a block's forward calls :meth:`~.cut.Cut.enter`, which records the output h of the block below and hands
-on ``h.detach()``. The head's forward calls :meth:`~.cut.Cut.leave`, which hands all h to one autograd node at the output
+In a step of ``dfa``, a block's forward calls :meth:`~.cut.Cut.enter`, which records the output h of the block below and returns
+``h.detach()``. The head's forward calls :meth:`~.cut.Cut.leave`, which connects all h to one autograd node at the output
 (``ops/route.py``). In backward that node receives e, and returns B e to every h. Inside a block autograd does the rest.
 
-:class:`~.base.Wiring` is what :class:`lightning_fa.Attached` asks of a rule in a model.
+:class:`~.base.Wiring` is the interface by which :class:`lightning_fa.Attached` uses a rule in a model.
 """
 
 from lightning_fa.wiring.base import Wiring as Wiring

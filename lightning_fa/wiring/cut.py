@@ -1,7 +1,7 @@
-"""The cut that direct, local and synthetic-gradient rules share: where one block's output enters the next block.
+"""The cut between two blocks, which direct, local and synthetic-gradient rules share.
 
-The cut is made at the next block's *input* (pooling, normalisation and activations between two blocks belong to the first)
-and never with ``requires_grad``: autograd then computes no error that crosses a block, which is what these rules save.
+The cut is at the next block's *input*, so that pooling, normalisation and activations between two blocks belong to the first.
+Direct and local rules detach the tensor there: autograd computes no error that crosses a block. These rules save this work.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from lightning_fa.wiring.tensors import entering, inputs_of, tensors_in, with_in
 
 
 class Bounded(Behaviour):
-    """A block whose input is cut from the block below, and, for the last one, whose output is routed."""
+    """A block. Its input is cut from the block below. The output of the last block is routed."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         if not torch.is_grad_enabled():
@@ -47,7 +47,7 @@ class Bounded(Behaviour):
 
 
 class Exit(Behaviour):
-    """A module around a block, whose output ends the block."""
+    """A module around a block. The block ends at the output of this module."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         out = super().forward(*args, **kwargs)  # type: ignore[misc]
@@ -57,15 +57,15 @@ class Exit(Behaviour):
 
 @dataclass(eq=False)
 class Cut:
-    """What blocks call in a forward pass: ``enter``, ``passed``, ``enter``, ``passed``, ..., ``enter``, ``leave``.
+    """The methods that blocks call in a forward pass: ``enter``, ``passed``, ``enter``, ``passed``, ..., ``enter``, ``leave``.
 
-    With ``again`` a checkpoint runs the pass once more, inside backward, and nothing is recorded.
+    With ``again`` an activation checkpoint recomputes the pass inside backward, and nothing is recorded.
     """
 
     blocks: list[Block]
     """In the order in which the network calls them; the last is the head."""
     feedback: BlockFeedback
-    """What they hold."""
+    """The tensors that the blocks hold."""
     step: Step
     """Targets, and terms for the loss."""
     course: Course
@@ -73,7 +73,7 @@ class Cut:
     isolation: Isolation
     """The proof that no true gradient passes."""
     delivery: Delivery
-    """What the rule's family says: what crosses a cut, and what happens at the output."""
+    """The part that depends on the rule's family: what crosses a cut, and what happens at the output."""
 
     @property
     def rule(self) -> Rule:
@@ -87,7 +87,7 @@ class Cut:
     def enter(
         self, index: int, args: tuple[Any, ...], kwargs: dict[str, Any], again: bool = False
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Record the tensor among a block's inputs that is the output of the block below, and hand on its value."""
+        """Record the output of the block below, which is among a block's inputs, and replace it by what crosses the cut."""
         if not again and self.course.enter(index, self.isolation.proven):
             self.step.begin()
         if index == 0:
@@ -98,17 +98,17 @@ class Cut:
         inputs = inputs_of(args, kwargs)
         key = entering(inputs)
         if key is None:
-            raise TypeError(f"Block {self.blocks[index].name!r} was called without a tensor to cut the graph at.")
+            raise TypeError(f"Block {self.blocks[index].name!r} was called without a tensor: expected one as input.")
         return with_input(args, kwargs, key, self._cross(self.blocks[index - 1].name, inputs[key], again))
 
     def passed(self, index: int, out: Any) -> Any:
-        """What block ``index`` below the head returns for its own ``out``."""
+        """What block ``index``, which is below the head, returns in place of its output ``out``."""
         return out if self.delivery.passed is None else self.delivery.passed(index, out)
 
     def end(self, index: int, out: Any, again: bool) -> Any:
-        """Record the output of a block that ends there, its first tensor with a gradient, and hand on its value.
+        """Cut a block at its own output: record the first tensor that requires a gradient, and replace it by what crosses.
 
-        Other tensors that are returned beside it, as the memory of an LSTM's cell, receive no error.
+        The other tensors in ``out``, such as the cell state of an LSTM, are detached, so that they receive no error.
         """
         tensors = [tensor for tensor in tensors_in(out) if tensor.requires_grad]
         name = self.blocks[index].name
@@ -117,11 +117,11 @@ class Cut:
         if not isinstance(out, (Tensor, tuple, list)):
             raise TypeError(
                 f"Block {name!r} ends at its own output and returned a {type(out).__name__}: expected a tensor, or a tuple or "
-                "list whose first tensor is the output. Make a module that contains all its calls one block with `blocks=`."
+                "list whose first tensor is the output. Or name a module that contains all its calls in `blocks=`."
             )
         if self.step.rehearsing:
             self.isolation.beside(name, tensors[1:])
-        first = self._cross(name, tensors[0], again).clone()  # what comes next may work in place
+        first = self._cross(name, tensors[0], again).clone()  # the next operation may be in place
         return tree_map_only(Tensor, lambda t: first if t is tensors[0] else t.detach() if t.requires_grad else t, out)
 
     def _cross(self, name: str, h: Tensor, again: bool) -> Tensor:
@@ -131,7 +131,7 @@ class Cut:
         self.course.taps.append((name, h))
         if (self.step.rehearsing or not self.isolation.proven) and self.feedback.cuts(name):
             self.step.held.end(name, h)
-        # Closed first: if the rule raises (no targets), the next pass is no second call within this one.
+        # Closed first: if `ask` raises (no targets), the next forward pass must start afresh.
         self.course.open = False
         crossed = h.detach() if ask is None else ask(name, h)
         self.course.open = True

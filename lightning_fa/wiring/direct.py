@@ -1,4 +1,4 @@
-"""Direct rules in a model: one node at the network's output hands every block below its error, or nothing is handed at all."""
+"""Direct rules in a model: one autograd node at the network's output delivers the errors of the blocks below the head."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lightning_fa.wiring.trial import ROWS, try_rule
 
 @dataclass(frozen=True)
 class Answers:
-    """What the router asks in backward: the rule's answer, in the shape and dtype of each block's output."""
+    """Answers the router in backward: calls the rule, and brings the result to the shape and dtype of each block's output."""
 
     rule: DirectRule
     layouts: Sequence[Layout]
@@ -43,7 +43,7 @@ class Answers:
 
 
 class Direct:
-    """Delivers to every block what the rule answers."""
+    """Delivers ``rule.deliver(e, B)`` to every block below the head."""
 
     settler = passed = cross = again = None
 
@@ -83,7 +83,7 @@ class Nothing:
     settler = passed = cross = again = None
 
     def __init__(self, rule: DirectRule, feedback: BlockFeedback, step: Step, settler: Settler) -> None:
-        """It needs none of these."""
+        """No argument is used."""
 
     @staticmethod
     def places(rule: DirectRule, blocks: Sequence[Block]) -> dict[str, Place]:
@@ -98,6 +98,6 @@ class Nothing:
 
 
 def below_the_head(root: nn.Module, blocks: Sequence[Block]) -> list[nn.Parameter]:
-    """All of ``root`` but the head: what has no ``.grad`` no optimizer moves or decays, and no reducer awaits."""
+    """The parameters to freeze. Without a ``.grad`` no optimizer changes or decays them, and no reducer waits for them."""
     head = {id(p) for p in blocks[-1].module.parameters()}
     return [p for p in root.parameters() if p.requires_grad and id(p) not in head]
