@@ -1,4 +1,4 @@
-"""What the two ways into a model have in common, and what :class:`lightning_fa.Attached` asks of them."""
+"""The interface by which :class:`lightning_fa.Attached` uses a rule in a model, and what its two implementations share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lightning_fa.wiring.step import Step
 from lightning_fa.wiring.store import Store
 
 ABOVE = "the true error of the block above"
-"""What the table calls the error of a block that synthetic gradients leave to backpropagation."""
+"""The table's words for the error of a block without a predictor, under a rule with synthetic gradients."""
 
 
 class Row(NamedTuple):
@@ -37,19 +37,19 @@ class Wiring(Protocol):
     def step(self) -> Step: ...
 
     def lay(self) -> None:
-        """Enter the model. After an error :meth:`remove` makes it plain again."""
+        """Put the rule into the model. After an error :meth:`remove` makes the model plain again."""
 
     def remove(self) -> None:
-        """Leave the model without a trace."""
+        """Take the rule out of the model and leave nothing behind."""
 
     def check_ready(self) -> None:
-        """Raise where the rule cannot begin to train, once it is attached and any dry run is over."""
+        """Raise if the rule cannot begin to train. Called once, after the rule is attached and after any dry run."""
 
     def check_output(self, output: Any, ungoverned: Collection[Tensor]) -> None:
-        """Check what the model returned in a dry run; ``ungoverned`` are parameters that are left to backpropagation."""
+        """Check what the model returned in a dry run. ``ungoverned``: the excluded parameters."""
 
     def join(self, loss: Tensor) -> Tensor:
-        """The loss with the terms of the forward passes since the last one; its value is unchanged."""
+        """The loss, joined to the terms of the forward passes since the last loss. Its value is unchanged."""
 
     def forget(self) -> None:
         """Drop the terms that wait for a loss."""
@@ -61,14 +61,14 @@ class Wiring(Protocol):
         """Which weights of ``root`` are governed, and how."""
 
     def backward_weights(self, root: nn.Module) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """``(layer, what carries the error in place of W, W)``, where the rule carries it layer by layer."""
+        """``(layer, backward weight, W)`` for every governed weight of a transport rule; nothing under other rules."""
 
     def predict(self, name: str, h: Tensor, targets: Tensor) -> Tensor | None:
-        """The gradient of each sample's loss that is predicted at the output h of block ``name``, if any is."""
+        """The predicted gradient of each sample's loss at the output h of block ``name``; ``None`` without a predictor."""
 
 
 def take_out(store: Store, adopted: Sequence[nn.Module]) -> None:
-    """Give ``adopted`` modules their class back, and take feedback off."""
+    """Restore the classes of the ``adopted`` modules, and remove the feedback."""
     store.check_removable()
     for module in adopted:
         release(module)

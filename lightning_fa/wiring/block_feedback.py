@@ -1,4 +1,4 @@
-"""Feedback of blocks. Its shape depends on the block's output, so that it is drawn when that shape is first known."""
+"""Feedback of blocks. Its shape depends on the block's output, so it is drawn when that shape is first known."""
 
 from __future__ import annotations
 
@@ -22,34 +22,35 @@ class Place(NamedTuple):
 
     module: nn.Module
     error: str
-    """What the table calls the error that the block receives."""
+    """The table's words for the error that the block receives."""
     cut: bool = True
-    """Whether its output is cut from what follows."""
+    """Whether the block's output is cut from the next block."""
     holds: Literal["one", "several", "nothing"] = "one"
-    """One tensor, which has the block's name; or several, named by letters."""
+    """One tensor, which has the block's name, or several tensors, named by letters."""
 
 
 Sizes: TypeAlias = "tuple[int, ...]"
-"""What the shapes of feedback depend on: (width of the block's output, outputs of the network), or its whole shape for one."""
+"""The numbers that shapes of feedback depend on: (width of the block's output, outputs of the network). For rules with
+``maps`` the dimensions of the block's output, without the samples, stand in place of the width."""
 
 Initial: TypeAlias = "Callable[[str, Sizes], Tensor | Mapping[str, Tensor]]"
-"""What a block holds: one tensor, or one per letter."""
+"""Draws the feedback of a block: one tensor, or one tensor per letter."""
 
 
 class BlockFeedback:
-    """What the blocks below the head hold.
+    """The feedback of the blocks below the head.
 
     Args:
-        store: Where.
+        store: Holds the tensors.
         rule: The rule.
         places: The blocks below the head by name, in the order of their calls.
-        initial: Draws for one block.
+        initial: Draws the feedback of one block.
     """
 
     def __init__(self, store: Store, rule: Rule, places: Mapping[str, Place], initial: Initial) -> None:
         self.store, self.rule, self.places, self.initial = store, rule, dict(places), initial
         self.layouts: dict[str, Layout] = {}
-        """Block -> how its output lines up with the network's, from the first forward pass on."""
+        """Block -> how its output lines up with the network's output. Filled in the first forward pass."""
         self._letters: dict[str, tuple[str, ...]] = {}
         self._drawn: dict[str, Sizes] = {}
         self._ready = False
@@ -59,9 +60,9 @@ class BlockFeedback:
                 self._letters[name] = ("",)
 
     def guess(self, blocks: Sequence[Block]) -> None:
-        """Draw where two linear layers tell the likely shape, so that feedback can be read at once.
+        """Draw the feedback of blocks that a linear layer follows, if the head is linear, so that it can be read at once.
 
-        The first forward pass has the last word.
+        Their likely shape follows from the two layers. The first forward pass draws again if the shape is another.
         """
         head = blocks[-1].module
         for block, following in pairwise(blocks):
@@ -70,24 +71,24 @@ class BlockFeedback:
                 self._draw(block.name, sizes, following.module.weight, False)
 
     def cuts(self, name: str) -> bool:
-        """Whether the output of block ``name`` is cut from what follows."""
+        """Whether the output of block ``name`` is cut from the next block."""
         return name in self.places and self.places[name].cut
 
     def theta(self, name: str) -> dict[str, Tensor]:
-        """What block ``name`` holds, by letter; a lone tensor has the empty one."""
+        """The tensors that block ``name`` holds, by letter. A single tensor has the empty letter."""
         found = {letter: self.store.get(key_of(name, letter)) for letter in self._letters.get(name, ())}
         return {letter: held for letter, held in found.items() if held is not None}
 
     def all(self) -> dict[str, Tensor]:
-        """What all blocks hold, by the names that the user knows."""
+        """The tensors that all blocks hold, by the names shown to the user."""
         return {key_of(name, letter): held for name in self.places for letter, held in self.theta(name).items()}
 
     def fits(self, name: str, h: Tensor, layout: Layout) -> bool:
-        """Whether feedback for the output ``h`` of block ``name``, which lines up as ``layout``, is there."""
+        """Whether the feedback drawn for block ``name`` fits the output ``h`` under ``layout``."""
         return layout.fits(h) and self._drawn.get(name) == self._sizes(h.shape, layout)
 
     def fit(self, name: str, tap: Tensor, output: Tensor, rehearsing: bool) -> Layout:
-        """How the output of block ``name`` lines up with the network's; its feedback is drawn unless it fits already."""
+        """How the output of block ``name`` lines up with the network's output. Feedback is drawn unless it fits already."""
         shared = getattr(self.rule, "spatial", "dense") == "shared"
         layout = lay_out(name, tap, output, channels_of(self.places[name].module, tap) if shared else None)
         if self.cuts(name):
@@ -99,7 +100,7 @@ class BlockFeedback:
         return layout
 
     def restore(self, name: str, saved: Tensor) -> None:
-        """Put a saved tensor back; see :meth:`Store.restore`."""
+        """Restore a saved tensor; see :meth:`Store.restore`."""
         block, _, letter = name.rpartition(".")
         if name in self.places:
             self.store.open(name, self.places[name].module)
@@ -110,22 +111,22 @@ class BlockFeedback:
         self.store.restore(name, saved)
 
     def check_ready(self) -> None:
-        """Check that learned feedback exists before an optimizer does.
+        """Check that learned feedback exists before an optimizer is built.
 
         Raises:
-            ValueError: it does not.
+            ValueError: the learned feedback of a block does not exist.
         """
         unknown = [name for name in self.places if self.cuts(name) and not self.theta(name)]
         if self.rule.learned and unknown:
             raise ValueError(
-                f"{type(self.rule).__name__} learns its feedback, which must exist before the optimizer does, and the width "
-                f"of {', '.join(unknown)} is not known. Pass `example=`, an input of the model, to `attach` (a "
+                f"{type(self.rule).__name__} learns its feedback, which must exist before the optimizer is built, but the "
+                f"width of {', '.join(unknown)} is not known. Pass `example=`, an input of the model, to `attach` (a "
                 "LightningModule: set `example_input_array`)."
             )
         self._ready = True
 
     def shapes(self, name: str) -> str:
-        """For the table."""
+        """The shapes of the feedback of block ``name``, for the table."""
         unknown = "?" if self.cuts(name) and name not in self._drawn else "-"
         return shapes_of(self.theta(name)) or unknown
 
@@ -139,15 +140,16 @@ class BlockFeedback:
         held = self.theta(name)
         if name in self.layouts and rehearsing:
             raise ValueError(
-                f"The calls of block {name!r} take feedback of two sizes, {self._drawn[name]} and {sizes}: (width of the output, "
-                "outputs of the network). One B serves all calls of a block. Call it with inputs of one size, or name a module "
-                "in `blocks=[...]` that contains all its calls, or leave it to the block above with `ungoverned=`."
+                f"The calls of block {name!r} need feedback of two sizes, {self._drawn[name]} and {sizes}: (width of the output, "
+                "outputs of the network). All calls of a block share one B. Call the block with inputs of one size, or name a "
+                "module that contains all its calls in `blocks=[...]`, or name the block in `ungoverned=`, so that it learns "
+                "with the block above."
             )
         if name in self.layouts:
             raise ValueError(
-                f"The output of block {name!r} takes feedback for {sizes}, after {self._drawn[name]}: (width of the output, "
-                "outputs of the network). Feed inputs of one size, or use `spatial='shared'` where the rule has it, which "
-                "depends on the number of channels alone."
+                f"The output of block {name!r} needs feedback for {sizes}, after {self._drawn[name]}: (width of the output, "
+                "outputs of the network). Use inputs of one size, or, if the rule has it, `spatial='shared'`, under which "
+                "feedback depends on the number of channels alone."
             )
         with single_precision():
             initial = self.initial(name, sizes) if self.places[name].holds != "nothing" else {}
@@ -155,13 +157,13 @@ class BlockFeedback:
         fits = {k: t.shape for k, t in drawn.items()} == {k: t.shape for k, t in held.items()}
         if held and not fits and any(t._version for t in held.values()):
             raise ValueError(
-                f"The feedback of {name!r} was set with shape {shapes_of(held)}, but its block's output takes {sizes}: (width of "
+                f"The feedback of {name!r} was set with shape {shapes_of(held)}, but its block's output needs {sizes}: (width of "
                 "the output, outputs of the network)."
             )
         if self.rule.learned and not rehearsing and not fits and self._ready:
             raise ValueError(
-                f"The output of block {name!r} takes feedback of shape {shapes_of(drawn)}, but it was guessed as "
-                f"{shapes_of(held)}, and an optimizer may know it already. Pass `example=`, an input of the model, to `attach`."
+                f"The output of block {name!r} needs feedback of shape {shapes_of(drawn)}. Its shape was guessed as "
+                f"{shapes_of(held)}, and an optimizer may hold it already. Pass `example=`, an input of the model, to `attach`."
             )
         self._drawn[name] = sizes
         if not fits:
@@ -169,7 +171,7 @@ class BlockFeedback:
 
     def _keep(self, name: str, drawn: Mapping[str, Tensor], like: Tensor) -> None:
         module = self.places[name].module
-        # Half precision loses small errors in the projection: feedback is kept in 32 bits at least.
+        # Feedback has at least 32 bits, because half precision loses small errors in the projection.
         dtype = torch.promote_types(like.dtype, torch.float32)
         frozen = self.rule.learned and not any(p.requires_grad for p in module.parameters())
         self._letters[name] = tuple(drawn)
@@ -181,17 +183,17 @@ class BlockFeedback:
             self.store.put(key, tensor.to(like.device, dtype if real else None), self.rule.learned and real)
             held = self.store.get(key)
             if frozen and held is not None:
-                held.requires_grad_(False)  # as the block that holds it
+                held.requires_grad_(False)  # frozen, as the block that holds it
         if len(self.store.slots) > known:
             order = {id(place.module): i for i, place in enumerate(self.places.values())}
             self.store.slots = dict(sorted(self.store.slots.items(), key=lambda item: order[id(item[1].module)]))
 
 
 def key_of(name: str, letter: str) -> str:
-    """Under which name the tensor ``letter`` of block ``name`` is known to the user."""
+    """The name shown to the user for the tensor ``letter`` of block ``name``."""
     return f"{name}.{letter}" if letter else name
 
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> str:
-    """For messages and the table."""
+    """The shapes of ``tensors``, for messages and the table."""
     return ", ".join(f"{letter}{list(t.shape)}" for letter, t in tensors.items())

@@ -1,4 +1,4 @@
-"""Which modules are the blocks of a network: found automatically for the usual shapes, named by patterns otherwise."""
+"""Which modules are the blocks of a network: found automatically in the usual architectures, else named by patterns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn.parameter import is_lazy
 from lightning_fa.wrappers import named_modules, unwrapped
 
 Blocks: TypeAlias = "str | Sequence[str | nn.Module] | None"
-"""``None`` for automatic, or name patterns (``"layer*.*"``) and modules."""
+"""``None`` for the automatic choice, or name patterns (``"layer*.*"``) and modules."""
 
 
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
@@ -21,18 +21,18 @@ EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 
 
 class Block(NamedTuple):
-    """A part of the network inside which autograd works as ever; the last block is the head, whose output is scored."""
+    """A part of the network. Inside it autograd works as usual. The last block is the head, whose output the loss scores."""
 
     name: str
     module: nn.Module
     often: bool = False
     """Whether one forward pass calls it several times."""
     exit: nn.Module | None = None
-    """The module whose output ends the block; ``None``: it ends where the next block begins, as blocks called once do."""
+    """The module at whose output the block ends. ``None``: the block ends where the next block begins."""
 
 
 def has_matrix(module: nn.Module) -> bool:
-    """Whether any parameter in it has two or more dimensions: biases and normalisation follow their neighbours."""
+    """Whether any parameter in the module has two or more dimensions. Biases and normalisation are no blocks of their own."""
     return any(p.ndim >= 2 for p in module.parameters())
 
 
@@ -42,17 +42,17 @@ def weights_of(module: nn.Module) -> list[str]:
 
 
 def choose_blocks(root: nn.Module, blocks: Blocks, ungoverned: Sequence[str] = ()) -> list[Block]:
-    """The blocks: in the order of ``blocks``, and of registration where a pattern or automatic choice finds several.
+    """The blocks, in the order of ``blocks``. Blocks found by one pattern or automatically are in the order of registration.
 
-    Automatic choice descends into ``nn.Sequential``, ``nn.ModuleList``, ``nn.ModuleDict``, a lone child and a stack of like
-    units (a transformer's encoder), and takes every other module that holds a weight matrix as one block: a ``Linear``, a
-    convolution, a residual unit, a recurrent layer. Embeddings belong to the block that their output enters, unless no other
-    block would be below the head, as do parameters of the modules around the blocks (position embeddings, a class token).
-    Whether the choice fits what ``forward`` does is checked exactly on the first forward pass.
+    The automatic choice descends into ``nn.Sequential``, ``nn.ModuleList``, ``nn.ModuleDict``, an only child and a stack of
+    units of one class (a transformer's encoder). Every other module that holds a weight matrix is one block: a ``Linear``, a
+    convolution, a residual unit, a recurrent layer. An embedding belongs to the block that its output enters, unless no other
+    block would be below the head. Parameters of modules around the blocks (position embeddings, a class token) belong to the
+    block that they reach. The first forward pass checks that the blocks fit what ``forward`` does.
 
     Raises:
-        ValueError: a pattern matches nothing, blocks lie inside one another, fewer than one block, or a weight matrix
-            lies in no block and is not named in ``ungoverned``.
+        ValueError: a module is lazy, a pattern matches nothing, blocks lie inside one another, there is no block, or a weight
+            matrix lies in no block and is not named in ``ungoverned``.
     """
     lazy = [
         name
@@ -86,7 +86,7 @@ def choose_blocks(root: nn.Module, blocks: Blocks, ungoverned: Sequence[str] = (
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
-    """Whether a module of that name, or one that contains it, is meant by a pattern."""
+    """Whether a pattern matches ``name``, or the name of a module that contains it."""
     parts = name.split(".")
     return any(_is_meant(".".join(parts[: i + 1]), p) for p in patterns for i in range(len(parts)))
 
@@ -109,12 +109,12 @@ def _automatic(root: nn.Module) -> list[Block]:
 
 
 def is_embedding(module: nn.Module) -> bool:
-    """Whether all weight matrices in it are tables that an index looks up."""
+    """Whether all weight matrices in the module are tables that an index looks up."""
     return all(isinstance(m, EMBEDDINGS) for m in module.modules() if weights_of(m))
 
 
 def units_in(parent: Block) -> Iterator[Block]:
-    """The parts of a module that hold a weight matrix, in the order of registration; lists and stacks give theirs."""
+    """The parts of a module that hold a weight matrix, in the order of registration. A list or stack yields its own parts."""
     for name, child in parent.module.named_children():
         child = unwrapped(child)
         block = Block(f"{parent.name}.{name}".lstrip("."), child)
@@ -127,13 +127,13 @@ def units_in(parent: Block) -> Iterator[Block]:
 
 
 def _is_list(module: nn.Module) -> bool:
-    if isinstance(module, nn.ModuleDict):  # of torchvision's DenseNet it is a unit
+    if isinstance(module, nn.ModuleDict):  # torchvision's DenseNet derives a unit from it
         return type(module).forward is nn.ModuleDict.forward
     return isinstance(module, nn.ModuleList) or type(module).forward is nn.Sequential.forward
 
 
 def _is_stack(module: nn.Module) -> bool:
-    # A list of composite units of one type is called one after the other; a list of layers may be a residual unit's body.
+    # Composite units of one type in a list are called one after the other. A list of layers may be a residual unit's body.
     lists = [child for child in module.children() if has_matrix(child)]
     units = list(lists[0].children()) if len(lists) == 1 and _is_list(lists[0]) else []
     alike = (
@@ -143,10 +143,10 @@ def _is_stack(module: nn.Module) -> bool:
 
 
 def channels_of(module: nn.Module, h: Tensor) -> int | None:
-    """The dimension of a block's output ``h`` that holds its features, of those that are no samples; ``None`` for rows."""
+    """The dimension of a block's output ``h`` that holds its features; ``None`` if ``h`` has at most two dimensions."""
     if h.ndim <= 2:
         return None
-    # lists, and no next() with a default: dynamo of PyTorch 2.6 does not know it
+    # lists, because dynamo of PyTorch 2.6 does not support next() with a default
     last = [module, *(m for m in module.modules() if weights_of(m))][-1]
     convolution = isinstance(last, _ConvNd)
     width = last.out_channels if convolution else getattr(last, "out_features", None)

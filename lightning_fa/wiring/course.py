@@ -1,4 +1,4 @@
-"""One forward pass through the blocks: which were called, in which order, and what their outputs were."""
+"""One forward pass through the blocks: which blocks were called, in which order, and their outputs."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ class Course:
         self.inside = False
         """True while a block's forward runs. Still true afterwards only if that forward raised."""
         self.open = False
-        """Whether a pass has begun and its head is still to come."""
+        """Whether a pass has begun and has not reached the head."""
         self._called = 0
-        """How many of the blocks that are called once, which is an order, have been called."""
+        """How many of the blocks in ``_once`` have been called."""
         self._once = [i for i, block in enumerate(blocks) if not block.often]
         self.chain = not any(block.often or block.exit is not None for block in blocks)
-        """Whether every block is called once, and ends where the next one begins."""
+        """Whether every block is called once, and ends where the next block begins."""
 
     def enter(self, index: int, proven: bool) -> bool:
-        """A block is called.
+        """Record the call of a block.
 
         Args:
-            index: Its number.
-            proven: Whether a whole pass was seen before, so that one that ended before its head was ended by an error.
+            index: The number of the block.
+            proven: Whether a whole pass was seen before. If so, a pass that stopped before the head was ended by an error.
 
         Returns:
             Whether the call begins a forward pass.
 
         Raises:
-            RuntimeError: another block should have been called; or the call would begin a pass, and the last one has not come
-                to the head, and may be this very one.
+            RuntimeError: another block should have been called; or the call begins a pass although the last pass has not
+                reached the head and may still be running.
         """
         begins = index == 0 and not (self.blocks[0].often and self.open and not self.inside)
         if begins:
@@ -66,16 +66,17 @@ class Course:
         self.open = not unfinished
         if unfinished:
             raise RuntimeError(
-                f"Block {self.blocks[0].name!r} was called again without a call of the head {self.blocks[-1].name!r} between: "
-                "it is called several times in one forward pass: then pass `example=`, an input of the model, to `attach` (a "
-                "LightningModule: set `example_input_array`), which shows where its calls end; or `forward` never called the "
-                "head, so that no block received an error: name the modules that `forward` calls, the one that returns the "
-                "logits last, in `blocks`, and those that it does not call, as a frozen teacher or another network, in "
-                "`ungoverned`; or an error ended the pass before between two blocks: then call it again."
+                f"Block {self.blocks[0].name!r} was called again before the head {self.blocks[-1].name!r} was called. One of "
+                "three things happened. The block is called several times in one forward pass: then pass `example=`, an input "
+                "of the model, to `attach` (a LightningModule: set `example_input_array`), which shows where its calls end. Or "
+                "`forward` never called the head, so that no block received an error: then name the modules that `forward` "
+                "calls in `blocks`, last the module that returns the logits, and name the modules that it does not call, such "
+                "as a frozen teacher or another network, in `ungoverned`. Or an error ended the last pass between two blocks: "
+                "then call the model again."
             )
 
     def finish(self) -> list[Tap]:
-        """The head has returned: the outputs of the blocks below it.
+        """End the pass after the head has returned, and return the outputs of the blocks below the head.
 
         Raises:
             RuntimeError: a block was left out.
@@ -97,7 +98,7 @@ class Course:
         return RuntimeError(
             f"Block {called!r} was called where {expected!r} was expected: a block is called twice in one forward pass, "
             "left out, or the blocks are called in another order. Pass `example=`, an input of the model, to `attach` (a "
-            "LightningModule: set `example_input_array`), which shows the order, and the blocks that are called several times; "
-            "or name blocks with `blocks=[...]` in the order of the calls (one that `forward` never calls into `ungoverned=`, or "
-            "attach a rule to each of several networks)."
+            "LightningModule: set `example_input_array`), which shows the order and the blocks that are called several times. "
+            "Or name the blocks with `blocks=[...]` in the order of the calls. Name a block that `forward` never calls in "
+            "`ungoverned=`, or, if there are several networks, attach a rule to each of them."
         )

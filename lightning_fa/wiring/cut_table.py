@@ -1,4 +1,4 @@
-"""The table of blocks: the weights in each, those around it that learn by its error, and what it holds."""
+"""The table of blocks: the weights in each block, the weights around it that learn by its error, and its feedback."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def rows_of(
     owned: Mapping[str, Sequence[Tensor]],
     adopted: Sequence[nn.Module],
 ) -> list[Row]:
-    """One row a block, and one for the weights of ``root`` that learn by no block's error.
+    """One row per block, and one row for the weights of ``root`` that learn by no block's error.
 
     Args:
         root: The model.
         blocks: The last is the head.
-        feedback: What they hold.
-        owned: Block -> the parameters that its error governs, once the first pass has shown them.
+        feedback: The feedback of the blocks.
+        owned: Block -> the parameters that its error governs; empty before the first forward pass.
         adopted: The modules of the blocks.
     """
     rows = [_row(block, feedback) for block in blocks]

@@ -1,4 +1,4 @@
-"""A rule that cuts the graph between blocks, as :class:`lightning_fa.Attached` sees it."""
+"""The interface to :class:`lightning_fa.Attached` of a rule that cuts the graph between blocks."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from lightning_fa.wiring.store import Store
 
 
 class CutWiring:
-    """Enters blocks, and leaves them.
+    """Puts a rule into blocks, and takes it out.
 
     Args:
-        cut: What the blocks call.
+        cut: The blocks call its methods.
         frozen: Parameters that do not learn while the rule is in the model.
     """
 

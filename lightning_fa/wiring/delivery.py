@@ -1,4 +1,4 @@
-"""What a family of rules says where the graph is cut between blocks."""
+"""The interface of a family of rules that cuts the graph between blocks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lightning_fa.wiring.settling import Settler
 
 
 class Delivery(Protocol):
-    """Hands blocks their errors. ``None`` for a hook: between blocks nothing happens but that the gradient is cut."""
+    """Hands blocks their errors. A hook may be ``None``: then the graph is cut between blocks, and nothing else happens."""
 
     @staticmethod
     def places(rule: Any, blocks: Sequence[Block]) -> dict[str, Place]:
@@ -23,23 +23,23 @@ class Delivery(Protocol):
 
     @staticmethod
     def initial(rule: Any, name: str, sizes: Sizes) -> Tensor | Mapping[str, Tensor]:
-        """What block ``name`` holds: one tensor, or one per letter."""
+        """The feedback of block ``name``: one tensor, or one tensor per letter."""
 
     @property
     def settler(self) -> Settler | None:
-        """Computes gradients in the forward pass, where blocks need nothing from above."""
+        """Computes gradients in the forward pass, for families whose blocks need nothing from above."""
 
     @property
     def passed(self) -> Callable[[int, Any], Any] | None:
-        """``(index, out)``: what a block below the head returns for its own ``out``."""
+        """``(index, out)``: what block ``index``, which is below the head, returns in place of its output ``out``."""
 
     @property
     def cross(self) -> Callable[[str, Tensor], Tensor] | None:
-        """``(name, h)``: what enters the next block for the output h of a block."""
+        """``(name, h)``: what enters the next block in place of h, the output of block ``name``."""
 
     @property
     def again(self) -> Callable[[str, Tensor], Tensor] | None:
-        """The same in a checkpoint's recomputation, where nothing is recorded."""
+        """As :attr:`cross`, while an activation checkpoint recomputes a pass. Nothing is recorded then."""
 
     def finish(self, output: Tensor, taps: list[Tap], layouts: list[Layout]) -> Tensor:
-        """The network's output, from which the errors come; ``taps`` are the outputs of the blocks below, by name."""
+        """The network's output, from which the errors come. ``taps``: the outputs of the blocks below the head, by name."""

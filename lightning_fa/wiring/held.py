@@ -1,4 +1,4 @@
-"""What waits for the backward pass with a block: counted once, and scaled with the block's output from then on."""
+"""How much memory a block holds until the backward pass: counted once, then scaled with the size of the block's output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 SMALL = 2**20
-"""Bytes that need no saving: PyTorch itself takes hundreds of times as many."""
+"""Savings up to this many bytes are ignored, because they are small beside PyTorch's own memory."""
 
 
 class Held:
@@ -21,20 +21,20 @@ class Held:
         self._outputs: dict[str, int] = {}
         self._losses: dict[str, float] = {}
         self._rates: dict[str, tuple[float, int]] = {}
-        """Bytes that a block holds for each number in its output, and those of its gradients."""
+        """Block -> (bytes that it holds per number in its output, bytes of its gradients)."""
         self._known: set[int] = set()
         self._open: dict[int, int] = {}
-        """Addresses of storages, which others may have once these are freed: emptied when a count ends."""
+        """Address of a storage -> bytes. Emptied when a count ends, because a freed address may be used again."""
         self._counts = False
         self._saves: dict[str, float] | None = None
 
     def begin(self) -> None:
-        """A forward pass begins."""
+        """Begin a forward pass."""
         self._saves = None
 
     @contextmanager
     def dry_run(self) -> Iterator[None]:
-        """Inside, what is saved belongs to the block that ends next."""
+        """Inside the context, tensors that autograd saves are counted for the block that ends next."""
         self._graphs, self._outputs, self._rates, self._counts = {}, {}, {}, True
         try:
             with saved_tensors_hooks(self._note, lambda saved: saved):
@@ -43,12 +43,12 @@ class Held:
             self._known, self._open, self._counts = set(), {}, False
 
     def given(self, tensors: Iterable[Tensor]) -> None:
-        """What enters the first block and the parameters are there anyway."""
+        """The parameters and the inputs of the first block exist in any case, so they are not counted."""
         self._known = {_storage(tensor) for tensor in tensors}
 
     def end(self, name: str, h: Tensor) -> None:
-        """Block ``name`` ends with its output h. What a block below holds already costs it nothing."""
-        if torch.compiler.is_compiling():  # sizes are symbols there, and graphs are kept
+        """Record that block ``name`` ended with output h. Tensors that a block below holds already are not counted again."""
+        if torch.compiler.is_compiling():  # in compiled code sizes are symbols, and no gradient is computed in forward
             return
         self._outputs[name] = h.numel()
         if self._counts:
@@ -57,21 +57,21 @@ class Held:
             self._open = {}
 
     def loss(self, name: str, h: Tensor, feedback: Iterable[Tensor]) -> AbstractContextManager[None]:
-        """Inside, what is saved beside h and ``feedback`` belongs to the loss or the predictor of block ``name``."""
+        """Inside the context, saved tensors other than h and ``feedback`` count for the loss or predictor of block ``name``."""
         known = torch.compiler.is_compiling() or self.counted(name)
         return nullcontext() if known else self._count_loss(name, h, feedback)
 
     def counted(self, name: str) -> bool:
-        """Whether :meth:`loss` has seen what is saved for block ``name``."""
+        """Whether :meth:`loss` has counted what is saved for block ``name``."""
         return name in self._losses
 
     def saves(self, name: str, h: Tensor, tensors: Callable[[str], Sequence[Tensor]]) -> dict[str, float]:
-        """Block -> bytes that its graph holds beyond its gradients in this pass; empty where all together need no saving.
+        """Block -> bytes by which its graph exceeds its gradients in this pass; empty if their sum is at most :data:`SMALL`.
 
         Args:
-            name: Of a block.
-            h: Its output. Those of other blocks are larger than they were when the block ended by the same factor.
-            tensors: Returns the parameters and feedback of a block; those that learn have gradients.
+            name: The name of any block.
+            h: The output of this block. Its size in proportion to the recorded size scales the sizes of all blocks.
+            tensors: Returns the parameters and feedback of a block. The gradients of those that learn are counted.
         """
         if self._saves is None:
             times = h.numel() / max(self._outputs[name], 1)
@@ -85,7 +85,7 @@ class Held:
         return self._saves
 
     def _rate(self, name: str, found: Sequence[Tensor], size: int) -> tuple[float, int]:
-        # without a dry run the graph is taken to hold as much as the output
+        # without a dry run the graph is assumed to hold as much as the output
         graph = self._graphs[name] / max(self._outputs[name], 1) if name in self._graphs else size
         gradients = sum(tensor.numel() * tensor.element_size() for tensor in found if tensor.requires_grad)
         return graph + self._losses.get(name, 0.0), gradients
@@ -100,10 +100,10 @@ class Held:
         self._rates.pop(name, None)
 
     def _note(self, tensor: Tensor) -> Tensor:
-        if tensor.layout is torch.strided:  # a part of an example may have the storage of a whole data set
+        if tensor.layout is torch.strided:  # the tensor's size, because its storage may hold a whole data set
             size, storage = tensor.numel() * tensor.element_size(), _storage(tensor)
             self._open[storage] = max(size, self._open.get(storage, 0))
-        return tensor.detach()  # an output that held its own node would never be freed
+        return tensor.detach()  # an output that was saved with its own node would never be freed
 
 
 def _storage(tensor: Tensor) -> int:

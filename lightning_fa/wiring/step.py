@@ -1,4 +1,4 @@
-"""What one training step is given, and what its forward passes leave for its loss."""
+"""The state of one training step: its targets, and the terms that its forward passes leave for the loss."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from lightning_fa.wiring.held import Held
 
 
 class Step:
-    """The targets, and the terms that wait for the loss."""
+    """The targets, and the terms to be joined to the loss."""
 
     def __init__(self) -> None:
         self.targets: Tensor | None = None
         self.terms: list[Tensor] = []
-        """Scalars whose value is zero or is not shown: backward reaches what has a loss of its own through them."""
+        """Scalars that are joined to the graph of the loss, not to its value. Through them backward reaches the local losses."""
         self.rehearsing = False
         """Whether a forward pass only serves to find shapes and to check the cut (a dry run)."""
         self.settles: Literal["where it saves", "always", "never"] = "where it saves"
-        """Whether gradients that need nothing from above are computed in the forward pass; memory is what that can save."""
+        """When gradients that need nothing from above are computed in the forward pass. This can save memory."""
         self.held = Held()
         self._before: int | None = None
         self._look = True
@@ -31,7 +31,7 @@ class Step:
 
     @contextmanager
     def rehearsal(self) -> Iterator[None]:
-        """Inside, forward passes are dry runs."""
+        """Inside the context, forward passes are dry runs."""
         before, self.rehearsing = self.rehearsing, True
         try:
             with self.held.dry_run():
@@ -40,7 +40,7 @@ class Step:
             self.rehearsing = before
 
     def begin(self) -> None:
-        """A forward pass begins. The terms of a pass that an error has ended go; earlier ones may still belong to a loss."""
+        """Begin a forward pass. Terms of a pass that an error ended are dropped; terms of earlier passes wait for their loss."""
         if self._before is not None:
             self.terms = self.terms[: self._before]
         self._before = len(self.terms)
@@ -48,13 +48,13 @@ class Step:
         self.held.begin()
 
     def finish(self) -> None:
-        """The forward pass is over."""
+        """End the forward pass."""
         self._before = None
         if not (self.rehearsing or torch.compiler.is_compiling()):
             self._seen = True
 
     def join(self, loss: Tensor) -> Tensor:
-        """The loss with the terms of the forward passes since the last one. Its value is unchanged; targets are used up."""
+        """The loss, joined to the terms of the forward passes since the last loss. Its value is unchanged. Drops the targets."""
         if not self.terms:
             return loss
         terms, self.terms, self.targets = self.terms, [], None
@@ -65,7 +65,10 @@ class Step:
         self.terms, self._before = [], None
 
     def looks(self) -> bool:
-        """Whether to check what the targets hold: once a pass on the CPU, elsewhere in the first pass, since a look waits."""
+        """Whether to check the values of the targets: on the CPU once per pass, elsewhere in the first pass only.
+
+        Reading a value waits for the device.
+        """
         if torch.compiler.is_compiling() or self.targets is None:
             return False
         look = self._look and (self.targets.device.type == "cpu" or not self._seen)

@@ -1,4 +1,4 @@
-"""Where feedback lives: on the modules of the model, so that it moves, is sharded and is copied with them."""
+"""Feedback is stored on the modules of the model, so that it is moved, sharded and copied with them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Slot(NamedTuple):
 
 
 class Store:
-    """Feedback by the name of its block or layer. No `state_dict` of the model sees it."""
+    """Feedback by the name of its block or layer. It is in no `state_dict` of the model."""
 
     def __init__(self) -> None:
         self.slots: dict[str, Slot] = {}
-        """In the order of depth; a slot may still be empty."""
+        """In the order of depth. A slot may be empty."""
         self.forgetting: float | None = None
         """See :attr:`lightning_fa.Rule.forgetting`."""
 
@@ -33,18 +33,18 @@ class Store:
         self.average(state.get("forgetting"))
 
     def average(self, forgetting: float | None) -> None:
-        """Where ``forgetting`` is a number, an optimizer's step moves feedback as a running average with that factor."""
+        """If ``forgetting`` is a number, an optimizer's step moves feedback as a running average with this factor."""
         self.forgetting = forgetting
         if forgetting is not None:
             track(self)
 
     def open(self, name: str, module: nn.Module, key: str = FEEDBACK) -> None:
-        """Say where ``name`` is held."""
+        """Declare where the tensor ``name`` is held."""
         self.slots[name] = Slot(module, key)
 
     def get(self, name: str) -> Tensor | None:
         """The live tensor, if it exists yet."""
-        # By attribute, since FSDP keeps parameters elsewhere while it uses them.
+        # By attribute, because FSDP keeps parameters outside of `_parameters` while it uses them.
         module, key = self.slots[name]
         held: Tensor | None = getattr(module, key, None)
         return held
@@ -59,17 +59,17 @@ class Store:
     def put(self, name: str, feedback: Tensor, learned: bool = False) -> None:
         """Hold ``feedback``: as a parameter if it is learned, else as a buffer."""
         module, key = self.slots[name]
-        feedback = feedback.contiguous()  # FSDP2 asks for it
+        feedback = feedback.contiguous()  # FSDP2 requires it
         if learned:
             module.register_parameter(key, nn.Parameter(feedback))
         else:
             module.register_buffer(key, feedback, persistent=False)
 
     def restore(self, name: str, saved: Tensor) -> None:
-        """Put a saved tensor back: into the tensor that is there, which an optimizer may know, if it fits.
+        """Restore a saved tensor. It is copied into a present tensor of the same shape, which an optimizer may hold.
 
         Raises:
-            ValueError: there is no such block or layer, or an optimizer may know a tensor of another shape.
+            ValueError: there is no such block or layer, or the present tensor is a parameter of another shape.
         """
         if name not in self.slots:
             raise ValueError(f"The checkpoint has feedback for {name!r}, which is no block or layer here.")
@@ -84,7 +84,7 @@ class Store:
             self.put(name, saved.to(next(self.slots[name].module.parameters()).device))
 
     def full_names(self, root: nn.Module) -> list[str]:
-        """What ``root.named_parameters()`` or ``root.named_buffers()`` calls each tensor, also one that is not drawn yet."""
+        """The name of each tensor in ``root.named_parameters()`` or ``root.named_buffers()``, also before it is drawn."""
         names = {module: name for name, module in root.named_modules()}
         return [f"{names[module]}.{key}".lstrip(".") for module, key in self.slots.values()]
 

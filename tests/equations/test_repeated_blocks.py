@@ -370,7 +370,7 @@ class Uneven(Shared):
 
 def test_calls_that_one_feedback_cannot_serve_are_named():
     """Positions of the one, a whole sequence of the other."""
-    with pytest.raises(ValueError, match=r"calls of block 'embedding' take feedback of two sizes"):
+    with pytest.raises(ValueError, match=r"calls of block 'embedding' need feedback of two sizes"):
         fa.attach(Uneven(), "dfa", blocks=Uneven.chosen, example=Shared.batch()[0])
 
 
