@@ -1,4 +1,4 @@
-"""The autograd functions. They know tensors only: no rule, no module, no Lightning."""
+"""The autograd functions. They use tensors only: no rule, no module, no Lightning."""
 
 from lightning_fa.ops.onward import onward
 from lightning_fa.ops.prealignment import pre_aligned

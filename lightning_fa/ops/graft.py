@@ -1,10 +1,10 @@
-"""What is computed with W, and answers as if it had been computed with B: for every operator that is linear in x.
+"""A value computed with W whose error is computed with B, for any operator that is linear in x.
 
-``linear`` and ``convolution`` know their own backward pass. Any other operator f, linear in x, is evaluated twice::
+``linear`` and ``convolution`` define their own backward pass. Any other operator f that is linear in x is evaluated twice::
 
     value    f(x, W)        dL/dW = (df/dW)^T delta  at (x, W)        dL/dx = (df/dx)^T delta  at B in place of W
 
-so that its own derivative in PyTorch does the work, whatever its layout, groups or subscripts are.
+PyTorch's own derivative of f then gives both gradients, for any layout, groups or subscripts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class _Graft(Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor, carried: Tensor) -> Tensor:
         ctx.set_materialize_grads(False)
-        # No view for autograd, so that operations in place may follow. No operator that is grafted saves its output.
+        # For autograd this is no view, so that in-place operations may follow. No grafted operator saves its output.
         return torch.ops.aten._unsafe_view(value, value.shape)
 
     @staticmethod
@@ -39,12 +39,12 @@ class _Tie(Function):
 
 
 def graft(value: Tensor, carried: Tensor) -> Tensor:
-    """The value of ``value``, whose gradient flows into ``value`` and into ``carried``, both of one shape."""
+    """``value``, with a gradient that flows into both ``value`` and ``carried``, which have one shape."""
     out: Tensor = _Graft.apply(value, carried)
     return out
 
 
 def tie(weight: Tensor, feedback: Tensor) -> Tensor:
-    """The value of ``weight``, whose gradient ``feedback`` receives as well (Kolen-Pollack)."""
+    """``weight``, with a gradient that ``feedback`` receives as well (Kolen-Pollack)."""
     out: Tensor = _Tie.apply(weight, feedback)
     return out

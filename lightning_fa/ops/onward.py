@@ -1,10 +1,10 @@
 """Indirect feedback: the error at a block's output goes on *forward*, through the next block's own weight.
 
-With d_i given at the block's output h_i, its own derivatives turn it into the one at its pre-activation,
-delta_i = (dh_i/da_i)^T d_i, and the next block's linear map carries that on: d_{i+1} = W_{i+1} delta_i.
+Given d_i at the block's output h_i, the block's own derivatives give the error at its pre-activation,
+delta_i = (dh_i/da_i)^T d_i. The next block's linear map carries this error on: d_{i+1} = W_{i+1} delta_i.
 
-A graph lets errors flow from later to earlier results only, and h_{i+1} is the later one. So delta_i is computed within the
-backward of a node that has h_{i+1} among its inputs, by a second walk over the few nodes between a_i and h_i.
+In an autograd graph errors flow from later to earlier results only, but h_{i+1} is later than h_i. Therefore delta_i is
+computed in the backward of a node that has h_{i+1} among its inputs, by a second walk over the few nodes between a_i and h_i.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _Pull(Function):
         return d, None, delta.reshape(h.shape).to(ctx.dtype)
 
 
-@torch.compiler.allow_in_graph  # type: ignore[untyped-decorator]  # dynamo cannot look into it, AOTAutograd can
+@torch.compiler.allow_in_graph  # type: ignore[untyped-decorator]  # dynamo cannot trace it, AOTAutograd can
 def _pulled(h: Tensor, place: Any, bait: Tensor) -> Tensor:
     pulled: Tensor = _Pull.apply(h, get_gradient_edge(place) if isinstance(place, Tensor) else place, bait)
     return pulled
@@ -59,9 +59,9 @@ def onward(h: Tensor, place: Any, above: Tensor, weight: Tensor, carry: Carry) -
 
     Args:
         h: The output of a block.
-        place: Where in the graph of ``h`` the block's pre-activation is: that tensor, or its gradient edge.
-        above: The output of the next block, or what this function returned for it.
+        place: The block's pre-activation in the graph of ``h``: the tensor, or its gradient edge.
+        above: The output of the next block, or the tensor that this function returned for it.
         weight: W of the next block.
-        carry: How it is applied.
+        carry: Applies ``weight`` to an error.
     """
     return _pulled(h, place, _Carry.apply(above, h.shape, weight, carry))

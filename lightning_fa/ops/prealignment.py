@@ -1,4 +1,4 @@
-"""Pre-alignment: weights that agree with the feedback before training begins (in the code of Launay et al. 2019)."""
+"""Pre-alignment: weights that are aligned with the feedback before training begins (in the code of Launay et al. 2019)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from torch import Tensor
 
 
 def pre_aligned(delivered: Tensor, delta: Tensor) -> Tensor:
-    r"""The weight of unit norm that carries the error at a layer's output closest to what its feedback delivers below.
+    r"""The weight of unit norm whose transpose best maps the errors at a layer's output to the errors delivered at its input.
 
     .. math:: W^T \propto \Delta_{DFA} \, \Delta_{BP}^{+}, \qquad \|W\|_F = 1
 
-    which is the least-squares solution of :math:`W^T \delta = d` over the samples.
+    Before the normalisation this is the least-squares solution of :math:`W^T \delta = d` over the samples.
 
     Args:
         delivered: d, the error that the rule delivers at the layer's input, ``(samples, n)``.

@@ -1,8 +1,8 @@
-"""The tap of a synthetic gradient: at a block's output h, the block below is handed a prediction s, not the true error g.
+"""The autograd node of a synthetic gradient: the block with output h receives a prediction s instead of the true error g.
 
 ``predicted`` is the identity on h. In backward it receives g = dL/dh from the block above and, through ``unit``, the
-factor c before the loss. With n samples in h and a loss averaged over them, s predicts a sample's own gradient n g / c,
-as in Czarnecki et al., whose losses are sums; what it returns is therefore::
+factor c before the loss. With n samples in h and a loss averaged over samples, s predicts the gradient of one sample's
+loss, n g / c, as in Czarnecki et al., whose losses are sums. Therefore ``predicted`` returns::
 
     to h    c s / n                        to s    2 (c s / n - g) = c d/ds mean_j |s_j - n g_j / c|^2
 """
@@ -34,7 +34,7 @@ class _Predicted(Function):
             raise RuntimeError(NOT_JOINED)
         s, applied = ctx.saved_tensors
         true = g.to(s.dtype)
-        # In place where a tensor is new: each is as large as h, and the step is made of such.
+        # In place on new tensors, because each is as large as h.
         d = (factor * s).div_(len(s))
         delivered = d if ctx.share == 1 else ctx.share * d
         if applied is not None:
@@ -43,13 +43,13 @@ class _Predicted(Function):
 
 
 def predicted(h: Tensor, s: Tensor, applied: Tensor | None, share: float) -> tuple[Tensor, Tensor]:
-    """The identity on ``h`` that hands s down in backward and teaches it.
+    """The identity on ``h``. In backward it sends s down, and trains s on the true error.
 
     Args:
         h: The output of the block below, samples first.
         s: The prediction, in the shape of ``h``.
-        applied: A boolean scalar; while it is false h receives g itself, and s only learns. ``None``: always applied.
-        share: Factor on what h receives of s.
+        applied: A boolean scalar. While it is false, h receives g itself, and s only learns. ``None``: always true.
+        share: Factor on the prediction that h receives.
 
     Returns:
         ``h``, and a zero that must be joined to the loss.
@@ -73,6 +73,6 @@ class _Scaled(Function):
 
 
 def scaled(h: Tensor, alpha: float, applied: Tensor | None) -> Tensor:
-    """The identity whose gradient is ``alpha`` times as large, or zero while ``applied`` is false."""
+    """The identity, with a gradient multiplied by ``alpha``, or zero while ``applied`` is false."""
     out: Tensor = _Scaled.apply(h, alpha, applied)
     return out

@@ -1,12 +1,13 @@
-r"""What is known before the backward pass: gradients that wait, as constants, for the factor before the loss.
+r"""Gradients that are computed before the backward pass, and wait as constants for the factor before the loss.
 
-A block that needs nothing from above has the gradient :math:`g_p = s \, \partial L / \partial p` of its own loss L as soon as it
-has run, at whatever scale s. ``settled`` keeps these and returns a zero. ``join`` adds that zero to the network's loss; in
-backward it receives the factor c before that loss (GradScaler, accumulation, ``c * loss``), and every p receives
+A block that needs nothing from above can compute the gradient :math:`g_p = s \, \partial L / \partial p` of its own loss L as
+soon as it has run, with any scale s. ``settled`` keeps these gradients and returns a zero. ``join`` adds this zero to the
+network's loss. In backward the zero receives the factor c before the loss (GradScaler, accumulation, ``c * loss``), and every
+p receives
 
 .. math:: \frac{c}{s} \, g_p
 
-With s = c that is g itself, bit for bit. Why not s = 1: half precision would lose what a GradScaler is there to keep.
+If s = c, this is g_p itself, bit for bit. With s = 1 half precision would lose the small gradients that a GradScaler preserves.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from torch import Tensor
 from torch.autograd import Function
 
 DIFFERENTIATED_TWICE = (
-    "`backward(create_graph=True)` differentiates gradients, but this rule has computed those of the blocks below the head in "
-    "the forward pass, where they became constants. From now on the graphs are kept: run the step again, from its forward "
-    "pass on."
+    "`backward(create_graph=True)` differentiates gradients, but the gradients of the blocks below the head were computed in "
+    "the forward pass under this rule, and are constants. From now on the graphs are kept: run the step again, from its "
+    "forward pass on."
 )
 
 
@@ -37,21 +38,21 @@ class _Settled(Function):
             raise RuntimeError(DIFFERENTIATED_TWICE)
         scale, *gradients = ctx.saved_tensors
         ratio = factor / scale
-        if ratio.device.type == "cpu" and ratio.item() == 1:  # an accelerator would have to be waited for
+        if ratio.device.type == "cpu" and ratio.item() == 1:  # on an accelerator reading the value would wait
             return None, None, *gradients  # they become the .grad themselves, without a copy
         return None, None, *(None if g is None else g * ratio.to(g.device) for g in gradients)
 
 
 def settled(places: Sequence[Tensor], gradients: Sequence[Tensor | None], scale: Tensor) -> Tensor:
-    """A zero that, once it is joined to the loss, hands every tensor of ``places`` its gradient in the one backward pass.
+    """A zero that hands every tensor of ``places`` its gradient in backward, once the zero is joined to the loss.
 
     Args:
-        places: What receives: parameters, or inputs of the network.
-        gradients: One for each, in its shape, ``scale`` times that of the own loss; ``None`` where there is none.
+        places: The tensors that receive gradients: parameters, or inputs of the network.
+        gradients: The gradient of the block's own loss for each tensor, times ``scale``; ``None`` for no gradient.
         scale: A scalar that is finite and not zero.
 
     Raises:
-        RuntimeError: in backward, if that has ``create_graph=True``.
+        RuntimeError: in backward with ``create_graph=True``.
     """
     unit: Tensor = _Settled.apply(gradients, scale, *places)
     return unit

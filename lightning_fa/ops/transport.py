@@ -1,10 +1,10 @@
 """Weight layers whose backward carries the error through a matrix B in place of their weight W.
 
-Forward, weight gradient and bias gradient are the layer's own; only the error handed to the layer below changes::
+Forward, weight gradient and bias gradient are unchanged. Only the error sent to the layer below changes::
 
     backprop       dL/dx = W^T delta          here       dL/dx = B^T delta          (B has the shape of W)
 
-Where B itself requires a gradient, it receives that of W (Kolen-Pollack), or, through :func:`lesson`, one of its own.
+If B requires a gradient, it receives the gradient of W (Kolen-Pollack) or, through :func:`lesson`, a gradient of its own.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class _Linear(Function):  # without `setup_context`, for which PyTorch inspects 
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, feedback: Tensor) -> Tensor:
         ctx.save_for_backward(x, feedback)
         out = F.linear(x, weight, bias)
-        # F.linear computes rows, and views them in the shape of x. Autograd would forbid operations in place on a view that a
-        # Function returns; its only owner is this one.
+        # F.linear returns a view of rows in the shape of x. Autograd would forbid in-place operations on a view that a
+        # Function returns. Nothing else holds the rows, so that they need not be marked as a view.
         return out if out.ndim == 2 else torch.ops.aten._unsafe_view(out, out.shape)
 
     @staticmethod
@@ -36,14 +36,14 @@ class _Linear(Function):  # without `setup_context`, for which PyTorch inspects 
         rows = delta.reshape(-1, delta.shape[-1])
         grad_x = (rows @ feedback).view(x.shape) if need_x else None
         grad = rows.t() @ x.reshape(-1, x.shape[-1]) if need_weight or need_feedback else None
-        # Summed as autograd does for either layout of x, so that the control is bitwise equal to it.
+        # Summed in autograd's order for either layout of x, so that the control is bitwise equal to backpropagation.
         batch = tuple(range(delta.ndim - 1))
         grad_bias = (rows.sum(0) if x.is_contiguous() or not batch else delta.sum(batch)) if need_bias else None
         return grad_x, grad if need_weight else None, grad_bias, grad if need_feedback else None
 
 
 class Geometry(NamedTuple):
-    """What ``torch.convolution`` is told beside its tensors, in its order."""
+    """The arguments of ``torch.convolution`` after its tensors, in the same order."""
 
     stride: tuple[int, ...]
     padding: tuple[int, ...]
@@ -65,7 +65,7 @@ class _Convolution(Function):
     @staticmethod
     def backward(ctx: Any, delta: Tensor) -> tuple[Tensor | None, ...]:
         x, feedback = ctx.saved_tensors
-        # The operator's weight argument only serves grad_x, so that handing it B changes nothing else.
+        # The operator uses its weight argument for grad_x alone, so that B in its place changes nothing else.
         need_x, need_weight, need_bias, need_feedback, _ = ctx.needs_input_grad
         grad_x, grad, grad_bias = torch.ops.aten.convolution_backward(
             delta, x, feedback, ctx.bias_sizes, *ctx.geometry, [need_x, need_weight or need_feedback, need_bias]
@@ -89,14 +89,14 @@ class _Lesson(Function):
     def backward(ctx: Any, unused: Tensor | None, factor: Tensor | None) -> tuple[Tensor | None, ...]:
         if factor is None:
             raise RuntimeError(NOT_JOINED)
-        if unused is None:  # the layer had no part in this loss
+        if unused is None:  # this loss does not depend on the layer
             return None, None, None, None
         feedback, weight, state = ctx.saved_tensors
         return (ctx.teach(weight, feedback, state) * factor).to(feedback.dtype), None, None, None
 
 
 def lesson(feedback: Tensor, weight: Tensor, state: Tensor, teach: Lesson) -> tuple[Tensor, Tensor]:
-    """B, and a zero to be joined to the loss: in backward B receives ``teach(W, B, state)`` times the factor on the loss.
+    """B, and a zero to be joined to the loss. In backward B receives ``teach(W, B, state)`` times the factor before the loss.
 
     Raises:
         RuntimeError: in backward, if the loss was not joined.
@@ -106,8 +106,8 @@ def lesson(feedback: Tensor, weight: Tensor, state: Tensor, teach: Lesson) -> tu
 
 
 def _autocast(*tensors: Tensor | None) -> list[Any]:
-    # Autocast would cast inside forward only, and backward would meet two dtypes. Casting outside of the function
-    # gives the dtypes that autocast gives, and gradients of the parameters in the parameters' own dtype.
+    # Autocast would cast inside forward only, so that backward would get two dtypes. Casting outside of the Function
+    # gives the dtypes of autocast, and gradients in the dtypes of the parameters.
     device = next(t for t in tensors if t is not None).device.type
     if not torch.is_autocast_enabled(device):
         return list(tensors)

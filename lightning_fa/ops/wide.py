@@ -1,4 +1,4 @@
-"""Float64 for measures, also of tensors on a device that has none (Apple's MPS)."""
+"""Float64 for measurements, also of tensors on a device without float64 (Apple's MPS)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 def double(t: Tensor) -> Tensor:
-    """``t.double()``, where its device has float64; elsewhere on the CPU, so that what is computed from it is as exact."""
+    """``t`` in float64: on its own device if the device has float64, else on the CPU."""
     return t.double() if has_float64(t.device) else t.cpu().double()
 
 
 def has_float64(device: torch.device) -> bool:
-    """Whether there are tensors of float64 on the device; those of a few kinds are asked for one."""
+    """Whether the device has float64. A device that is neither CPU nor CUDA is tried with one tensor."""
     if device.type in ("cpu", "cuda"):
         return True
     try:

@@ -1,4 +1,4 @@
-"""Activation checkpoints: what runs a second time inside backward, and what the library saves in between."""
+"""Activation checkpoints: whether one is recorded or recomputed now, and how to save tensors outside of a checkpoint."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ def recomputing() -> bool:
 
 
 def in_checkpoint() -> bool:
-    """Whether an activation checkpoint is being recorded, in which a backward pass would run all of it once more."""
+    """Whether an activation checkpoint is being recorded. A backward pass inside it would recompute the whole checkpoint."""
     top = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
-    if top is None:  # before PyTorch 2.8 nobody can tell
+    if top is None:  # before PyTorch 2.8 this cannot be known
         return True
     hooks = top(False)
     return hooks is not None and getattr(hooks[0], "__module__", "") == "torch.utils.checkpoint"
 
 
 def outside_checkpoints() -> AbstractContextManager[Any]:
-    """Where a block lies in an activation checkpoint, what the library saves must not count as the block's own."""
+    """Inside the context, tensors that the library saves do not count as a block's own for an activation checkpoint."""
     if torch.compiler.is_compiling() or not in_checkpoint():
         return nullcontext()
     return saved_tensors_hooks(_same, _same)

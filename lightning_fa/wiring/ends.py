@@ -1,10 +1,10 @@
 """Where each block ends: at the entrance of the next block, or at its own output.
 
-Where every block is called once the cut is at the entrance of the upper block. So it is here where every call of the upper
-block takes the output of one call of the lower one. Elsewhere, as where two calls of an encoder are concatenated or a cell
-is called again with its own state, there is no one entrance: the lower block is cut at its output, or at the output of the
-largest module around it that returns nothing else, so that an activation behind a layer of ``nn.Sequential`` is inside. So is
-a block from which a connection passes the next one by: what is cut at its output carries no error, wherever it goes.
+A block ends at the entrance of the next block if every call of the next block takes the output of one call of the block, and
+this output goes nowhere else. Otherwise there is no single entrance, for example if two calls of an encoder are concatenated or
+a cell is called again with its own state. The block then ends at its own output, or at the output of the largest module around
+it that returns nothing else, so that an activation behind a layer of ``nn.Sequential`` is inside. A block whose output also
+goes past the next block ends at its own output too: the connection then carries no error, wherever it goes.
 """
 
 from __future__ import annotations
@@ -23,38 +23,38 @@ from lightning_fa.wrappers import named_modules
 def ended(model: nn.Module, seen: Survey, blocks: Sequence[Block]) -> list[Block]:
     """The blocks, in the order of their first calls, with :attr:`Block.often` and :attr:`Block.exit`.
 
-    Passes one after the other, each of which calls every block once, have an error of their own each.
+    If ``forward`` calls all blocks in order and then starts over, each round is a pass with an error of its own.
 
     Raises:
-        ValueError: the last call is none of the head, the head is called several times in one pass, or there are two heads.
+        ValueError: the head is not called last, the head is called several times in one pass, or there are several heads.
     """
     head = blocks[-1]
     heads = [block.name for i, block in enumerate(blocks[:-1]) if _scores(seen, block, blocks[i + 1 :])]
     if heads:
         raise ValueError(
-            f"The network has several heads: what {', '.join(heads)} returns goes into no other block, beside {head.name!r}. An "
-            f"error comes from one: leave the others to backpropagation with ungoverned={heads!r} (of a frozen network beside "
-            "the one that learns, such as a teacher, name the whole there), or move all of them into one module that returns one "
-            "tensor, and name it last in `blocks`."
+            f"The network has several heads: what {', '.join(heads)} returns goes into no other block, nor does the output of "
+            f"{head.name!r}. The error comes from one head. Leave the others to backpropagation with ungoverned={heads!r} (for a "
+            "frozen network beside the network that learns, such as a teacher, name the whole network). Or move all heads into "
+            "one module that returns one tensor, and name this module last in `blocks`."
         )
     if _rounds(seen, blocks):
         chain = all(seen.reaches(block.module, following.module) for block, following in pairwise(blocks))
         return list(blocks) if chain else _apart(model, seen, blocks)
     if seen.calls(head.module) > 1 or any(seen.last(block.module) > seen.last(head.module) for block in blocks):
         raise ValueError(
-            f"The head {head.name!r} must be called last, and once, where `forward` calls blocks several times: its output is "
-            f"what the loss scores. It is called {seen.calls(head.module)} times here. Collect its inputs and call it once, as "
-            "in `head(torch.stack(states, 1))`, or make the modules that are called several times one block with the head: name "
-            "a module that contains them in `blocks=[...]`."
+            f"The head {head.name!r} must be called last, and once, if `forward` calls blocks several times, because the loss "
+            f"scores the head's output. The head is called {seen.calls(head.module)} times here. Collect its inputs and call it "
+            "once, as in `head(torch.stack(states, 1))`. Or name in `blocks=[...]` a module that contains the head and the "
+            "modules that are called several times."
         )
     return [block._replace(often=seen.calls(block.module) > 1) for block in _apart(model, seen, blocks)]
 
 
 def without(leak: LeakError, model: nn.Module, seen: Survey, blocks: Sequence[Block]) -> list[Block]:
-    """The blocks, of which those that do not simply feed the next one end at their own output, as does the one of ``leak``.
+    """The blocks after a leak: block ``leak.lower``, and blocks that do not feed the next block alone, end at their own output.
 
     Raises:
-        LeakError: it does already.
+        LeakError: block ``leak.lower`` ends at its own output already.
     """
     if any(block.name == leak.lower and block.exit is not None for block in blocks):
         raise leak
@@ -62,7 +62,7 @@ def without(leak: LeakError, model: nn.Module, seen: Survey, blocks: Sequence[Bl
 
 
 def _apart(model: nn.Module, seen: Survey, blocks: Sequence[Block], leaving: str | None = None) -> list[Block]:
-    """The blocks; those that do not feed the next one alone, and the one of the name ``leaving``, end at their own output."""
+    """The blocks. Block ``leaving``, and blocks that do not feed the next block alone, end at their own output."""
     result = []
     for block, following in pairwise(blocks):
         others = [other.module for other in blocks if other is not block]
@@ -72,7 +72,7 @@ def _apart(model: nn.Module, seen: Survey, blocks: Sequence[Block], leaving: str
 
 
 def _end_at_output(model: nn.Module, seen: Survey, block: Block, blocks: Sequence[Block]) -> Block:
-    # At that of the largest module around it that returns its output, and begins no later block.
+    # The block ends at the output of the largest module around it that returns its output and contains no later block.
     above = {m for other in blocks[blocks.index(block) + 1 :] for m in other.module.modules()}
     modules = dict(named_modules(model))
     parts, end = block.name.split("."), block.module

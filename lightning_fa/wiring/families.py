@@ -1,4 +1,4 @@
-"""Which wiring serves which family of rules. No other place asks for a rule's family."""
+"""The wiring of each family of rules. No other module asks for a rule's family."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ CUTTING: dict[tuple[type[Rule], str], Any] = {
     (LocalRule, "the head"): Shared,
     (SyntheticRule, "the block above"): Synthetic,
 }
-"""Family of a rule that cuts the graph, and what its blocks hear -> the class that delivers."""
+"""(family of a rule that cuts the graph, the rule's ``hears``) -> the class that delivers the errors."""
 
 
 def wire(root: nn.Module, rule: Rule, blocks: Sequence[Block], ungoverned: Sequence[str]) -> Wiring:
-    """Lay ``rule`` into ``root``, which is plain again after an error.
+    """Put ``rule`` into ``root``. After an error ``root`` is plain again.
 
     Raises:
         TypeError: the rule is of no family.
-        ValueError: it does not fit the model.
+        ValueError: the rule does not fit the model.
     """
     wiring = _made(root, rule, blocks, ungoverned)
     try:

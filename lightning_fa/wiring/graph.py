@@ -8,9 +8,10 @@ from typing import Any
 from torch import Tensor
 
 EXAMPLE = (
-    "Pass `example=`, an input of the model, to `attach` (a LightningModule: set `example_input_array`): the block that such a "
-    "connection leaves then ends at its own output, and the connection carries no error; and of two heads it is said which to "
-    "leave out. Or name a module that contains the connection in `blocks=[...]`: inside it learning is by backpropagation."
+    "Pass `example=`, an input of the model, to `attach` (a LightningModule: set `example_input_array`): the block that the "
+    "connection leaves then ends at its own output, and the connection carries no error. If the model has two heads, the message "
+    "then says which to leave out. Or name a module that contains the connection in `blocks=[...]`: inside this module learning "
+    "is by backpropagation."
 )
 
 
@@ -18,19 +19,20 @@ class LeakError(RuntimeError):
     """A true gradient would cross from one block into another.
 
     Attributes:
-        lower: The block that it would cross into.
+        upper: The block, or the output, from which the gradient would come.
+        lower: The block that the gradient would cross into.
     """
 
     def __init__(self, upper: str, lower: str, advice: str = "") -> None:
         super().__init__(
-            f"The true gradient leaks from {upper} into block {lower!r}: a tensor computed in the latter reaches the former "
-            f"beside its first input, as a skip connection does. {advice}"
+            f"The true gradient leaks from {upper} into block {lower!r}: a tensor computed in this block reaches {upper} by a "
+            f"second path, such as a skip connection. {advice}"
         )
         self.upper, self.lower = upper, lower
 
 
 def walk(starts: Iterable[Any], without: Collection[Any] = ()) -> Iterator[Any]:
-    """The nodes of the graphs below ``starts``, which are nodes, not passing any of ``without``; leaves are not among them."""
+    """The nodes of the graphs below the nodes ``starts``, without leaves. The walk does not pass the nodes ``without``."""
     seen: set[Any] = set()
     stack = list(starts)
     while stack:
@@ -43,7 +45,7 @@ def walk(starts: Iterable[Any], without: Collection[Any] = ()) -> Iterator[Any]:
 
 
 def reach(starts: Iterable[Any], without: Collection[Any] = ()) -> set[Any]:
-    """All that :func:`walk` meets."""
+    """All nodes that :func:`walk` yields."""
     return set(walk(starts, without))
 
 
@@ -84,13 +86,13 @@ def check_cut(cuts: Sequence[tuple[str, Tensor]], barriers: Sequence[Any]) -> di
 
     Args:
         cuts: The name of each block, and its output with its autograd graph, once for every call.
-        barriers: Nodes that end a block's graph, since they answer for what passes below.
+        barriers: Nodes that end a block's graph, because they decide which error passes below them.
 
     Returns:
         The parameters that each block's output depends on, also those of modules between the blocks.
 
     Raises:
-        LeakError: two graphs meet, as when a skip connection passes a block by.
+        LeakError: two graphs share a node, for example through a skip connection past a block.
     """
     owner: dict[Any, str] = {}
     owned: dict[str, list[Tensor]] = {}
@@ -102,7 +104,7 @@ def check_cut(cuts: Sequence[tuple[str, Tensor]], barriers: Sequence[Any]) -> di
         known += [leaf.variable for leaf in leaves if hasattr(leaf, "variable") and id(leaf.variable) not in ids]
         for node in nodes:
             other = owner.setdefault(node, name)
-            if other != name and "CompiledFunction" not in node.name():  # after a graph break it may stand for several
+            if other != name and "CompiledFunction" not in node.name():  # this may stand for several blocks
                 raise LeakError(f"block {name!r}", other, EXAMPLE)
     return owned
 
@@ -113,13 +115,13 @@ def check_output(
     """Check that what the model returns depends on the blocks below the head through the head alone.
 
     Args:
-        outputs: Of the model; those that depend on neither the head's nor a parameter that is ungoverned, as hidden states
-            beside it, are no part of the proof.
-        cuts: As of :func:`check_cut`; the head is the last.
-        ungoverned: Parameters that are left to backpropagation, as those of a second head, whose error must not go on.
+        outputs: The tensors that the model returned. A tensor that depends neither on the head's output nor on an excluded
+            parameter, such as a hidden state, is not checked.
+        cuts: As in :func:`check_cut`; the head is the last.
+        ungoverned: Excluded parameters, such as those of a second head. Its error must not enter the blocks either.
 
     Raises:
-        LeakError: something is added to the head's output that depends on a block below.
+        LeakError: an output depends on a block below the head by a path past the head.
     """
     below, (_, scored), left = cuts[:-1], cuts[-1], {id(parameter) for parameter in ungoverned}
     owner = {node: name for name, tap in reversed(below) for node in reach([tap.grad_fn])}
@@ -130,4 +132,4 @@ def check_output(
         crossed = [owner[node] for node in nodes if node in owner]
         if crossed:
             lower = max(crossed, key=[name for name, _ in below].index)
-            raise LeakError("the network's output", lower, "Let the head contain what is added to its output.")
+            raise LeakError("the network's output", lower, "Move what is added to the head's output into the head.")

@@ -1,4 +1,4 @@
-"""The proof that blocks learn apart: made once, in a dry run or in the first forward pass."""
+"""The proof that no true gradient passes between blocks: made once, in a dry run or in the first forward pass."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Isolation:
 
     Args:
         blocks: In the order in which the network calls them; the last is the head.
-        feedback: Says which of them are cut from what follows.
+        feedback: Says which blocks are cut from the next block.
     """
 
     def __init__(self, blocks: Sequence[Block], feedback: BlockFeedback) -> None:
@@ -33,12 +33,12 @@ class Isolation:
         self._cuts: list[Tap] = []
 
     def bar(self, out: Tensor) -> None:
-        """Say that the node of ``out`` answers for what passes below it."""
+        """Declare that the node of ``out`` decides which error passes below it, so that the check stops there."""
         if not (self.proven or torch.compiler.is_compiling()):
             self._barriers.append(out.grad_fn)
 
     def beside(self, name: str, tensors: Sequence[Tensor]) -> None:
-        """Say that block ``name`` returned ``tensors`` beside its first, in a dry run."""
+        """Record the ``tensors`` that block ``name`` returned besides its first tensor, in a dry run."""
         self._beside += [(name, tensor) for tensor in tensors]
 
     def check(self, taps: Sequence[Tap], output: Tensor, rehearsing: bool) -> None:
@@ -47,7 +47,7 @@ class Isolation:
         Raises:
             LeakError: the graphs of two blocks meet.
             ValueError: parameters of a block would not learn.
-            RuntimeError: a block would learn by the error of another.
+            RuntimeError: a block would learn by the error of another block.
         """
         if (self.proven and not rehearsing) or torch.compiler.is_compiling():
             return
@@ -63,7 +63,7 @@ class Isolation:
         """Check what the model returned in a dry run.
 
         Raises:
-            LeakError: it depends on a block below the head beside the head, or a head that is ``ungoverned`` does.
+            LeakError: the output, or that of an excluded head, depends on a block below the head by a path past the head.
         """
         cuts, self._cuts = self._cuts, []
         if cuts:
@@ -78,9 +78,9 @@ class Isolation:
             lost = [n for n, p in modules[name].named_parameters() if id(p) in met - learning]
             if lost:
                 raise ValueError(
-                    f"Block {name!r} returns several tensors, of which the first receives the error, and nothing would train "
-                    f"{', '.join(lost)}, on which only the others depend. Name a module around it in `blocks=[...]` that returns "
-                    "one tensor."
+                    f"Block {name!r} returns several tensors. Only the first receives the error, so that nothing would train "
+                    f"{', '.join(lost)}, on which only the other tensors depend. Name in `blocks=[...]` a module around the "
+                    "block that returns one tensor."
                 )
 
     def _check_own(self) -> None:
@@ -92,12 +92,12 @@ class Isolation:
                     taken.setdefault(id(p), []).append(other)
         for block in self.blocks:
             if block is not self.blocks[-1] and not self.feedback.cuts(block.name):
-                continue  # it learns by the error of the block above, as it shall
+                continue  # not cut: it learns by the error of the block above on purpose
             left = own[block.name] - {id(p) for p in self.owned.get(block.name, ())}
             for other in (other for p in left for other in taken.get(p, ())):
                 if other is not block:
                     raise RuntimeError(
                         f"The error of block {other.name!r} would train block {block.name!r}, whose output does not enter the "
-                        "block after it: they are two ways beside each other. Pass `example=`, an input of the model, to "
+                        "block after it: the two blocks are on parallel paths. Pass `example=`, an input of the model, to "
                         "`attach` (a LightningModule: set `example_input_array`), which shows where each block ends."
                     )

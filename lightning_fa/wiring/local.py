@@ -1,4 +1,4 @@
-"""Local rules in a model: each block below the head descends a loss of its own output, which is joined to the true one."""
+"""Local rules in a model: each block below the head minimises a loss of its own output. It is joined to the true loss."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lightning_fa.wiring.tensors import without_autocast
 
 
 class Local:
-    """Computes the local losses of a rule: right after each block, or else at the output."""
+    """Computes the local losses of a rule, right after each block whose gradients are due there, else at the output."""
 
     passed = again = None
 

@@ -1,4 +1,4 @@
-"""What a governed layer asks in its forward: a weight as it counts, and the matrix that carries its error."""
+"""Gives a governed layer, in its forward, its weight with any mask applied, and the backward weight."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _STEP = torch.tensor([0, 0, 1])
 
 @dataclass
 class Port:
-    """(layer, name of a weight, its input) -> (W, what carries the error), anew in every forward pass."""
+    """(layer, name of a weight, the layer's input) -> (W, backward weight), computed in every forward pass."""
 
     rule: TransportRule
     step: Step
     store: Store
-    """Not read here: it must live as long as the layers do, for an optimizer's first step to find (``optimizers.py``)."""
+    """Not read here. It must live as long as the layers, because an optimizer's first step looks for it (``optimizers.py``)."""
     partner: nn.Module | None = None
     """The layer of another network whose weight is the feedback here."""
     transposed: bool = False
@@ -33,7 +33,7 @@ class Port:
     def __call__(self, layer: nn.Module, name: str = "weight", x: Tensor | None = None) -> tuple[Tensor, Tensor]:
         rule = self.rule
         weight: Tensor = getattr(layer, name)
-        if isinstance(weight, Pair):  # the module above presents it, and calls this layer as well
+        if isinstance(weight, Pair):  # a module around this layer uses the weight itself, and calls the layer as well
             return value_of(weight), feedback_of(weight)
         feedback: Tensor | None = getattr(layer, slot(name), None)
         state = self._next(layer, name)
@@ -41,7 +41,7 @@ class Port:
         if mask is not None:
             weight = weight * mask
         if x is not None and not x.requires_grad and not rule.learned:
-            return weight, weight.detach()  # nothing travels below this layer
+            return weight, weight.detach()  # no error is sent below this layer
         if self.partner is not None:
             feedback = self.partner.weight.detach()  # type: ignore[operator]
             feedback = feedback.t() if self.transposed else feedback
@@ -63,14 +63,14 @@ class Port:
         if state is None:
             return None
         if recomputing():
-            return state - _STEP.to(state.device)  # the step that is being recomputed has advanced the stream already
+            return state - _STEP.to(state.device)  # the first run of this step has advanced the stream already
         if not self.step.rehearsing:
-            # Replace the counter, never update it in place: compiled code may compute forward values again in backward,
-            # and would then see the counter of the next step.
+            # The counter is replaced and never updated in place: compiled code may compute forward values again in
+            # backward, and would then read the counter of the next step.
             setattr(layer, slot(name, "stream"), state + _STEP.to(state.device))
         return state
 
 
 def slot(weight: str, kind: str = "") -> str:
-    """Under which name a layer holds what the rule needs for one of its weights."""
+    """The name under which a layer holds a rule's tensor of this kind for one of its weights."""
     return FEEDBACK + (f"_{weight}" if weight != "weight" else "") + (f"_{kind}" if kind else "")

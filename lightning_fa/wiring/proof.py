@@ -1,8 +1,8 @@
-"""Proof that no governed W carries an error: the autograd graph of the first pass, read from the outputs down.
+"""Proof that no governed W carries an error: the autograd graph of the first pass is read from the outputs down.
 
-An error travels through a weight where an operator that is no sum combines it with an activation. In a graph that is a node
-that depends on the weight by one input, through nothing but operators on weights, and on something else by another. Nodes
-of this library are no such nodes: W has only its own gradient from them.
+An error travels through a weight if an operator other than a sum combines the weight with an activation. In the graph this is
+a node with two inputs: one depends on the weight, through operators on weights alone, and the other depends on something else.
+Nodes of this library are exempt, because W receives only its own gradient from them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Kind: TypeAlias = "frozenset[str] | None"
 """What a node computes: ``None`` for an activation, else the governed weights that it depends on, by name."""
 
 _OURS: dict[Any, tuple[int, ...]] = {_Linear: (0,), _Convolution: (0,), _Graft: (1,)}
-"""Our Functions, and the inputs by which an error travels on."""
+"""Functions of this library -> the indices of the inputs through which an error travels on."""
 _FOLLOWED = {**_OURS, _Tie: (0,)}
 
 _SUMS = (
@@ -39,22 +39,22 @@ _ACTIVATIONS = (
     "GatherBackward",
     "CompiledFunction",
 )
-"""Lookups, and nodes that cannot be looked into."""
+"""Lookups, and nodes whose inside is not visible."""
 
 
 class Proof:
-    """Reads the graph of the model's first output, as a hook of the model.
+    """A forward hook of the model, which reads the graph of the model's first output.
 
     Args:
-        rule: Its name.
+        rule: The name of the rule.
         root: The model.
-        adopted: The modules that the rule is in.
+        adopted: The modules whose class was exchanged.
     """
 
     def __init__(self, rule: str, root: nn.Module, adopted: Sequence[nn.Module]) -> None:
         self.rule, self.root, self.adopted = rule, root, adopted
         self.plans: list[Plan] = []
-        """Layers whose own forward uses their weights, in a way that only the graph shows."""
+        """Layers whose own forward uses their weights in a way that only the graph shows."""
         self.lookups: dict[int, str] = {}
         """Weights that an index looks up, by the ``id`` of the parameter."""
         self._weights: Mapping[str, Weight] = {}
@@ -62,7 +62,7 @@ class Proof:
         self._handle: Any = None
 
     def watch(self, weights: Mapping[str, Weight]) -> None:
-        """Look at the outputs of the model until one shows the graph of ``weights``."""
+        """Check the outputs of the model until one output has a graph that can be read. ``weights``: the governed weights."""
         self._weights, self._proven = weights, False
         self._handle = self.root.register_forward_hook(self)
 
@@ -81,22 +81,22 @@ class Proof:
         found = carriers(graphs, live | self.lookups)
         if found:
             raise RuntimeError(
-                f"The true weight of {', '.join(found)} carries an error, not the feedback of {self.rule}: it is "
-                "used outside of the forward of the module that holds it. Call that module; or tell with "
-                "`lightning_fa.register_layer(cls, weights)` whose forward uses the weight; or name the module in `ungoverned` "
-                "to leave it to backpropagation."
+                f"The true weight of {', '.join(found)} carries an error, not the feedback of {self.rule}: the weight is "
+                "used outside of the forward of the module that holds it. Call that module, or declare the class whose forward "
+                "uses the weight with `lightning_fa.register_layer(cls, weights)`, or name the module in `ungoverned` to leave "
+                "it to backpropagation."
             )
         if not all("CompiledFunction" in str(t.grad_fn) for t in graphs):
             self.end()
 
     def end(self) -> None:
-        """Look no more."""
+        """Remove the hook."""
         if self._handle is not None:
             self._handle.remove()
         self._proven, self._handle = True, None
 
     def unused(self) -> set[str]:
-        """Weights of the :attr:`plans` that carry no error, once the proof is made."""
+        """Weights of the :attr:`plans` that carry no error; empty until the proof is made."""
         if not self._proven:
             return set()
         every = {full for plan in self.plans for *_, full in plan.weights}
@@ -104,7 +104,7 @@ class Proof:
 
 
 def carriers(outputs: Iterable[Tensor], weights: Mapping[int, str]) -> list[str]:
-    """The names of those ``weights``, by the ``id`` of the parameter, that carry an error to what lies below them."""
+    """The names of the weights that carry an error further down. ``weights``: ``id`` of the parameter -> name."""
     kinds: dict[Any, Kind] = {}
     found: set[str] = set()
     for root in [t.grad_fn for t in outputs if t.grad_fn is not None]:
@@ -144,6 +144,6 @@ def _kind(node: Any, below: Sequence[Kind], weights: Mapping[int, str], found: s
 
 
 def _is_vector(leaf: Tensor) -> bool:
-    # Of a parameter: a bias, a scale, a position embedding with a place for the batch. An input is an activation.
+    # True for a parameter such as a bias, a scale, or a position embedding with a batch dimension of 1; not for an input.
     small = leaf.numel() <= max(leaf.shape, default=1) or (leaf.ndim > 2 and leaf.shape[0] == 1)
     return small and isinstance(leaf, nn.Parameter)

@@ -1,4 +1,4 @@
-"""Automatic blocks, made finer and put in order by what a forward pass of an example shows."""
+"""Automatic blocks, split further and put in order after a forward pass of an example."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lightning_fa.wiring.survey import Survey
 def fit_to(
     model: nn.Module, seen: Survey, found: list[Block], chosen: Blocks, ungoverned: Sequence[str]
 ) -> list[Block]:
-    """The blocks as ``forward`` calls them, with what ends each of them.
+    """The blocks in the order in which ``forward`` calls them, each with the place where it ends.
 
-    A block that was found automatically and only calls its parts one after the other is replaced by these parts, and so on
-    down, where the graph shows that no gradient passes their entrances by. Units of one class in one network are treated
-    alike, so that all residual units stay whole where one must. Blocks that the user named are kept as they are.
+    A block that was found automatically is replaced by its parts if it calls them one after the other and the graph shows that
+    all gradients pass through their entrances. The parts are split further in the same way. Units of one class in one network
+    are treated alike, so that all residual units stay whole if one must. Blocks that the user named are kept as they are.
 
     Raises:
-        ValueError: a block is not called by ``forward``, the user's order is not that of the calls, or no head is called
+        ValueError: ``forward`` does not call a block, the user's order is not the order of the calls, or the head is not called
             last.
     """
     _check_called(seen, found)
@@ -36,18 +36,18 @@ def fit_to(
 
 
 def check_head(model: nn.Module, found: Sequence[Block]) -> None:
-    """Check that the block that is registered last, which would be the head, learns, unless ``model`` calls it last for sure.
+    """Check that the block registered last, which would be the head, learns. An ``nn.Sequential`` calls it last in any case.
 
     Raises:
-        ValueError: it is frozen, as a teacher beside the network is: every block of the network would wait for its output.
+        ValueError: the block is frozen. If it is a teacher beside the network, the network would never reach its head.
     """
     head, below = found[-1], found[:-1]
     if below and not isinstance(model, nn.Sequential) and not any(p.requires_grad for p in head.module.parameters()):
         raise ValueError(
-            f"Block {head.name!r} is registered last, so that its output would be scored, but all of it is frozen. If it belongs "
-            "to a network beside this one, as a teacher, name that network in `ungoverned`. If it is the head, and stays as it "
-            "is, pass `example=`, an input of the model (a LightningModule: set `example_input_array`), or name the blocks in "
-            "`blocks`, the head last."
+            f"Block {head.name!r} is registered last, so that its output would be scored, but all of it is frozen. If the block "
+            "belongs to another network, such as a teacher, name that network in `ungoverned`. If the block is the head, and "
+            "shall stay frozen, pass `example=`, an input of the model (a LightningModule: set `example_input_array`), or name "
+            "the blocks in `blocks`, with the head last."
         )
 
 
@@ -62,11 +62,11 @@ def _refined(seen: Survey, units: list[Block]) -> list[Block]:
 
 
 def _parts(seen: Survey, unit: Block) -> list[Block]:
-    """What the unit calls one after the other, at least two; nothing where it is no chain, or cannot be cut."""
+    """The parts that the unit calls one after the other, at least two; empty if the unit is no chain or cannot be cut."""
     parts, inside = [unit], unit
     while len(parts) == 1 and not weights_of(inside.module):
         inside = parts[0]
-        # Nothing passes below an embedding, so that it follows what stands above it.
+        # No error is sent below an embedding: it is trained with the block that consumes its output.
         parts = [part for part in units_in(inside) if not is_embedding(part.module)]
     parts.sort(key=lambda block: seen.first(block.module))
     chain = len(parts) > 1 and seen.in_turn(parts) and all(seen.separates(part.module) for part in parts[1:])
@@ -84,8 +84,8 @@ def idle_advice(blocks: Sequence[Block], idle: Sequence[str]) -> str:
     called = [block.name for block in blocks if block.name not in idle]
     names = sorted({_widest(name, called) for name in idle})
     return (
-        f"leave them out with ungoverned={names!r} (a frozen teacher, a network that another loss trains), or, where each of "
-        "several networks shall learn by the rule, attach one to each: `attach(model.part, ...)`."
+        f"leave them out with ungoverned={names!r} (a frozen teacher, a network that another loss trains). If several networks "
+        "shall learn by the rule, attach a rule to each: `attach(model.part, ...)`."
     )
 
 

@@ -1,4 +1,4 @@
-"""Tensors as rows: one row per sample, or per position where the network scores every position."""
+"""Tensors as rows: one row per sample, or one row per position if the network's output has the same positions."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Layout(NamedTuple):
     outputs: int
     per_position: bool
     channels: int | None = None
-    """The dimension of h that holds its features, where all positions of a sample share one row; else dense."""
+    """The dimension of h that holds its features, if all positions of a sample share one row; ``None``: dense feedback."""
 
     def fits(self, h: Tensor) -> bool:
-        """Whether h, of any number of samples and positions, lines up so as well."""
+        """Whether this layout also holds for ``h``, which may have another number of samples and positions."""
         if self.per_position:
             return h.ndim > 1 and h.shape[-1] == self.width
         if self.channels is not None:
@@ -31,17 +31,17 @@ class Layout(NamedTuple):
         return h.ndim > 0 and h.numel() == len(h) * self.width
 
     def rows(self, e: Tensor) -> Tensor:
-        """``(rows, outputs)``: all leading dimensions are rows per position, only the first one otherwise."""
+        """``e`` as ``(rows, outputs)``. All leading dimensions are rows if feedback is per position, else only the first."""
         return e.reshape(-1, e.shape[-1]) if self.per_position else e.reshape(e.shape[0], -1)
 
     def features(self, h: Tensor) -> Tensor:
-        """``(rows, width)``; features that positions share are summed over them."""
+        """``h`` as ``(rows, width)``. If positions share a row, features are summed over positions."""
         if self.channels is None:
             return self.rows(h)
         return h.movedim(self.channels, -1).flatten(1, -2).sum(1)
 
     def spread(self, d: Tensor, shape: torch.Size) -> Tensor:
-        """``d`` of shape ``(rows, width)`` in the shape of h; positions that share a row get the same."""
+        """``d`` of shape ``(rows, width)`` in the shape of h. Positions that share a row receive the same error."""
         if self.channels is None:
             return d.reshape(shape)
         thin = [1] * len(shape)
@@ -49,7 +49,7 @@ class Layout(NamedTuple):
         return d.reshape(thin).expand(shape)
 
     def positions(self, h: Tensor) -> Tensor:
-        """``(rows, width)`` with a row for every position of h, where features are not dense."""
+        """``h`` as ``(rows, width)``, with a row for every position unless feedback is dense."""
         if self.channels is None:
             return self.rows(h)
         return h.movedim(self.channels, -1).reshape(-1, self.width)
@@ -63,22 +63,22 @@ class Layout(NamedTuple):
 
 
 def lay_out(name: str, h: Tensor, output: Tensor, channels: int | None = None) -> Layout:
-    """Feedback is per position where h and the output share all dimensions but the last, else dense per unit.
+    """Feedback is per position if h and the output share all dimensions but the last, else per channel or per unit.
 
     Args:
-        name: Of the block, for the error.
+        name: The name of the block, for the message.
         h: The block's output.
         output: The network's output.
-        channels: Dimension of h that holds the features if feedback shall not be dense.
+        channels: Dimension of h that holds the features, for feedback per channel; ``None`` for feedback per unit.
 
     Raises:
-        ValueError: they do not even share the batch dimension.
+        ValueError: h and the output do not share the batch dimension.
     """
     if h.ndim and output.ndim and h.shape[:-1] == output.shape[:-1]:
         return Layout(h.shape[-1], output.shape[-1], True)
     if not h.ndim or not output.ndim or h.shape[0] != output.shape[0]:
         raise ValueError(
-            f"The output of block {name!r} has shape {tuple(h.shape)} and that of the network {tuple(output.shape)}: "
+            f"The output of block {name!r} has shape {tuple(h.shape)} and the network's output {tuple(output.shape)}: "
             "expected the same batch dimension first. Choose other blocks with `blocks`."
         )
     if channels is not None and h.ndim > 2:
@@ -90,7 +90,7 @@ def match_targets(targets: Tensor | None, rows: int) -> Tensor:
     """Targets as ``(rows,)`` classes or ``(rows, outputs)`` values.
 
     Raises:
-        ValueError: there are none, or their number does not fit.
+        ValueError: there are no targets, or their number does not fit.
     """
     if targets is None:
         raise ValueError(NO_TARGETS)
@@ -104,10 +104,10 @@ def match_targets(targets: Tensor | None, rows: int) -> Tensor:
 def as_labels(targets: Tensor | None, samples: int, positions: int, outputs: int) -> Tensor:
     """Targets as ``(samples * positions, outputs)``: classes one-hot, a sample's label repeated at its positions.
 
-    A class outside ``0 .. outputs - 1``, as an index to be ignored, is a row of zeros.
+    A class outside ``0 .. outputs - 1``, such as an ignored class, becomes a row of zeros.
 
     Raises:
-        ValueError: there are none, or their number does not fit.
+        ValueError: there are no targets, or their number does not fit.
     """
     if targets is None:
         raise ValueError(NO_TARGETS)

@@ -1,6 +1,6 @@
-"""Gradients in the forward pass: what needs nothing from above is computed right after the block, and its graph let go.
+"""Gradients in the forward pass: if a block needs nothing from above, its gradients are computed right after the block.
 
-The memory of a step is then that of one block, whatever the depth. What waits for ``backward()`` are the gradients.
+Its graph is then dropped. A step holds the graph of one block only, whatever the depth. The gradients wait for ``backward()``.
 """
 
 from __future__ import annotations
@@ -27,12 +27,16 @@ from lightning_fa.wiring.waiting import Factor, Waiting
 
 
 class Settler:
-    """For families whose blocks need nothing from above.
+    """Computes gradients in the forward pass ("settles" blocks), for families whose blocks need nothing from above.
 
-    Graphs wait for ``backward()`` as those of other families do where they hold less than the gradients, or all of them next to
-    nothing, since memory is what settling saves; in the first forward pass, unless a rehearsal has drawn the feedback and checked
-    the cut; in compiled code; in an activation checkpoint; under FSDP; where an output has a new shape; where a block ends at its
-    own output.
+    The graph of a block still waits for ``backward()``, as under other families,
+
+    * if it holds less memory than the gradients, or if all graphs together hold next to nothing;
+    * in the first forward pass, unless a dry run has drawn the feedback and checked the cut;
+    * in compiled code, in an activation checkpoint, and under FSDP;
+    * if the output of the block has a new shape;
+    * if any block is called several times or ends at its own output;
+    * after a gradient was differentiated again.
     """
 
     def __init__(
@@ -43,62 +47,68 @@ class Settler:
         self._shards = Shards(root, course)
         self._inputs: list[tuple[Any, Tensor, int]] = []
         self._waiting: Waiting | None = None
-        """In a pass whose gradients can be computed now."""
+        """``None`` in a pass whose gradients cannot be computed in forward."""
 
     # -- for a family -----------------------------------------------------------------------------------------------------
 
     def ready(self, name: str, h: Tensor) -> Layout | None:
-        """How h lines up with the output that the head will have; ``None`` where the block's graph must wait."""
+        """How h lines up with the output that the head will have; ``None`` if the block's graph must wait."""
         layout = None if self._waiting is None or in_checkpoint() else self.feedback.layouts.get(name)
         return layout if layout is not None and self.feedback.fits(name, h, layout) else None
 
     def due(self, name: str, h: Tensor) -> Layout | None:
-        """The same where the gradients of block ``name`` are to be computed now; ``None`` also where that does not pay."""
+        """As :meth:`ready`; ``None`` also if h requires no gradient, or if computing the gradients now saves no memory."""
         layout = self.ready(name, h) if h.requires_grad else None
         return layout if layout is not None and self.pays(name, h) else None
 
     def pays(self, name: str, h: Tensor) -> bool:
-        """Whether block ``name``, whose output is h, holds more for ``backward()`` than its gradients.
+        """Whether the graph of block ``name``, whose output is h, holds more memory than its gradients.
 
-        Those are all there at the end of the backward pass, so that a graph which holds less adds nothing to the peak. A block
-        whose loss was not counted yet may hold anything.
+        All gradients exist at the end of the backward pass, so a graph that holds less does not raise the peak. A block whose
+        loss was not counted yet is assumed to hold more.
         """
         if self.step.settles == "always" or not self.step.held.counted(name):
             return True
         return self.step.held.saves(name, h, self._tensors).get(name, 0.0) > 0
 
     def pays_anywhere(self, name: str, h: Tensor) -> bool:
-        """Whether any block does, where the output of block ``name`` is h."""
+        """Whether the graph of any block holds more memory than its gradients, if the output of block ``name`` is h."""
         return self.step.settles == "always" or any(
             saved > 0 for saved in self.step.held.saves(name, h, self._tensors).values()
         )
 
     def settle(self, output: Tensor, error: Tensor, scale: Tensor, below: Tensor | None = None) -> Tensor | None:
-        """Compute the gradients of all that ``output`` depends on, given its ``error`` at ``scale``; they wait for the loss.
+        """Compute the gradients of all leaves of ``output`` and keep them for the loss.
+
+        Args:
+            output: The tensor to differentiate.
+            error: The error at ``output``, with the factor ``scale`` in it.
+            scale: The factor that is expected before the loss.
+            below: A leaf whose gradient is not kept.
 
         Returns:
-            The gradient of ``below``, a leaf among them that does not wait.
+            The gradient of ``below``.
         """
-        # An input that was changed in place since is no place for this gradient: the walk passes through.
+        # If an input was changed in place, this gradient is not its gradient: the walk goes on below it.
         inputs = [(edge, x) for edge, x, version in self._inputs if x._version == version]
         self._inputs = []
         leaves = [leaf for leaf in leaves_of(output, [edge.node for edge, _ in inputs]) if leaf is not below]
         places = [*leaves, *(x for _, x in inputs)]
         wanted = [*leaves, *(edge for edge, _ in inputs), *([] if below is None else [below])]
         found = _gradients(output, error, wanted)
-        assert self._waiting is not None  # `ready` has said so
+        assert self._waiting is not None  # `ready` has checked it
         self._waiting.add(places, found, scale)
         return found[-1] if below is not None else None
 
     def let_go(self) -> None:
-        """Keep of the last block's output its shape, and neither its values nor its graph."""
+        """Keep the shape of the last block's output. Drop its values and its graph."""
         name, h = self.course.taps[-1]
         self.course.taps[-1] = name, h.new_zeros(()).expand(h.shape)
 
     # -- for the forward pass ---------------------------------------------------------------------------------------------
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The inputs of the first block, marked where they come from a graph of others."""
+        """Begin a pass. Returns the inputs of the first block; an input that has a graph is cloned, to know it later."""
         self._inputs, self._waiting = [], Waiting() if self._settles() else None
         if self.step.rehearsing:
             parameters = chain.from_iterable(block.module.parameters() for block in self.course.blocks)
@@ -109,13 +119,13 @@ class Settler:
         return tuple(self._mark(value) for value in args), {key: self._mark(value) for key, value in kwargs.items()}
 
     def end(self) -> None:
-        """The gradients of the pass wait for the loss."""
+        """End a pass: add a term to the loss that hands out the gradients of the pass."""
         if self._waiting is not None and self._waiting.places:
             self.step.terms.append(self._waiting.term())
         self._inputs, self._waiting = [], None
 
     def observe(self, loss: Tensor) -> None:
-        """Learn, in backward, the factor before ``loss``."""
+        """Record, in backward, the factor before ``loss``."""
         if loss.requires_grad and not torch.compiler.is_compiling() and self.step.settles != "never":
             loss.register_hook(self.factor.note)
 
@@ -129,21 +139,21 @@ class Settler:
             return False
         if not self.isolation.proven:
             return False
-        if not self.course.chain:  # one call of a block is not all of it, and the block below not all that is below
+        if not self.course.chain:  # one call gives a part of a block's gradient, and the block below is not all below
             return False
         return not self._shards.found()
 
     def _mark(self, value: Any) -> Any:
-        # What the network is fed may come from a graph of others: its gradient goes there in the one backward pass.
+        # An input of the network may have a graph of its own. Its gradient goes there in the one backward pass.
         if not isinstance(value, Tensor) or value.grad_fn is None:
             return value
-        entrance = value.clone()  # a node of its own, whatever the block does to it in place
+        entrance = value.clone()  # its node stays the same if the block works on it in place
         self._inputs.append((get_gradient_edge(entrance), value, value._version))
         return entrance
 
 
 class Shards:
-    """Whether FSDP manages the model. Asked after the rehearsal, which comes before strategies shard."""
+    """Whether FSDP manages the model. First asked after any dry run, because strategies shard later than that."""
 
     def __init__(self, root: nn.Module, course: Course) -> None:
         self._root: nn.Module | None = root
@@ -151,10 +161,10 @@ class Shards:
         self._found: bool | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_root": None}  # a copy of a part must not bring the whole
+        return {**self.__dict__, "_root": None}  # a copy of a block must not copy the whole model
 
     def found(self) -> bool:
-        """The answer to the first question holds."""
+        """The first answer is kept."""
         if not (dist.is_available() and dist.is_initialized()):
             return False
         if self._found is None:
@@ -164,13 +174,13 @@ class Shards:
 
 
 def _gradients(output: Tensor, error: Tensor, wanted: Sequence[Any]) -> list[Tensor | None]:
-    # A leaf's own hooks run where its gradient arrives, in the one backward pass, and not here as well.
+    # A leaf's own hooks run when its gradient arrives in the one backward pass. They must not run here as well.
     hooks = [leaf._backward_hooks for leaf in wanted if isinstance(leaf, Tensor) and leaf._backward_hooks]
     held = [dict(each) for each in hooks]
     for each in hooks:
         each.clear()
     try:
-        # As in backward, autocast is off. The graph is not freed but dropped: whoever holds h can still differentiate it.
+        # Autocast is off, as in backward. The graph is not freed, because a user who holds h may still differentiate it.
         with without_autocast(output):
             return list(torch.autograd.grad(output, wanted, error, retain_graph=True, allow_unused=True))
     finally:

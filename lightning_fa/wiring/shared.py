@@ -1,4 +1,4 @@
-"""Local rules whose blocks read the head's weight: a copy of it, which each block holds and renews once a pass."""
+"""Local rules whose blocks read the head's weight. Each block holds a copy of the weight, which is renewed in every pass."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from lightning_fa.wiring.step import Step
 
 
 class Shared:
-    """Renews what a block holds, and then does as :class:`Local` does."""
+    """Renews the tensors that a block holds, and then works as :class:`Local`."""
 
     passed = again = None
 
     def __init__(self, rule: LocalRule, feedback: BlockFeedback, step: Step, settler: Settler) -> None:
         self.rule, self.feedback, self.step, self.settler = rule, feedback, step, settler
         self._local = Local(rule, feedback, step, settler)
-        self._head: nn.Linear = settler.course.blocks[-1].module  # type: ignore[assignment]  # `places` has seen to it
+        self._head: nn.Linear = settler.course.blocks[-1].module  # type: ignore[assignment]  # `places` has checked it
         feedback.initial = self._initial
 
     @staticmethod
@@ -33,22 +33,22 @@ class Shared:
         name, head = blocks[-1].name, blocks[-1].module
         if not isinstance(head, nn.Linear):
             raise ValueError(
-                f"{type(rule).__name__} reads the weight of the head, and {name!r} is a {type(head).__name__}: expected an "
-                "nn.Linear. Name the layer that returns the network's output last in `blocks`, or use 'lafs', whose readouts "
-                "are its own."
+                f"{type(rule).__name__} reads the weight of the head, but {name!r} is a {type(head).__name__}: expected an "
+                "nn.Linear. Name the layer that returns the network's output last in `blocks`, or use 'lafs', which has "
+                "readouts of its own."
             )
         return {block.name: Place(block.module, "own loss", holds="several") for block in blocks[:-1]}
 
     initial = Local.initial
-    """Until the head is known."""
+    """Replaced by :meth:`_initial` when the head is known."""
 
     def _initial(self, name: str, sizes: Sizes) -> Mapping[str, Tensor]:
         width, outputs = sizes
         if outputs != self._head.out_features:
             raise ValueError(
-                f"{type(self.rule).__name__} reads the head's weight, which gives {self._head.out_features} outputs a row, and "
-                f"the output of block {name!r} lines up with {outputs}: expected the network's output to be the head's, with "
-                "one row for every row of the block. Use 'lafs', whose readouts have any size."
+                f"{type(self.rule).__name__} reads the head's weight, which gives {self._head.out_features} outputs per row, but "
+                f"for each row of block {name!r} the network has {outputs} outputs: expected the output of the head, with one "
+                "row for every row of the block. Use 'lafs', whose readouts have any size."
             )
         found: Mapping[str, Tensor] = self.rule.initial(name, (width, self._head.in_features), outputs)
         return found
@@ -59,7 +59,7 @@ class Shared:
         return self._local.cross(name, h)
 
     def finish(self, output: Tensor, taps: list[Tap], layouts: list[Layout]) -> Tensor:
-        # What waits for the end of the pass: inside the head's forward, where FSDP has its weight whole.
+        # For blocks that were not settled in `cross`. Inside the head's forward FSDP has gathered the head's weight.
         for name in dict.fromkeys(name for name, tap in taps if tap.requires_grad):
             self._renew(name)
         return self._local.finish(output, taps, layouts)
@@ -69,5 +69,5 @@ class Shared:
             fresh = self.rule.renew(self._head.weight, self.feedback.theta(name))
         for letter, tensor in fresh.items():
             slot = self.feedback.store.slots[key_of(name, letter)]
-            # A new tensor: an earlier pass may read the old one in its backward.
+            # A new tensor, because the backward of an earlier pass may read the old tensor.
             setattr(slot.module, slot.key, tensor)

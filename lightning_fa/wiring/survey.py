@@ -1,4 +1,4 @@
-"""What one forward pass of the plain model shows: which modules it calls, how often, in which order, where it can be cut."""
+"""What one forward pass of the plain model shows: which modules it calls, how often, in which order, and where to cut."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Survey:
 
     def __init__(self) -> None:
         self.spans: dict[nn.Module, list[tuple[int, int]]] = {}
-        """Module -> when its calls began and ended, counted in calls and returns."""
+        """Module -> the times at which its calls began and ended. The time counts calls and returns."""
         self._entrances: dict[nn.Module, list[Any]] = {}
         self._exits: dict[nn.Module, list[Any]] = {}
         self._roots: list[Any] = []
@@ -29,7 +29,7 @@ class Survey:
 
     @cached_property
     def _above(self) -> set[Any]:
-        """All that the output of the model depends on."""
+        """All graph nodes that the output of the model depends on."""
         return reach(self._roots)
 
     def calls(self, module: nn.Module) -> int:
@@ -37,22 +37,22 @@ class Survey:
         return len(self.spans.get(module, ()))
 
     def first(self, module: nn.Module) -> int:
-        """When the module was first called; modules that never were come last."""
+        """The time of the module's first call; for a module never called, a time after all others."""
         return self.spans[module][0][0] if self.calls(module) else 2 * self._time + 1
 
     def last(self, module: nn.Module) -> int:
-        """When the module was last called, if it was."""
+        """The time of the module's last call; 0 for a module never called."""
         return self.spans[module][-1][0] if self.calls(module) else 0
 
     def in_turn(self, blocks: list[Block]) -> bool:
-        """Whether each is called once, and after the one before has returned."""
+        """Whether each block is called once, after the block before it has returned."""
         spans = [self.spans.get(block.module, []) for block in blocks]
         if any(len(span) != 1 for span in spans):
             return False
         return all(before[0][1] < after[0][0] for before, after in pairwise(spans))
 
     def separates(self, module: nn.Module) -> bool:
-        """Whether no gradient passes the entrance of ``module`` by: without it, what is above and below share no node."""
+        """Whether all gradients pass through the entrance of ``module``: the graphs above and below it share no node."""
         entrances = self._entrances.get(module, [])
         if len(entrances) != 1 or self.calls(module) != 1:
             return False
@@ -61,24 +61,24 @@ class Survey:
         return bool(below) and not above & below and entrance in self._above
 
     def feeds(self, lower: nn.Module, upper: nn.Module, others: Collection[nn.Module]) -> bool:
-        """Whether every call of ``upper`` takes one output of ``lower``, which goes nowhere else, and none of ``others``."""
+        """Whether each call of ``upper`` takes one output of ``lower``, which goes nowhere else, and no output of ``others``."""
         doors = self._entrances.get(upper, [])
         beside = {node for other in others for node in self._exits.get(other, [])}
         alone = not reach(doors, self._exits.get(lower, [])) & beside
         return alone and self._pairs(lower, doors, self.calls(upper))
 
     def reaches(self, lower: nn.Module, upper: nn.Module) -> bool:
-        """Whether an output of ``lower`` reaches what ``upper`` takes; assumed where ``lower`` returned no lone tensor."""
+        """Whether an output of ``lower`` reaches the input of ``upper``; assumed if ``lower`` did not return a single tensor."""
         exits = set(self._exits.get(lower, []))
-        # The walk stops where it meets one: in a chain at once, where to the end it would be as long as all that is below.
+        # The walk stops at the first exit, which in a chain comes at once. A whole walk would visit all nodes below.
         return not exits or any(node in exits for node in walk(self._entrances.get(upper, [])))
 
     def scores(self, module: nn.Module) -> bool:
-        """Whether an output of ``module`` reaches that of the model."""
+        """Whether an output of ``module`` reaches the output of the model."""
         return any(node in self._above for node in self._exits.get(module, []))
 
     def returned_by(self, inner: nn.Module, outer: nn.Module) -> bool:
-        """Whether every call of ``outer`` returns what one call of ``inner`` in it has made, which goes nowhere else."""
+        """Whether every call of ``outer`` returns the output of one call of ``inner``, which goes nowhere else."""
         return self._pairs(inner, self._exits.get(outer, []), self.calls(outer))
 
     def _pairs(self, module: nn.Module, doors: list[Any], calls: int) -> bool:
@@ -89,7 +89,7 @@ class Survey:
         met = [list(_met([door], every)) for door in doors]
         if any(len(each) != 1 for each in met) or len({each[0] for each in met}) != len(exits):
             return False
-        # As a state that a cell is called with again, which is a way of its own.
+        # An output that enters a later call of the module, as the state of a cell does, goes somewhere else as well.
         own = any(_met(_below(node), every) for node in exits)
         return not own and not _met(self._roots, every, set(doors) - every)
 
@@ -104,7 +104,7 @@ class Survey:
         key = entering(inputs)
         if key is None or not inputs[key].requires_grad:
             return None
-        entrance = inputs[key].clone()  # its node survives what is done in place
+        entrance = inputs[key].clone()  # its node stays the same if a later operation is in place
         self._entrances.setdefault(module, []).append(entrance.grad_fn)
         return with_input(args, kwargs, key, entrance)
 
@@ -121,10 +121,10 @@ class Survey:
 
 
 def survey(model: nn.Module, run: Callable[[], Any]) -> Survey:
-    """Observe ``run``, one forward pass of the plain ``model`` with gradients on, its inputs with gradients too.
+    """Observe ``run``, one forward pass of the plain ``model`` with gradients on. The inputs must require gradients too.
 
-    A tensor that reaches two places without a gradient, as the data itself, leaks nothing today; that its gradient would is
-    how a residual unit is told from a chain, wherever it stands.
+    Without gradients, a skip connection from the data would not show in the graph, and a residual unit at the input would look
+    like a chain.
     """
     seen = Survey()
     with ExitStack() as stack:
@@ -142,6 +142,6 @@ def _below(node: Any) -> list[Any]:
 
 
 def _met(starts: Sequence[Any], wanted: set[Any], without: Collection[Any] = ()) -> set[Any]:
-    """Those of ``wanted`` that are met first on the ways down from ``starts``."""
+    """The nodes of ``wanted`` that paths down from ``starts`` meet first."""
     reached = reach(starts, {*wanted, *without})
     return wanted & {*starts, *(following for node in reached for following in _below(node))}

@@ -1,4 +1,4 @@
-"""Synthetic gradients in a model: between two blocks, a predictor answers the lower one and learns from the upper one."""
+"""Synthetic gradients in a model: a predictor between two blocks gives the lower block its error, and learns from the upper."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from lightning_fa.wiring.tensors import without_autocast
 from lightning_fa.wiring.trial import ROWS, try_rule
 
 STEPS = "steps"
-"""Letter of the buffer that counts the forward passes in which a predictor only learned."""
+"""Letter of the buffer that counts forward passes in training mode, for the warm-up of a predictor."""
 
 
 class Asked(NamedTuple):
-    """What a predictor waits for: the gradient that the blocks above it compute at ``entrance``, their input."""
+    """A prediction whose target is not known yet: the gradient at ``entrance``, the input of the blocks above the predictor."""
 
     entrance: Tensor
     s: Tensor
@@ -38,7 +38,7 @@ class Asked(NamedTuple):
 
 
 class Synthetic:
-    """Puts a tap after every block that ``rule.at`` names; the others hand the true gradient on."""
+    """Puts a predictor after every block that ``rule.at`` names. The other blocks pass the true gradient on."""
 
     passed = None
 
@@ -46,7 +46,7 @@ class Synthetic:
         self.rule, self.feedback, self.step, self.settler = rule, feedback, step, settler
         self._at = [name for name in feedback.places if feedback.cuts(name)]
         self._settling = False
-        """Whether all below is settled, but for the predictor that has asked."""
+        """Whether the gradients of all blocks below are computed already. Only the predictor in ``_asked`` still waits."""
         self._asked: Asked | None = None
 
     @staticmethod
@@ -76,7 +76,7 @@ class Synthetic:
         if not self.feedback.cuts(name):
             return h
         if name == self._at[0]:
-            self._asked = None  # of a pass that an error has ended
+            self._asked = None  # left by a pass that an error ended
         again = any(name == earlier for earlier, _ in self.settler.course.taps[:-1])
         theta = self.feedback.theta(name)
         if self.step.rehearsing or not theta:
@@ -89,14 +89,14 @@ class Synthetic:
             counts = slot.module.training
             applied = (steps - 1 if again and counts else steps) >= self.rule.warm_up
             if counts and not again:
-                # A new tensor: compiled code may read the old one again in backward.
+                # A new tensor, because compiled code may read the old tensor again in backward.
                 setattr(slot.module, slot.key, steps + 1)
         goes_on = self.settler.ready(name, h) is not None
         with outside_checkpoints():
             with self.step.held.loss(name, h, theta.values()):
                 s = self._predict(name, h, theta, applied)
             settles = self._settling
-            if name == self._at[0]:  # one way for all: a predictor learns from what the block above it settles
+            if name == self._at[0]:  # all blocks or none: a predictor learns from a gradient that settling yields
                 settles = goes_on and not self.rule.alpha and steps is None and self.settler.pays_anywhere(name, h)
             if settles:
                 return self._answer(name, h, s, goes_on)
@@ -108,8 +108,8 @@ class Synthetic:
         return out
 
     def _answer(self, name: str, h: Tensor, s: Tensor, goes_on: bool) -> Tensor:
-        # With s the error at h is known. It gives what the entrance of the blocks below receives, from which the predictor
-        # there learns. Only the predictor below the head has to wait for the true loss.
+        # s gives the error at h, and the error at h gives the gradient at the entrance of the blocks up to h. This gradient is
+        # the target of the predictor below that entrance. Only the predictor below the head must wait for the true loss.
         settler = self.settler
         scale = settler.factor.like(s)
         with torch.no_grad():
@@ -134,7 +134,7 @@ class Synthetic:
         return out
 
     def again(self, name: str, h: Tensor) -> Tensor:
-        # The recomputed operations must save what the first ones did, which depends on whether a gradient passes.
+        # The recomputation must save the same tensors as the first run, which depends on whether a gradient passes.
         learns = any(t.requires_grad for t in self.feedback.theta(name).values())
         trained = self.feedback.cuts(name) and (h.requires_grad or learns)
         return h.detach().requires_grad_() if trained else h
@@ -145,7 +145,7 @@ class Synthetic:
         return routed
 
     def predict(self, name: str, h: Tensor, targets: Tensor) -> Tensor | None:
-        """What is predicted at h, a sample's own gradient; ``None`` where no predictor stands."""
+        """The predicted gradient of each sample's loss at h; ``None`` if block ``name`` has no predictor."""
         theta = self.feedback.theta(name)
         theta.pop(STEPS, None)
         if not theta:
@@ -166,6 +166,6 @@ class Synthetic:
                 targets = self.step.targets
                 labels = as_labels(targets, len(h), len(rows) // len(h), outputs)
                 if self.step.looks() and targets is not None and not targets.is_floating_point():
-                    check_classes(targets, max(outputs, 2))  # one output: yes or no
+                    check_classes(targets, max(outputs, 2))  # one output stands for two classes
                 y = labels.to(rows.dtype)
             return layout.unite(self.rule.predict(rows, y, theta), h.shape)

@@ -1,4 +1,4 @@
-"""What targets say to a rule with a loss of its own: one class per row, or one value per output."""
+"""Targets in the form that a rule with a loss of its own reads: one class per row, or one value per output."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ def read_targets(targets: Tensor | None, rows: int, outputs: int, rule: LocalRul
     """Targets as ``(rows,)`` classes, or as ``(rows, outputs)`` values in floats.
 
     Args:
-        targets: Of the batch.
-        rows: Samples, or positions where the network scores every position.
-        outputs: Of the network.
-        rule: Says which of the two it takes.
-        look: Whether to check what the targets hold, beside their shape.
+        targets: The targets of the batch.
+        rows: The number of samples, or of positions if the loss scores every position.
+        outputs: The number of outputs of the network.
+        rule: Says which of the two forms it takes.
+        look: Whether to check the values of the targets as well as their shape.
 
     Raises:
-        ValueError: there are none, they do not fit, a class is none of ``0 .. outputs - 1`` and not -100, or values
-            are no class probabilities where classes are expected.
+        ValueError: there are no targets, their shape does not fit, a class is neither -100 nor one of ``0 .. outputs - 1``,
+            or values are no class probabilities although classes are expected.
     """
     if targets is None:
         raise ValueError(NO_TARGETS)
@@ -46,16 +46,16 @@ def read_targets(targets: Tensor | None, rows: int, outputs: int, rule: LocalRul
     raise ValueError(
         f"Expected targets for {rows} rows: {_named(rule)} takes one class per row or class "
         f"probabilities of shape {(rows, outputs)}, but got {targets.dtype} "
-        f"targets of shape {tuple(targets.shape)}.{_hint(rule)} Where positions are scored, this block and "
+        f"targets of shape {tuple(targets.shape)}.{_hint(rule)} If the loss scores positions, this block and "
         "the head must both return (samples, positions, features), as in a transformer: the pixels of a convolution are no rows."
     )
 
 
 def check_classes(classes: Tensor, outputs: int) -> None:
-    """Check that every class is one of ``0 .. outputs - 1``, or to be ignored.
+    """Check that every class is one of ``0 .. outputs - 1``, or is ignored.
 
     Raises:
-        ValueError: one is not.
+        ValueError: a class is neither.
     """
     if not classes.numel():
         return
@@ -87,8 +87,8 @@ def _check_probabilities(values: Tensor, rule: LocalRule) -> None:
     total = values.double().sum(1)
     if (values < 0).any() or ((total - 1).abs() > 4 * torch.finfo(torch.bfloat16).eps).any():
         raise ValueError(
-            f"{_named(rule)} scores classes, and targets of {values.dtype} must be class probabilities then, rows that are not "
-            f"negative and sum to 1; these are not.{_hint(rule)}"
+            f"{_named(rule)} scores classes, so that targets of {values.dtype} must be class probabilities: rows without "
+            f"negative entries that sum to 1. These targets are not.{_hint(rule)}"
         )
 
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 
 def without_autocast(tensor: Tensor) -> AbstractContextManager[Any]:
-    """Inside, operations on the device of ``tensor`` have the dtypes of their inputs."""
+    """Inside the context, autocast is off on the device of ``tensor``."""
     device = tensor.device.type
-    # Entering autocast costs as much as a small layer.
+    # Entered only if needed, because entering autocast costs as much as a small layer.
     return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
@@ -34,24 +34,25 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
 
 
 def inputs_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[Any, Any]:
-    """What a module is called with, by position or name."""
+    """The arguments of a call, by position or name."""
     return {**dict(enumerate(args)), **kwargs}
 
 
 def with_input(
     args: tuple[Any, ...], kwargs: Mapping[str, Any], key: Any, value: Any
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of the same call, but for the one at ``key``."""
+    """The arguments of the same call, with ``value`` in place of the argument at ``key``."""
     inputs = inputs_of(args, kwargs) | {key: value}
     return tuple(inputs[i] for i in range(len(args))), {k: inputs[k] for k in kwargs}
 
 
 def entering(inputs: Mapping[Any, Any]) -> Any:
-    """The key of the input of a block, positional or named, that is the output of the block below; ``None`` without a tensor.
+    """The position or name of the input of a block that is the output of the block below; ``None`` without a tensor.
 
-    A mask or an index beside it has no gradient. Where nothing has, as above frozen blocks, it is the first that could have.
+    This is the first tensor that requires a gradient: a mask or an index does not. If no tensor requires a gradient, as above
+    frozen blocks, it is the first floating-point tensor, or else the first tensor.
     """
-    # Without next() and its default: dynamo of PyTorch 2.6 does not know it.
+    # No next() with a default, which dynamo of PyTorch 2.6 does not support.
     tensors = [(key, value) for key, value in inputs.items() if isinstance(value, Tensor)]
     found = [key for key, value in tensors if value.requires_grad]
     found += [key for key, value in tensors if value.is_floating_point()]

@@ -1,4 +1,4 @@
-"""Transport rules in a model: every weight layer hands its input's error through the rule's backward weight."""
+"""Transport rules in a model: every weight layer sends the error down through the rule's backward weight."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ ADDED = "none of the rule's: ungoverned, added or element-wise"
 
 
 class TransportWiring:
-    """Gives every weight matrix its own B: inside ``blocks``, which have no other meaning here, and around them.
+    """Gives every weight matrix inside and around ``blocks`` its own B. Blocks have no other meaning under transport rules.
 
     Raises:
-        ValueError: a weight could be governed in no way; the message names it.
+        ValueError: a weight cannot be governed; the message names it.
     """
 
     def __init__(
@@ -67,10 +67,10 @@ class TransportWiring:
     # -- around forward passes --------------------------------------------------------------------------------------------
 
     def check_ready(self) -> None:
-        """It can always begin."""
+        """A transport rule can always begin."""
 
     def check_output(self, output: Any, ungoverned: Collection[Tensor]) -> None:
-        """The hook of :class:`Proof` has seen it."""
+        """The hook of :class:`Proof` has checked the output already."""
 
     def join(self, loss: Tensor) -> Tensor:
         self.proof(None, None, loss)
@@ -95,23 +95,23 @@ class TransportWiring:
 
     def backward_weights(self, root: nn.Module) -> Iterator[tuple[str, Tensor, Tensor]]:
         names = {module: name for name, module in named_modules(root)}
-        with torch.no_grad(), self.step.rehearsal():  # what is drawn anew in every step must not be drawn here
+        with torch.no_grad(), self.step.rehearsal():  # a dry run does not advance the random streams
             for layer in self.adopted:
                 for key in [key for key in matrices_of(layer) if not key.startswith(FEEDBACK)]:
                     weight, carrier = port_of(layer)(layer, key)
                     yield full_name(names[layer], key), carrier.detach(), weight.detach()
 
     def predict(self, name: str, h: Tensor, targets: Tensor) -> Tensor | None:
-        return None  # the error is computed, layer by layer
+        return None  # no error is predicted
 
     # -- parts ------------------------------------------------------------------------------------------------------------
 
     def _provide(self, name: str, weight: Weight, coupled: bool, tied: dict[nn.Parameter, str]) -> None:
-        """Hold what the rule needs for one weight: B, the state of a stream, a mask."""
+        """Store the rule's tensors for one weight: B, the state of a stream, a mask."""
         rule, layer, key = self.rule, weight.holder, weight.key
         parameter = layer._parameters[key]
         assert parameter is not None
-        first = tied.setdefault(parameter, name)  # a weight that is in two layers has one B
+        first = tied.setdefault(parameter, name)  # a weight shared by two layers has one B
         self.store.open(name, layer, slot(key))
         if first != name and rule.learned and self.store.get(first) is not None:
             layer.register_parameter(slot(key), self.store.get(first))  # type: ignore[arg-type]
@@ -155,7 +155,7 @@ class TransportWiring:
 
 
 def _candidates(root: nn.Module, blocks: Sequence[Block], ungoverned: Sequence[str]) -> dict[str, nn.Module]:
-    """All modules in the blocks, then those around them."""
+    """All modules in the blocks, then the modules around the blocks."""
     inside = {f"{b.name}.{n}".strip("."): m for b in blocks for n, m in named_modules(b.module)}
     held = set(inside.values())
     around = {n: m for n, m in named_modules(root) if m not in held and any(c in held for c in m.modules())}

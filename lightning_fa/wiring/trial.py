@@ -1,4 +1,4 @@
-"""A rule tried once on zeros, so that a mistake in it is named before a step is spent, and not inside of autograd."""
+"""A rule is tried once on zeros, so that a mistake in it is reported before the first step and outside of autograd."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor
 from lightning_fa.rules.base import Rule
 
 ROWS = 2
-"""Of a trial: more than one, since one row broadcasts."""
+"""The number of rows in a trial: more than one, because one row would broadcast."""
 
 
 def try_rule(rule: Rule, function: str, block: str, call: Callable[[], Tensor], expected: Sequence[int]) -> None:
     """Check the shape of what ``call``, which is ``function`` of the rule for ``block``, returns.
 
     Raises:
-        ValueError: it returns another shape than ``expected``, or raises; the message names rule, function and block.
+        ValueError: ``call`` returns another shape than ``expected``, or raises; the message names rule, function and block.
     """
     where = f"{type(rule).__name__}.{function} for block {block!r}: expected a tensor of shape {tuple(expected)}"
     try:

@@ -1,4 +1,4 @@
-"""Direct rules that hear the block below: B reaches the first block only, and the network's own W carry the error upwards."""
+"""Direct rules that hear the block below: the first block receives B e, and the network's own W carry the error upwards."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 class Upward:
-    """Delivers B e to the first block, and what the layers above make of it to the others."""
+    """Delivers B e to the first block, and to the others the error that the layers carry up from the block below."""
 
     settler = cross = again = None
 
@@ -47,10 +47,11 @@ class Upward:
 
     def passed(self, index: int, out: Any) -> Any:
         if self.step.rehearsing:
-            return out  # a graph that is kept would forbid to copy the model
+            return out  # no edge is kept, because a model that holds a graph cannot be deep-copied
         if index == 0:
             self._places = []
-        # Before an activation in place can put itself there. Dynamo knows no edges; a copy is free in compiled code.
+        # Taken now, before an in-place activation changes the node of `out`. Dynamo does not support gradient edges; in
+        # compiled code a clone costs nothing.
         compiling = torch.compiler.is_compiling()
         place = None if not out.requires_grad else out if compiling else get_gradient_edge(out)
         self._places.append((place, out.numel()))
@@ -64,7 +65,7 @@ class Upward:
         idle = [name for name, tap, (place, _) in zip(names, taps, places) if place is None or not tap.requires_grad]
         if idle:
             raise RuntimeError(
-                f"Indirect feedback passes every block, but {', '.join(idle)} has no gradient: is it frozen?"
+                f"Indirect feedback passes through every block, but {', '.join(idle)} has no gradient. Is it frozen?"
             )
         modules = [self.feedback.places[name].module for name in names]
         check_gathered({f"{n}.weight": module.weight for n, module in zip(names[1:], modules[1:])})  # type: ignore[misc]
@@ -99,8 +100,8 @@ def _check(rule: DirectRule, blocks: Sequence[Block]) -> None:
     if apart:
         raise ValueError(
             f"{type(rule).__name__} sends the error forward from one block to the next, which needs a chain, and `forward` "
-            f"calls {', '.join(apart)} several times, or hands what they return to another block than the next. Use another "
-            "rule, as 'dfa'."
+            f"calls {', '.join(apart)} several times, or hands their output to another block than the next. Use another "
+            "rule, such as 'dfa'."
         )
 
 

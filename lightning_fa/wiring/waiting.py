@@ -1,4 +1,4 @@
-"""Gradients of a forward pass that wait for the loss, and the factor that is expected before it."""
+"""Gradients of a forward pass that wait for the loss, and the factor that is expected before the loss."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lightning_fa.ops import settled
 
 
 class Waiting:
-    """The gradients of a pass. One node hands out all of them: an engine's node a block would take as long as a small layer."""
+    """The gradients of a pass. One autograd node hands out all of them: a node per block would cost as much as a small layer."""
 
     def __init__(self) -> None:
         self.places: list[Tensor] = []
@@ -20,7 +20,7 @@ class Waiting:
         self._scale: Tensor | None = None
 
     def add(self, places: Sequence[Tensor], gradients: Sequence[Tensor | None], scale: Tensor) -> None:
-        """One gradient for each of ``places``, at ``scale``, which is the same throughout a pass."""
+        """Keep one gradient for each of ``places``. Its factor ``scale`` is the same throughout a pass."""
         self.places += places
         self._gradients += gradients[: len(places)]
         self._scale = scale
@@ -36,7 +36,7 @@ class Factor:
 
     def __init__(self) -> None:
         self.twice = False
-        """Whether a gradient was differentiated again."""
+        """Whether a loss was differentiated with ``create_graph=True``."""
         self._value: Tensor | None = None
 
     def like(self, tensor: Tensor) -> Tensor:
@@ -46,12 +46,12 @@ class Factor:
         return self._value.to(tensor.device, tensor.dtype)
 
     def note(self, factor: Tensor) -> None:
-        """A loss is differentiated, and ``factor`` stands before it."""
+        """Record ``factor``, which stands before a loss that is being differentiated."""
         if torch.is_grad_enabled():
             self.twice = True
             return
         factor = factor.reshape(())
-        if factor.device.type == "cpu":  # a look at it would wait for another device
+        if factor.device.type == "cpu":  # on another device reading the value would wait
             self._value = factor if 0 < abs(factor.item()) < math.inf else self._value
             return
         last = torch.ones_like(factor) if self._value is None else self._value.to(factor)

@@ -130,7 +130,7 @@ def refused(model: nn.Module, x: Tensor, y: Tensor, **settings) -> None:
             lambda: fa.attach(
                 nn.Sequential(nn.Linear(7, 8), nn.Tanh(), nn.Unflatten(1, (2, 4)), nn.Conv1d(2, 3, 4)), "solo"
             ),
-            "reads the weight of the head, and '3' is a Conv1d",
+            "reads the weight of the head, but '3' is a Conv1d",
         ),
         (
             lambda: refused(
@@ -138,7 +138,7 @@ def refused(model: nn.Module, x: Tensor, y: Tensor, **settings) -> None:
                 torch.randn(N, 7),
                 torch.randint(K, (N, 2)),
             ),
-            "gives 4 outputs a row.*lines up with 8",
+            "gives 4 outputs per row.*has 8 outputs",
         ),
         (
             lambda: fa.attach(nn.Sequential(nn.Linear(7, 8), nn.Linear(8, 1)), "solo"),

@@ -125,7 +125,7 @@ def test_with_an_example_a_connection_carries_no_error(net, kind, rule, named):
 def test_without_an_example_the_error_names_the_argument_that_makes_it_run(net):
     """Whoever pastes it trains by the rule."""
     model, _, x, y, attached = prepared(net, "dfa")
-    with pytest.raises(RuntimeError, match=r"true gradient leaks|two ways beside each other") as error:
+    with pytest.raises(RuntimeError, match=r"true gradient leaks|on parallel paths") as error:
         model(x)
     attached.detach()
     argument = re.search(r"Pass `(\w+=)`, an input of the model, to `attach`", str(error.value))[1]

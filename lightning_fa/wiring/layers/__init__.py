@@ -1,4 +1,4 @@
-"""The weight layers a transport rule governs: what each type's forward is, said once for all rules."""
+"""The weight layers that a transport rule governs: the forward of each type of layer, written once for all rules."""
 
 from lightning_fa.wiring.layers.choice import Layer, Weight, choose_layers, ungovernable
 from lightning_fa.wiring.layers.known import ELEMENTWISE, INPUT_ONLY, LAYERS, behaviour_of, matrices_of

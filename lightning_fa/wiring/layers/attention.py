@@ -1,4 +1,4 @@
-"""``nn.MultiheadAttention``, whose projections are functional calls that pass no module of their own."""
+"""``nn.MultiheadAttention``, whose projections are functional calls and not modules of their own."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lightning_fa.surgery import Behaviour, governed
 
 
 class Carried(NamedTuple):
-    """A weight with its feedback, where ``F.multi_head_attention_forward`` expects a weight: both are sliced alike."""
+    """A weight with its feedback, in place of a weight in ``F.multi_head_attention_forward``. Both are sliced alike."""
 
     weight: Tensor
     feedback: Tensor
 
     @property
     def shape(self) -> torch.Size:
-        """Of the weight."""
+        """The shape of the weight."""
         return self.weight.shape
 
     def chunk(self, chunks: int) -> list[Carried]:
@@ -45,7 +45,7 @@ def _with_linear(function: Any, scope: dict[str, Any]) -> Any:
     return own
 
 
-# PyTorch's own function, byte for byte, but that the global name `linear` in it means ours.
+# PyTorch's own function, byte for byte, except that the global name `linear` in it is `_project`.
 _SCOPE = {**vars(F), "linear": _project}
 for _name in ("_in_projection", "_in_projection_packed"):
     _SCOPE[_name] = _with_linear(_SCOPE[_name], _SCOPE)
@@ -101,7 +101,7 @@ class TransportedAttention(Behaviour):
 
 
 def _transposed(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    # Tensors that were one stay one: `is` decides in PyTorch which projections are done together.
+    # Arguments that are the same object stay the same object: by `is` PyTorch decides which projections are done together.
     q = query.transpose(1, 0)
     k = q if key is query else key.transpose(1, 0)
     return q, k, k if value is key else value.transpose(1, 0)

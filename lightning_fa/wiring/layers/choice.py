@@ -1,4 +1,4 @@
-"""Which modules a transport rule governs, and by which behaviour: the known forwards fast, every other one by pairs."""
+"""Which modules a transport rule governs, and by which behaviour: a fast one for known forwards, pairs for all others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lightning_fa.wiring.layers.presented import Presented
 from lightning_fa.wiring.layers.registered import registered
 
 LISTS = (nn.ParameterList, nn.ParameterDict)
-"""Modules without a forward: their parameters belong to the module around them."""
+"""Modules without a forward. Their parameters are used by the module around them."""
 
 
 class Layer(NamedTuple):
@@ -28,7 +28,7 @@ class Layer(NamedTuple):
     own: list[str]
     """Its weights that have a B."""
     others: list[tuple[nn.Module, str, str]]
-    """Weights held by other modules, which its forward uses: the holder, the name there, the name in the model."""
+    """Weights of other modules that its forward uses: the module that holds the weight, the name there, the name in the model."""
 
 
 class Weight(NamedTuple):
@@ -36,11 +36,11 @@ class Weight(NamedTuple):
 
     holder: nn.Module
     key: str
-    """Its name there."""
+    """The name of the weight in ``holder``."""
 
 
 def full_name(module: str, key: str) -> str:
-    """The name under which B is drawn and listed: the layer's for its one weight, pruned or not."""
+    """The name under which B is drawn and listed: the name of the layer if the weight is its ``weight``, pruned or not."""
     return module if key in ("weight", "weight_orig") else f"{module}.{key}".lstrip(".")
 
 
@@ -51,11 +51,11 @@ def choose_layers(
 
     Args:
         modules: Candidates by name.
-        control: Whether W itself carries the error: what is not known then stays as it is.
-        free: Whether a name is left to backpropagation.
+        control: Whether W itself carries the error. If so, layers of unknown types stay as they are.
+        free: Whether a name is excluded.
 
     Raises:
-        ValueError: a weight could be governed in no way; the message names it.
+        ValueError: a weight cannot be governed; the message names it.
     """
     layers: dict[str, Layer] = {}
     weights: dict[str, Weight] = {}
@@ -80,7 +80,7 @@ def choose_layers(
     if refused:
         raise ValueError(
             f"Cannot govern {'; '.join(refused)}. Name these modules in `ungoverned` to leave them to backpropagation, or "
-            "replace them by layers that hold their weights as plain parameters."
+            "replace them by layers whose weights are plain parameters."
         )
     if not control:
         _lend(modules, layers, weights)
@@ -88,7 +88,7 @@ def choose_layers(
 
 
 def ungovernable(module: nn.Module) -> str:
-    """Why the weights of a module cannot be presented to its forward; empty where they can."""
+    """Why the weights of a module cannot be presented to its forward; empty if they can."""
     base, hooks = known_base(module), module._forward_pre_hooks.values()
     if isinstance(module, ParametrizationList):
         return "a parametrised weight: remove the parametrisation first"
@@ -100,7 +100,7 @@ def ungovernable(module: nn.Module) -> str:
 
 
 def _lend(modules: Mapping[str, nn.Module], layers: dict[str, Layer], weights: Mapping[str, Weight]) -> None:
-    """Enter which weights a module uses that others hold: those registered, and those in lists of parameters."""
+    """Record the weights that a module uses and another module holds: registered weights, and weights in parameter lists."""
     for name, module in modules.items():
         wanted = [f"{name}.{key}".lstrip(".") for key in registered(module) if key not in module._parameters]
         if isinstance(module, LISTS):

@@ -47,7 +47,7 @@ class TransportedConvolution(Behaviour):
         return out if batched else out.squeeze(0)
 
     def _pad(self, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
-        # The convolution operator pads with zeros and symmetrically; anything else is padded before it, as PyTorch does.
+        # The convolution operator only pads symmetrically with zeros. Other padding is applied before it, as in PyTorch.
         both = self._reversed_padding_repeated_twice
         none = (0,) * len(self.kernel_size)
         if self.padding_mode != "zeros":

@@ -14,22 +14,22 @@ from lightning_fa.wiring.layers.recurrent import RECURRENT
 LAYERS: dict[type[nn.Module], type[Behaviour]] = {**DENSE, **ATTENTION, **RECURRENT}
 
 INPUT_ONLY = (nn.Embedding, nn.EmbeddingBag)
-"""Layers whose input is an index: no error passes below them, so that every rule governs them as they are."""
+"""Layers whose input is an index. No error is sent below them, so they need no backward weight."""
 
 ELEMENTWISE = (nn.LayerNorm, nn.GroupNorm, _NormBase, nn.PReLU, *([nn.RMSNorm] if hasattr(nn, "RMSNorm") else []))
-"""Layers whose parameters, of whatever shape, scale and shift: there is no matrix to transport an error through."""
+"""Layers whose parameters, of any shape, scale and shift. They have no matrix through which an error is sent."""
 
 ADDED = ("bias_k", "bias_v")
-"""Parameters of known layers that have the shape of a matrix, and are added or appended."""
+"""Parameters of known layers that have the shape of a matrix but are added or appended."""
 
 
 def known_base(module: nn.Module) -> type[nn.Module] | None:
-    """The nearest of the module's classes that is known, ``None`` if there is none."""
+    """The nearest known class in the module's MRO; ``None`` if there is none."""
     return next((base for base in type(module).__mro__ if base in LAYERS), None)
 
 
 def behaviour_of(module: nn.Module) -> type[Behaviour] | None:
-    """The behaviour of a layer that runs the very forward of a known class, with plain weights; else ``None``."""
+    """The behaviour of a layer that runs the forward of a known class unchanged, with plain weights; else ``None``."""
     base, cls = known_base(module), type(module)
     if base is None or any(name in module.__dict__ for name in _FORWARDS):
         return None
@@ -46,10 +46,10 @@ _NAMES = ("weight", "in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_
 
 
 def matrices_of(module: nn.Module) -> list[str]:
-    """Names of the parameters that carry an error in backpropagation, or that may do so in a type not known.
+    """Names of the parameters that carry an error in backpropagation. In an unknown type, of those that may carry an error.
 
-    Not counted are vectors, however many dimensions of size 1 they have (a layer scale, a class token), and parameters
-    with a leading 1 as a placeholder of the batch, such as position embeddings, in types not known.
+    In an unknown type two kinds of parameters are left out: vectors with any number of dimensions of size 1 (a layer scale, a
+    class token), and parameters with a batch dimension of 1, such as position embeddings.
     """
     if isinstance(module, (*INPUT_ONLY, *ELEMENTWISE)):
         return []

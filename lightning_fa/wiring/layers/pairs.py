@@ -1,8 +1,8 @@
-"""A weight with what carries its error, (W, B), in the place of the weight while a layer's own forward runs.
+"""A pair (W, B) of a weight and its backward weight, in place of the weight while a layer's own forward runs.
 
-Whatever a forward does to its weight alone (a transposition, a mask, a standardisation) is done to both, and stays a pair.
-Where the pair meets an activation in an operator that is linear in the activation, the value is W's and the error B's.
-So a layer need not be known, and what follows in the same forward, as an activation, is ordinary. All else is an error.
+An operator on the weight alone (a transposition, a mask, a standardisation) is applied to both and yields a pair. An operator
+that combines the pair with an activation must be linear in the activation: W gives the value, and B carries the error. The
+result is an ordinary activation. Any other operator raises an error. So the type of the layer need not be known.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ class Origin(NamedTuple):
     """Where a pair comes from."""
 
     layer: str
-    """In messages."""
+    """The name of the layer in messages."""
     constants: set[int]
     """The ``id`` of each of the layer's own parameters and buffers."""
     carried: set[str]
-    """The governed weights through which an error travels, written down here."""
+    """The names of governed weights through which an error travels. Filled while the forward runs."""
 
 
 class Pair(Tensor):
-    """W, as a tensor that every operator hands to :func:`_dispatch`; B and the origin are attributes."""
+    """W, as a tensor whose operators all go through :func:`_dispatch`. B and the origin are attributes."""
 
     _feedback: Tensor
     _origin: Origin
     _names: frozenset[str]
-    """The governed parameters in it; none for a bias, which is presented beside them."""
+    """The names of the governed parameters in it; empty for a bias, which is presented as a pair too."""
 
     @classmethod
     def __torch_function__(
@@ -48,7 +48,7 @@ class Pair(Tensor):
 
 
 def pair(value: Tensor, feedback: Tensor, origin: Origin, names: frozenset[str]) -> Pair:
-    """(``value``, ``feedback``)."""
+    """The pair (``value``, ``feedback``)."""
     with torch._C.DisableTorchFunctionSubclass():
         made = value.as_subclass(Pair)
         made._feedback, made._origin, made._names = feedback.detach(), origin, names
@@ -56,8 +56,8 @@ def pair(value: Tensor, feedback: Tensor, origin: Origin, names: frozenset[str])
 
 
 def value_of(item: Any) -> Any:
-    """W of a pair, anything else as it is."""
-    # From the tensor itself and not from a copy kept beside it: a Function may have given it another history.
+    """W of a pair; anything else unchanged."""
+    # From the tensor itself and not from a stored copy, because a Function may have given the tensor another history.
     if not isinstance(item, Pair):
         return item
     with torch._C.DisableTorchFunctionSubclass():
@@ -65,7 +65,7 @@ def value_of(item: Any) -> Any:
 
 
 def feedback_of(item: Any) -> Any:
-    """B of a pair, anything else as it is."""
+    """B of a pair; anything else unchanged."""
     if not isinstance(item, Pair):
         return item
     held = item.__dict__.get("_feedback")
@@ -75,7 +75,7 @@ def feedback_of(item: Any) -> Any:
 
 
 ADVICE = (
-    "Name the layer in `ungoverned` to leave it to backpropagation; or say with `lightning_fa.register_layer(cls, weights)` "
+    "Name the layer in `ungoverned` to leave it to backpropagation, or declare with `lightning_fa.register_layer(cls, weights)` "
     "which weights its forward uses linearly."
 )
 
@@ -131,12 +131,12 @@ def _is_real(item: Any) -> bool:
 
 
 def _is_active(tensor: Tensor, origin: Origin) -> bool:
-    # Something an error can travel to that is no parameter: a parameter of a child has its own place in the proof.
+    # An error can travel to it, and it is no parameter. The proof follows the parameters of children separately.
     return tensor.requires_grad and not isinstance(tensor, torch.nn.Parameter) and id(tensor) not in origin.constants
 
 
 def _is_constant(tensor: Tensor, origin: Origin, shape: torch.Size | None) -> bool:
-    # A mask or a scale, and no input of the network: it belongs to the layer, is a scalar, or fits into the weight.
+    # A mask or a scale, not an activation: it belongs to the layer, is a scalar, or broadcasts to the shape of the weight.
     if id(tensor) in origin.constants or isinstance(tensor, torch.nn.Parameter) or tensor.ndim == 0:
         return True
     return shape is not None and _fits(tensor.shape, shape)
@@ -160,11 +160,11 @@ def _transport(
     if fast is not None:
         return fast
 
-    def above(item: Any) -> Any:  # all but the inputs learn here
+    def above(item: Any) -> Any:  # gives the gradients of all but the inputs
         activation = isinstance(item, Tensor) and not isinstance(item, Pair) and is_input(item)
         return item.detach() if activation else value_of(item)
 
-    def below(item: Any) -> Any:  # the inputs' error comes from here
+    def below(item: Any) -> Any:  # gives the error of the inputs
         return (
             feedback_of(item)
             if isinstance(item, Pair) or not isinstance(item, Tensor) or is_input(item)
@@ -186,7 +186,7 @@ def _usual(
     groups: int = 1,
     **kwargs: Any,
 ) -> Tensor | None:
-    """The two operators that nearly all layers use, without a second evaluation; ``None`` for other uses and operators."""
+    """The two most common operators, evaluated once; ``None`` for other operators and other uses of these two."""
     if kwargs or isinstance(x, Pair) or not isinstance(weight, Pair):
         return None
     if name == "linear":
@@ -206,11 +206,11 @@ def _origin(pairs: list[Pair]) -> tuple[Origin, frozenset[str]]:
     return held[0]["_origin"], frozenset().union(*(own["_names"] for own in held))
 
 
-# No TypeError: the operators of `Tensor` take it for "not implemented", and swallow its message.
+# No TypeError, because the operators of `Tensor` read it as "not implemented" and lose its message.
 def _refused(origin: Origin, name: str, why: str) -> RuntimeError:
     return RuntimeError(f"The rule cannot govern {origin.layer}: `{name}` in its forward {why}. {ADVICE}")
 
 
 def plain(tree: Any) -> Any:
-    """``tree`` with W in the place of every pair."""
+    """``tree`` with W in place of every pair."""
     return tree_map(value_of, tree)

@@ -1,4 +1,4 @@
-"""A layer that keeps its own forward, whatever it is: its weights are presented to it as pairs (W, B) while it runs."""
+"""Layers of any type that keep their own forward: while it runs, their weights are presented to it as pairs (W, B)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from lightning_fa.wiring.layers.pairs import Origin, pair, plain
 
 @dataclass
 class Plan:
-    """The port of a presented layer: which weights its forward uses, and where they are."""
+    """The port of a presented layer: which weights its forward uses, and which modules hold these weights."""
 
     port: Any
     label: str
-    """The layer in messages."""
+    """The name of the layer in messages."""
     weights: list[tuple[nn.Module, str, str]] = field(default_factory=list)
     """The module that holds a governed weight, its name there, and its name in the model."""
     carried: set[str] = field(default_factory=set)
@@ -46,7 +46,7 @@ class Presented(Behaviour):
         return _present(self, own, args, kwargs)
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]  # a graph break: the compiler does not follow a tensor's own answers to operators
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # a graph break: the compiler does not follow `__torch_function__`
 def _present(layer: Any, own: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     plan: Plan = layer._feedback_port
     with _shown(layer, plan):
@@ -74,7 +74,7 @@ def _shown(layer: nn.Module, plan: Plan) -> Iterator[None]:
             if p is not None and name not in layer.__dict__ and not name.startswith(FEEDBACK) and p.is_floating_point():
                 show(layer, name, pair(p, p, origin, frozenset()))
         for method in layer._forward_pre_hooks.values():
-            if isinstance(method, BasePruningMethod):  # it ran before, and without the pair
+            if isinstance(method, BasePruningMethod):  # it ran before the pair was in place
                 show(layer, method._tensor_name, method.apply_mask(layer))
         yield
     finally:
@@ -87,5 +87,5 @@ def _shown(layer: nn.Module, plan: Plan) -> Iterator[None]:
 
 
 def _enter(module: nn.Module, inputs: tuple[Any, ...]) -> Any:
-    # What enters a governed layer is an activation, be it a query that the layer above has learned.
+    # Every input of a governed layer is an activation, even a learned query that is a pair in the module around it.
     return plain(inputs) if governed(module) else None

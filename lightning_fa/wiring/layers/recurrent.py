@@ -1,7 +1,7 @@
-"""Recurrent layers: FA through time, in the cell's own W_ih, W_hh (and W_hr) at every step.
+"""Recurrent layers: FA through time, with a B for each of W_ih, W_hh (and W_hr), used at every step.
 
-The fused kernels of ``nn.RNN``, ``nn.GRU`` and ``nn.LSTM`` cannot be asked what to do with an error, so that these layers
-run step by step, in the order in which PyTorch's own CPU code does it.
+The backward of the fused kernels of ``nn.RNN``, ``nn.GRU`` and ``nn.LSTM`` cannot be changed. Therefore these layers run step
+by step, in the order of operations of PyTorch's CPU code.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ State: TypeAlias = tuple[Tensor, ...]
 
 
 class Cell(NamedTuple):
-    """The weights of one layer in one direction: each matrix is a pair (W, B)."""
+    """The weights of one layer in one direction. Each matrix is a tuple (W, B)."""
 
     ih: tuple[Tensor, Tensor]
     hh: tuple[Tensor, Tensor]
@@ -30,7 +30,7 @@ class Cell(NamedTuple):
     hr: tuple[Tensor, Tensor] | None = None
 
     def from_input(self, x: Tensor) -> Tensor:
-        """W_ih x + b_ih, of one step or of all of them."""
+        """W_ih x + b_ih, of one step or of all steps."""
         return linear(x, self.ih[0], self.b_ih, self.ih[1])
 
     def from_state(self, h: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ class Cell(NamedTuple):
 
 
 Step: TypeAlias = Callable[[Cell, Tensor, State], State]
-"""(cell, what its input contributes, state) -> state; the first of a state is h."""
+"""(cell, W_ih x + b_ih, state) -> next state. The first tensor of a state is h."""
 
 
 def _tanh(cell: Cell, i: Tensor, state: State) -> State:
@@ -78,7 +78,7 @@ def _direction(step: Step, cell: Cell, x: Tensor, state: State, backwards: bool)
 
 
 class _Kernels:
-    """What ``torch._VF`` is to the recurrent layers of PyTorch, for one call of one layer."""
+    """Stands in place of ``torch._VF`` in the forward of PyTorch's recurrent layers, for one call of one layer."""
 
     def __init__(self, layer: Any) -> None:
         self.layer = layer
@@ -89,9 +89,9 @@ class _Kernels:
         return self._run(x, (hx,), *rest)
 
     def _run(self, x: Tensor, hx: Any, weights: Any, bias: bool, *rest: Any) -> tuple[Tensor, ...]:
-        if not isinstance(bias, bool):  # the overload for packed sequences has the batch sizes second
+        if not isinstance(bias, bool):  # the overload for packed sequences, with batch sizes as its second argument
             raise TypeError(
-                f"A {type(self.layer).__name__} under a transport rule takes no PackedSequence: pad the batch, and mask the loss."
+                f"Under a transport rule {type(self.layer).__name__} takes no PackedSequence: pad the batch, and mask the loss."
             )
         layer, step = self.layer, STEPS[self.layer.mode]
         directions = 2 if layer.bidirectional else 1
@@ -125,7 +125,7 @@ class TransportedRecurrence(Behaviour):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         if not torch.is_grad_enabled():
             return super().forward(*args, **kwargs)  # type: ignore[misc]
-        # PyTorch's own forward with its checks and shapes, but that the global name `_VF` in it means our loop.
+        # PyTorch's own forward with its checks and shapes, except that the global name `_VF` in it is `_Kernels`.
         own = _forward_of(type(self))
         scope = {**own.__globals__, "_VF": _Kernels(self)}
         return FunctionType(own.__code__, scope, own.__name__, own.__defaults__)(self, *args, **kwargs)

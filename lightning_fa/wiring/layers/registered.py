@@ -1,4 +1,4 @@
-"""Modules whose forward uses the weights of their children in functional calls, which pass no module of their own."""
+"""Modules whose forward uses the weights of their children in functional calls, without calling the children."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _REGISTERED: dict[str, tuple[str, ...]] = dict.fromkeys((_SWIN, f"{_SWIN}V2"), (
 
 
 def register_layer(cls: type[nn.Module], weights: Sequence[str]) -> None:
-    """Tell transport rules that ``cls.forward`` uses these weights itself, linearly in its input.
+    """Tell transport rules that ``cls.forward`` uses these weights itself, in operators that are linear in its input.
 
-    While ``cls.forward`` runs, each weight W that it meets stands for the pair (W, B): W computes the value and has its own
-    gradient, and B carries the error. What the forward does to a weight alone (a transposition, a mask) is done to both.
-    Weights that a module holds itself need no registration; those of its children, used in a functional call, do::
+    While ``cls.forward`` runs, the pair (W, B) stands in place of each weight W: W gives the value and receives its own
+    gradient, and B carries the error. An operator on a weight alone (a transposition, a mask) is applied to both W and B.
+    Weights that a module holds itself need no registration. Weights of its children, used in a functional call, need it::
 
         class Tower(nn.Module):
             def __init__(self):
@@ -27,11 +27,11 @@ def register_layer(cls: type[nn.Module], weights: Sequence[str]) -> None:
 
         fa.register_layer(Tower, ["inner.weight"])
 
-    Subclasses that inherit ``forward`` are registered with it. Torchvision's shifted-window attention is registered.
+    Subclasses that inherit ``forward`` are registered too. Torchvision's shifted-window attention is registered already.
 
     Args:
         cls: The class of the module.
-        weights: Names of parameters, seen from the module: ``"qkv.weight"``.
+        weights: Names of parameters relative to the module: ``"qkv.weight"``.
 
     Raises:
         TypeError: ``cls`` is no module class, or ``weights`` is one string.
@@ -46,7 +46,7 @@ def register_layer(cls: type[nn.Module], weights: Sequence[str]) -> None:
 
 
 def registered(module: nn.Module) -> tuple[str, ...]:
-    """The weights that were registered for the module's forward; none for a class with a forward of its own."""
+    """The weights registered for the module's forward; none for an unregistered class with a forward of its own."""
     for cls in type(module).__mro__:
         if "forward" in cls.__dict__ or _name(cls) in _REGISTERED:
             return _REGISTERED.get(_name(cls), ())
