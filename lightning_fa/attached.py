@@ -1,4 +1,4 @@
-"""A rule in a model: what its user can ask of it, and tell it."""
+"""A rule in a model, as its user sees it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from lightning_fa.wiring import Block, Wiring
 from lightning_fa.wiring.base import Row
 
 DDP_IGNORES = "_ddp_params_and_buffers_to_ignore"
-"""By this attribute DDP is told what not to broadcast: fixed feedback is equal on all ranks by construction."""
+"""The attribute that names what DDP must not broadcast. Fixed feedback is equal on all ranks by construction."""
 
 
 class Attached:
     """A rule in a model. Made by :func:`attach`.
 
     Attributes:
-        model: The model that the rule governs, without what wraps it (``torch.compile``, DDP, FSDP, Fabric).
+        model: The model that the rule governs, without its wrappers (``torch.compile``, DDP, FSDP, Fabric).
         rule: The rule.
         blocks: In the order in which the network calls them; the last is the head.
     """
@@ -36,7 +36,7 @@ class Attached:
         self.rule = rule
         self._wiring = wiring
         self.blocks = list(blocks)
-        self._last: dict[str, Tensor] | None = None  # after `detach`, when another rule may have moved in
+        self._last: dict[str, Tensor] | None = None  # set by `detach`, after which another rule may be attached
         self._shown: list[Row] = []
         self._ignored_before = vars(model).get(DDP_IGNORES)
         if not rule.learned:
@@ -47,12 +47,12 @@ class Attached:
 
     @property
     def feedback(self) -> dict[str, Tensor]:
-        """``{block or layer name: B}``, live: ``copy_`` into one, and the next backward uses it.
+        """``{block or layer name: B}``, live: values written with ``copy_`` are used from the next step on.
 
-        Direct rules draw B^i of a block whose width is not known before, as after a convolution, in the first forward
-        pass. After :meth:`detach` these are the last values.
+        If the width of a block is not known in advance, as after a convolution, a direct rule draws its B^i in the first
+        forward pass. After :meth:`detach` these are the last values.
         """
-        # Counters, random streams and masks are held beside it; they are no real numbers.
+        # Counters, random streams and masks, which are held too, are not floating-point.
         return {name: b for name, b in self._held().items() if b.is_floating_point()}
 
     def _held(self) -> dict[str, Tensor]:
@@ -60,11 +60,11 @@ class Attached:
 
     @property
     def targets(self) -> Tensor | None:
-        """The targets of the next forward passes, until :meth:`loss` uses them up; rules that need none ignore them.
+        """The targets of the next forward passes, until :meth:`loss` uses them up. Rules that need no targets ignore them.
 
-        Integers are classes, floats are values. What your own loss masks away must be masked here as well, or it reaches the
-        local losses: a class of -100 counts for nothing, as does a value that is NaN. For a graph of which only the training
-        nodes may be seen, set ``y.masked_fill(~train_mask, -100)``, or give the strategy or the mixin
+        Integers are classes, floats are values. Targets that your own loss masks out must be masked here as well, or the local
+        losses learn from them: a class of -100 and a value of NaN are ignored. For a graph in which only the training nodes may
+        be used, set ``y.masked_fill(~train_mask, -100)``, or give the strategy or the mixin
         ``targets=lambda batch: batch.y.masked_fill(~batch.train_mask, -100)``.
         """
         return self._wiring.step.targets
@@ -85,19 +85,19 @@ class Attached:
 
     @property
     def checks_loss(self) -> bool:
-        """Whether :meth:`loss` also proves, once, that no true weight carries an error, where the model's own output cannot."""
+        """Whether :meth:`loss` also proves, once, that no true weight carries an error, if the model's output did not."""
         return not (self.rule.cuts or self.rule.control)
 
     def loss(self, loss: Tensor) -> Tensor:
-        """The loss, with the same value, whose backward also trains what has a loss of its own.
+        """The loss with the same value. Its backward also trains blocks and feedback that have a loss of their own.
 
-        Needed by rules with local losses or that are not linear in the error; for others it returns ``loss`` itself. Under
-        these rules a factor before the call is lost to the blocks below the head, as is 1/N in ``attached.loss(loss / N)``: to
-        accumulate gradients over N batches write ``(attached.loss(loss) / N).backward()``, which scales all of them. The
-        Trainer does it in this order.
+        Needed by rules with local losses and by rules that are not linear in the error. Under other rules the call returns
+        ``loss`` itself. A factor inside the call, such as 1/N in ``attached.loss(loss / N)``, does not reach the blocks below
+        the head. To accumulate gradients over N batches write ``(attached.loss(loss) / N).backward()``, which scales all
+        gradients. The Trainer uses this order.
 
-        It uses up :attr:`targets`, so that those of the last batch cannot train the next one: set them before every forward
-        pass, inside a closure that an optimizer calls several times.
+        The call uses up :attr:`targets`, so that the targets of the last batch cannot train the next batch. Set them before every
+        forward pass. If an optimizer calls a closure several times, set them inside the closure.
 
         Raises:
             ValueError: ``loss`` is not a scalar.
@@ -107,9 +107,9 @@ class Attached:
         return self._wiring.join(loss)
 
     def forget(self) -> None:
-        """Drop what forward passes have left for a :meth:`loss` that never came, as when an error was caught in between.
+        """Drop the terms that forward passes left for a :meth:`loss` that was never called, for example after an exception.
 
-        The Lightning adapters do it at the beginning of every training step.
+        The Lightning adapters make this call at the beginning of every training step.
         """
         self._wiring.forget()
 
@@ -117,24 +117,24 @@ class Attached:
 
     @property
     def masks(self) -> dict[str, Tensor]:
-        """``{layer: which entries of its weight exist}``, of rules that remove connections."""
+        """``{layer: which entries of its weight exist}``, under rules that remove connections."""
         return {name.removesuffix(".mask"): b for name, b in self._held().items() if name.endswith(".mask")}
 
     def backward_weights(self) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """``(layer, the weight that carries the error in place of W, W)``, both in the shape of W; of transport rules."""
+        """``(layer, backward weight, W)``, both in the shape of W, under transport rules; nothing under other rules."""
         return self._wiring.backward_weights(self.model)
 
     def predict(self, block: str, h: Tensor, targets: Tensor) -> Tensor | None:
         """The gradient of each sample's loss that the rule predicts at ``h``, the output of ``block``.
 
-        ``None`` where it predicts nothing: under other rules than those with synthetic gradients, and where no predictor stands.
+        ``None`` under rules without synthetic gradients, and for a block without a predictor.
         """
         with torch.no_grad():
             return self._wiring.predict(block, h, targets)
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
-        """Inside, the model is plain, and learns by backpropagation. Feedback stays, with its optimizer state."""
+        """Inside the context, the model is plain and learns by backpropagation. Feedback and its optimizer state are kept."""
         targets = self.targets
         try:
             with set_aside(self._wiring.adopted):
@@ -144,7 +144,7 @@ class Attached:
 
     @contextmanager
     def graphs_kept(self) -> Iterator[None]:
-        """Inside, no gradient is computed in the forward pass, so that the loss can be differentiated at hidden outputs."""
+        """Inside the context, no gradient is computed in forward, so that the loss can be differentiated at hidden outputs."""
         step = self._wiring.step
         before, step.settles = step.settles, "never"
         try:
@@ -155,7 +155,7 @@ class Attached:
     # -- the end, and checkpoints -------------------------------------------------------------------------------------------
 
     def detach(self) -> None:
-        """Take the rule out of the model, which is bitwise as before; :attr:`feedback` can still be read."""
+        """Take the rule out of the model and leave nothing behind. :attr:`feedback` can still be read."""
         if self._last is not None:
             return
         self._last, self._shown = {name: b.detach() for name, b in self._wiring.store.items()}, self._table()
@@ -165,21 +165,21 @@ class Attached:
             self.model.__dict__[DDP_IGNORES] = self._ignored_before
 
     def config(self) -> dict[str, Any]:
-        """Rule, settings and blocks as strings and numbers: what a checkpoint must agree with."""
+        """Rule, settings and blocks as strings and numbers. A checkpoint must agree with them."""
         return {**self.rule.config(), "blocks": [block.name for block in self.blocks]}
 
     def state_dict(self) -> dict[str, Any]:
-        """:meth:`config` and the feedback: all that is needed to continue exactly, in types that any loader accepts."""
+        """:meth:`config` and the feedback, in types that any loader accepts. Training continues exactly from them."""
         return {
             "config": self.config(),
             "feedback": {n: whole(b.detach()).cpu().clone() for n, b in self._held().items()},
         }
 
     def check_optimizers(self, optimizers: Iterable[Optimizer]) -> None:
-        """Check that ``optimizers``, which are all there are, hold the learned feedback of the layers that they train.
+        """Check that ``optimizers``, all optimizers of the model, hold the learned feedback of the layers that they train.
 
         Raises:
-            RuntimeError: they do not; the message names it. Without this call an optimizer's first step raises it.
+            RuntimeError: they do not; the message names the feedback. Without this call an optimizer's first step raises it.
         """
         store = self._wiring.store
         lost = forgotten(store, store.full_names(self.model), optimizers) if self.rule.learned else []
@@ -187,10 +187,10 @@ class Attached:
             raise RuntimeError(message(lost))
 
     def check(self, state: Mapping[str, Any]) -> None:
-        """Check that what :meth:`state_dict` gave was made under this very rule.
+        """Check that ``state``, a :meth:`state_dict`, was made under the same rule.
 
         Raises:
-            ValueError: it was made with another rule, seed, setting or choice of blocks; the message says which.
+            ValueError: the rule, a setting, the seed or the blocks differ; the message says which.
         """
         own, given = self.config(), dict(state["config"])
         differing = [
@@ -200,12 +200,12 @@ class Attached:
         ]
         if differing:
             raise ValueError(
-                f"The checkpoint was made under another rule ({'; '.join(differing)}). Use the same one to continue, or load "
+                f"The checkpoint was made under another rule ({'; '.join(differing)}). Use the same rule to continue, or load "
                 "only the model's weights."
             )
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave, after :meth:`check`."""
+        """Restore ``state``, a :meth:`state_dict`, after :meth:`check`."""
         self.check(state)
         with torch.no_grad():
             for name, saved in state["feedback"].items():
@@ -217,11 +217,11 @@ class Attached:
         return self._wiring.table(self.model) if self._last is None else self._shown
 
     def governance(self) -> Governance:
-        """How many weight matrices the rule governs, how many learn by backpropagation inside a block, how many by nothing."""
+        """How many weight matrices learn by the rule, how many by backpropagation inside a block, and how many by neither."""
         return count(self._table(), self.rule.cuts)
 
     def summary(self) -> str:
-        """:meth:`governance` in one line, with the argument to pass where backpropagation does much of the work."""
+        """:meth:`governance` in one line, with the argument to pass if matrices learn by backpropagation inside a block."""
         return summarised(type(self.rule).__name__, self.governance(), len(self.blocks))
 
     def __repr__(self) -> str:

@@ -30,11 +30,13 @@ def loss_of(model: nn.Module, batch: Any, loss: Callable[[Any, Any], Tensor] | N
 
 def _training_loss(module: LightningModule, batch: Any) -> Tensor:
     if not module.automatic_optimization:
-        raise ValueError("In manual optimisation `training_step` trains: check the network in it, with `loss`.")
-    step = getattr(module.training_step, "own", module.training_step)  # without what an adapter wraps around it
+        raise ValueError(
+            "In manual optimisation `training_step` itself trains. Check its network instead, with `loss`."
+        )
+    step = getattr(module.training_step, "own", module.training_step)  # without the wrapper of an adapter
     two = is_param_in_hook_signature(step, "batch_idx", min_args=2)
     value = step(batch, 0) if two else step(batch)
     value = value["loss"] if isinstance(value, Mapping) else value
     if not isinstance(value, Tensor):
-        raise ValueError(f"`training_step` returned {type(value).__name__} for the batch, and no loss to check.")
+        raise ValueError(f"Expected `training_step` to return a loss for the batch, but got {type(value).__name__}.")
     return value

@@ -1,4 +1,4 @@
-"""What :func:`lightning_fa.check` saw, as a table and as an error."""
+"""The result of :func:`lightning_fa.check`, as a table and as an error."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from typing import Any, NamedTuple
 
 
 class WeightRow(NamedTuple):
-    """One weight matrix. Angles are in degrees to backpropagation's, ``nan`` where one of the two is zero or missing."""
+    """One weight matrix. Angles, in degrees, are between rule and backpropagation; ``nan`` if either is zero or missing."""
 
     weight: str
     block: str
     error: str
-    """What reaches the output of the block."""
+    """The error that reaches the output of the block, in words."""
     error_angle: float
-    """Of that error, the mean over samples."""
+    """The angle of this error, as a mean over samples."""
     angle: float
-    """Of the gradient of the weight."""
+    """The angle of the gradient of the weight."""
     learns: str
     """``by the rule``, ``as by backpropagation`` or ``not at all``."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """What :func:`check` saw; ``print`` it.
+    """The result of :func:`check`, to be printed.
 
     Attributes:
         rule: The rule, as in its checkpoint.
         rows: The weight matrices, in the order of the model.
         forward_unchanged: Whether all recorded outputs and the loss are bitwise those without the rule.
-        summary: How many matrices learn by the rule, how many by backpropagation inside a block, how many by nothing.
+        summary: How many matrices learn by the rule, how many by backpropagation inside a block, how many by neither.
         unheld: Parameters in none of the optimizers that were given.
-        problems: What is wrong, in sentences; empty if nothing is.
+        problems: Problems, as sentences; empty if there are none.
     """
 
     rule: Mapping[str, Any]
@@ -43,7 +43,7 @@ class Check:
     problems: Sequence[str]
 
     def raise_if_wrong(self) -> None:
-        """For CI.
+        """Raise if there are problems, for use in CI.
 
         Raises:
             RuntimeError: there are :attr:`problems`.

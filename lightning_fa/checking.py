@@ -1,4 +1,4 @@
-"""See once, on one batch, what trains a model: which error reaches which weight, and how far it is from backpropagation's."""
+"""Shows on one batch how a model is trained: which error reaches which weight, and its angle to backpropagation's error."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lightning_fa.wiring.blocks import Blocks
 from lightning_fa.wrappers import named_modules, named_parameters
 
 ZERO = 1e-4
-"""Degrees below which two gradients are one: float32 rounds a little, and no other rule comes as near."""
+"""Angle in degrees below which two gradients count as equal. float32 rounds by less, and no other rule comes as close."""
 
 
 def check(
@@ -40,26 +40,27 @@ def check(
     optimizers: Iterable[Optimizer] | None = None,
     strict: bool = False,
 ) -> Check:
-    """Run ``batch`` through ``model`` with the rule and without it, and compare what every weight matrix receives.
+    """Run ``batch`` through ``model`` with the rule and without it, and compare the gradients of all weight matrices.
 
-    Nothing of it remains: parameters, gradients, buffers, modes and random numbers are afterwards as they were.
+    The call leaves no trace: parameters, gradients, buffers, modes and random number states are afterwards as before.
 
     Args:
-        model: Any module; of a LightningModule the ``training_step`` is run.
-        rule: A rule or its name, attached for the time of the call; or the :class:`Attached` that trains the model.
-        batch: ``(x, y)``, x being a tensor, a tuple of arguments or a mapping of keywords; what a LightningModule takes.
+        model: Any module. Of a LightningModule the ``training_step`` is run.
+        rule: A rule or its name, attached during the call, or the :class:`Attached` that trains the model.
+        batch: ``(x, y)``, where x is a tensor, a tuple of arguments or a mapping of keywords; for a LightningModule, a batch
+            of its ``training_step``.
         loss: ``loss(model(x), y)``, a scalar; not for a LightningModule.
         blocks: See :func:`attach`.
         ungoverned: See :func:`attach`.
         targets: Where the targets are in the batch of a LightningModule; see
             :func:`lightning_fa.training_step.find_targets`.
-        example: See :func:`attach`; of a LightningModule by default its ``example_input_array``.
-        optimizers: All that train the model, to name parameters that are in none.
-        strict: Whether to raise where something is wrong, as :meth:`Check.raise_if_wrong` does.
+        example: See :func:`attach`. The default for a LightningModule is its ``example_input_array``.
+        optimizers: All optimizers of the model, to report parameters that are in none of them.
+        strict: Whether to raise if there are problems, as :meth:`Check.raise_if_wrong` does.
 
     Raises:
-        ValueError: ``loss`` is missing, or the batch is no pair; and what :func:`attach` raises.
-        RuntimeError: ``strict``, and something is wrong.
+        ValueError: ``loss`` is missing, or the batch is no pair. :func:`attach` raises errors of its own.
+        RuntimeError: ``strict``, and there are problems.
     """
     forward = loss_of(model, batch, loss)
     weights = {p: p.detach().clone() for _, p in named_parameters(model)}
@@ -91,7 +92,7 @@ def _compare(
     targets: Callable[[], Tensor],
     optimizers: Iterable[Optimizer] | None,
 ) -> Check:
-    # The plain pass first: a rule may change a weight in its own.
+    # The plain pass runs first, because a rule may change a weight in its own pass.
     with attached.suspended(), undisturbed(model):
         theirs, true_loss = _pass(model, attached, forward)
     with undisturbed(model):
@@ -155,11 +156,13 @@ def _problems(attached: Attached, rows: Sequence[WeightRow], unchanged: bool, un
     below = [row for row in rows if row.block not in (head, "-")]
     if not rule.control:
         same = [row.weight for row in below if row.learns == "as by backpropagation"]
-        spared = rule.hears in ("the layer above", "the block above", "the head")  # some may hear the true error
+        spared = rule.hears in ("the layer above", "the block above", "the head")  # some may receive the true error
         if same and (not spared or len(same) == len(below)):
             found.append(f"{type(rule).__name__} gives {', '.join(same)} the gradient of backpropagation.")
     elif any(row.learns == "by the rule" for row in rows):
-        found.append("Backpropagation is the control, and its gradients are not those of the model without it.")
+        found.append(
+            "The rule is backpropagation, the control, but its gradients are not those of the model without it."
+        )
     if not rule.silent:
         idle = [row.weight for row in rows if row.learns == "not at all"]
         if idle:

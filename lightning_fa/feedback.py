@@ -20,7 +20,7 @@ Init: TypeAlias = "str | Tensor | Mapping[str, Tensor]"
 
 
 def generator(seed: int, name: str) -> Generator:
-    """A CPU generator fixed by ``(seed, name)`` alone: equal on every rank, device and resume, whatever the global RNG.
+    """A CPU generator fixed by ``(seed, name)`` alone: equal on every rank and device, and independent of the global RNG.
 
     Raises:
         TypeError: ``seed`` is no integer.
@@ -33,7 +33,7 @@ def generator(seed: int, name: str) -> Generator:
 
 @contextmanager
 def single_precision() -> Iterator[None]:
-    """Within, a rule draws in float32 whatever the default dtype is: in float64 the same seed gives other numbers."""
+    """Inside the context, the default dtype is float32, because in float64 the same seed gives other numbers."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:
@@ -81,7 +81,7 @@ INITIALISERS: dict[str, Callable[[int, int, Generator], Tensor]] = {
 
 
 def check_init(init: Init) -> None:
-    """Raise a ``ValueError`` at construction, long before training, where ``init`` names nothing; a ``TypeError`` if no name."""
+    """Raise, when a rule is constructed, a ``ValueError`` for an unknown name, a ``TypeError`` for neither name nor tensors."""
     if isinstance(init, str) and init not in INITIALISERS:
         raise ValueError(f"Expected argument `init` to be one of {sorted(INITIALISERS)} or a tensor, but got {init!r}.")
     tensors = list(init.values()) if isinstance(init, Mapping) else [init]
@@ -92,7 +92,7 @@ def check_init(init: Init) -> None:
 
 
 def check_choice(argument: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise a ``ValueError`` where a named option is none of its choices."""
+    """Raise a ``ValueError`` if ``value`` is none of ``choices``."""
     if value not in choices:
         raise ValueError(f"Expected argument `{argument}` to be one of {list(choices)}, but got {value!r}.")
 
@@ -134,10 +134,10 @@ SCALES_WITH_WIDTH = {"uniform": True, "normalised": True, "gaussian": False, "ka
 
 
 def check_shared(init: Init) -> None:
-    """Raise a ``ValueError`` at construction where rows of ``init`` cannot be shared between widths."""
+    """Raise a ``ValueError``, when a rule is constructed, if rows of ``init`` cannot be shared between widths."""
     if not isinstance(init, Tensor) and init not in SCALES_WITH_WIDTH:
         raise ValueError(
-            f"Expected argument `init` to be one of {sorted(SCALES_WITH_WIDTH)} or one tensor where feedback is shared, but "
+            f"Expected argument `init` to be one of {sorted(SCALES_WITH_WIDTH)} or one tensor, where feedback is shared, but "
             f"got {init!r}."
         )
 
@@ -145,7 +145,7 @@ def check_shared(init: Init) -> None:
 def draw_shared(init: Init, scale: float, seed: int, shape: tuple[int, int]) -> Tensor:
     """The first ``width`` rows of one matrix M for all blocks (Launay et al. 2019), rescaled to the width.
 
-    They are multiplied by ``sqrt(d_max / width)`` where the initialiser depends on the width at all.
+    The rows are multiplied by ``sqrt(d_max / width)`` if the initialiser depends on the width.
 
     Args:
         init: Name of an initialiser, or M itself, ``(d_max, outputs)``, which is always rescaled.
@@ -170,7 +170,7 @@ def draw_shared(init: Init, scale: float, seed: int, shape: tuple[int, int]) -> 
 
 
 def described(value: Any) -> Any:
-    """A rule's setting for a checkpoint: a tensor is named by its checksum."""
+    """A rule's setting for a checkpoint. A tensor is replaced by its shape and checksum."""
     if isinstance(value, Tensor):
         data = value.detach().cpu().contiguous()
         digest = hashlib.sha256(data.flatten().view(torch.uint8).numpy().tobytes())

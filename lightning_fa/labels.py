@@ -1,4 +1,4 @@
-"""Which targets count: a class of -100 and a value that is not a number are there to be ignored, as by cross-entropy."""
+"""Which targets count: a class of -100, as in PyTorch's cross-entropy, and a value of NaN are ignored."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 IGNORED = -100
-"""The class that stands for no class, as ``ignore_index`` of ``torch.nn.functional.cross_entropy``."""
+"""The class that is ignored, as the default ``ignore_index`` of ``torch.nn.functional.cross_entropy``."""
 
 
 def one_hot(classes: Tensor, outputs: int) -> Tensor:
-    """``(rows, outputs)`` as booleans; a class to be ignored is a row without any."""
+    """``(rows, outputs)`` as booleans. The row of an ignored class is all false."""
     return classes[:, None] == torch.arange(outputs, device=classes.device)
 
 
@@ -20,6 +20,6 @@ def known(targets: Tensor) -> Tensor:
 
 
 def share(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """What a mean over all entries of ``mask`` must be divided by to be one over those that count: exactly 1 if all do."""
-    # A factor, and no other denominator, so that gradients stay bitwise what they are where everything counts.
+    """The share of entries that count. A mean over all entries divided by it is the mean over those that count."""
+    # A factor, and not another denominator, so that gradients stay bitwise the same if all entries count.
     return mask.sum().clamp(min=1).to(dtype) / mask.numel()

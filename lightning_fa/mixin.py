@@ -1,4 +1,4 @@
-"""A LightningModule that names its own rule, and keeps it under any stock strategy."""
+"""A LightningModule that names its own rule, and keeps the rule under any stock strategy."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ class FeedbackMixin:
         feedback_ungoverned: See :func:`lightning_fa.attach`.
 
     Raises:
-        TypeError: at the definition of a class that has the mixin behind ``LightningModule``, which would hide its hooks.
-        MisconfigurationException: at the beginning of ``fit``: ``rule`` is not set, a checkpoint was made by another rule,
-            or an optimizer that is older than the rule does not hold its learned feedback.
+        TypeError: when a class is defined with the mixin after ``LightningModule``, whose hooks would hide the mixin's hooks.
+        MisconfigurationException: at the beginning of ``fit``: ``rule`` is not set, or an optimizer that was built before the
+            rule was attached does not hold the learned feedback.
+        ValueError: at the beginning of ``fit``: the checkpoint was made under another rule.
     """
 
     rule: str | Rule
@@ -48,7 +49,7 @@ class FeedbackMixin:
     _restored: ClassVar[dict[str, Any] | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        # A user's own hook that forgets `super()` would silently train by backprop, or forget the feedback.
+        # With a user's own hook that does not call `super()` the model would silently train by backpropagation, or lose feedback.
         super().__init_subclass__(**kwargs)
         for hook in HOOKS:
             if hook in cls.__dict__:
@@ -57,8 +58,8 @@ class FeedbackMixin:
             owner = next(base for base in cls.__mro__ if hook in base.__dict__)
             if not issubclass(owner, FeedbackMixin):
                 raise TypeError(
-                    f"{cls.__name__} would train by backpropagation: `{hook}` of {owner.__name__} hides that of FeedbackMixin, "
-                    f"which stands behind it. Name FeedbackMixin first: `class {cls.__name__}(fa.FeedbackMixin, ...)`."
+                    f"{cls.__name__} would train by backpropagation: `{hook}` of {owner.__name__} hides the hook of "
+                    f"FeedbackMixin, a later base. Name FeedbackMixin first: `class {cls.__name__}(fa.FeedbackMixin, ...)`."
                 )
 
     @property
@@ -66,10 +67,12 @@ class FeedbackMixin:
         """The rule in this module.
 
         Raises:
-            RuntimeError: ``configure_model`` has not run; call it yourself where there is no Trainer.
+            RuntimeError: ``configure_model`` has not run; call it yourself if there is no Trainer.
         """
         if self._governed is None:
-            raise RuntimeError("No rule is attached yet: `Trainer.fit` does it, or call `configure_model()` yourself.")
+            raise RuntimeError(
+                "No rule is attached yet: `Trainer.fit` attaches it, or call `configure_model()` yourself."
+            )
         return self._governed.attached
 
     def configure_model(self) -> None:
@@ -127,7 +130,7 @@ def _with_ours(hook: str, own: Any) -> Any:
 
     @functools.wraps(own)
     def both(self: Any, *args: Any, **kwargs: Any) -> Any:
-        # What FSDP2 shards in `configure_model` must hold the feedback already, unless the layers are made there as well.
+        # FSDP2 shards layers in `configure_model`. They must hold their feedback by then, unless they are made there.
         first = hook == "configure_model" and _shards(self) and any(p.ndim > 1 for p in self.parameters())
         if first:
             ours(self, *args, **kwargs)

@@ -1,6 +1,6 @@
-"""Learned feedback that no optimizer holds never learns: it is named in the first step, or before.
+"""Finds learned feedback that is in no optimizer and would never learn, in an optimizer's first step or before.
 
-An optimizer that was built before the rule was attached does not know the feedback.
+An optimizer that was built before the rule was attached does not hold the feedback.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from lightning_fa.surgery import FEEDBACK
 from lightning_fa.wiring.store import Store
 
 _WAITING: weakref.WeakKeyDictionary[Store, list[str]] = weakref.WeakKeyDictionary()
-"""Stores of learned feedback that no optimizer's step has shown to be held, and the full names of their feedback."""
+"""Stores of learned feedback that was not yet found in an optimizer -> the full names of their feedback."""
 _HANDLES: list[torch.utils.hooks.RemovableHandle] = []
 
 
 def watch(store: Store, root: nn.Module, forgetting: float | None = None) -> None:
     """Check, in the first step of an optimizer that trains a layer with learned feedback, that some optimizer holds it.
 
-    Where ``forgetting`` is a number, feedback is a running average from then on: see :mod:`lightning_fa.wiring.averages`.
+    If ``forgetting`` is a number, feedback is a running average from then on: see :mod:`lightning_fa.wiring.averages`.
     """
     store.average(forgetting)
-    if not _HANDLES:  # for good: a hook that removes itself ends the loop over the hooks of others
+    if not _HANDLES:  # never removed: a hook that removes itself ends the loop over other hooks
         _HANDLES.append(register_optimizer_step_pre_hook(_before_step))
     _WAITING[store] = store.full_names(root)
 
 
 def forgotten(store: Store, names: Iterable[str], optimizers: Iterable[Optimizer]) -> list[str]:
-    """Names of learned feedback in none of ``optimizers``, of modules whose own parameters are in one.
+    """Names of learned feedback that is in none of ``optimizers``, although parameters of its module are.
 
-    Feedback that does not require gradients, and that of modules which nothing trains, may be left out on purpose.
+    Feedback that does not require gradients, and feedback of modules that nothing trains, may be left out on purpose.
     """
     held = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
     return [
@@ -50,7 +50,7 @@ def forgotten(store: Store, names: Iterable[str], optimizers: Iterable[Optimizer
 
 
 def message(names: Iterable[str]) -> str:
-    """What to do about :func:`forgotten` feedback."""
+    """The error message for :func:`forgotten` feedback: what to do."""
     return (
         f"The learned feedback {', '.join(names)} is in no optimizer, and would never learn. Build the optimizer after the "
         "rule is attached, from `model.parameters()` (in a LightningModule: inside `configure_optimizers`). To keep it fixed "
@@ -64,10 +64,10 @@ def _before_step(optimizer: Optimizer, *_: object) -> None:
     for store, names in list(_WAITING.items()):
         owned = {id(p) for group in optimizer.param_groups for p in group["params"]}
         if not any(id(p) in owned for slot in store.slots.values() for p in slot.module.parameters()):
-            continue  # another model's, or that of another part
+            continue  # an optimizer of another model, or of another part of this model
         if forgotten(store, names, [optimizer]):
-            # Another optimizer may hold it, and step later, or seldom. This search is slow, and runs once.
-            every = [each for each in gc.get_objects() if issubclass(type(each), Optimizer)]  # no proxies
+            # Another optimizer may hold the feedback, and step later or rarely. This search is slow, but runs once.
+            every = [each for each in gc.get_objects() if issubclass(type(each), Optimizer)]  # without proxies
             lost = forgotten(store, names, every)
             if lost:
                 raise RuntimeError(message(lost))

@@ -1,4 +1,4 @@
-"""Forward passes that leave no trace, to learn what is inside a model before training begins."""
+"""Dry runs: forward passes that change nothing and show what a model does before training begins."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from lightning_fa.wiring import Survey, Wiring, survey
 
 
 def rehearse(model: nn.Module, wiring: Wiring, example: Any, ungoverned: Collection[Tensor] = ()) -> None:
-    """Run the attached ``model`` on ``example``, for ``wiring`` to draw all feedback and to check the cut.
+    """Run the attached ``model`` on ``example``, so that ``wiring`` draws all feedback and checks the cut.
 
     Args:
         model: The attached model.
-        wiring: What observes the pass.
+        wiring: The rule in the model.
         example: A tensor, a tuple of arguments or a mapping of keywords.
-        ungoverned: Parameters that are left to backpropagation.
+        ungoverned: The excluded parameters.
 
     Raises:
         LeakError: a true gradient would cross from one block into another.
@@ -29,23 +29,23 @@ def rehearse(model: nn.Module, wiring: Wiring, example: Any, ungoverned: Collect
 
 
 def look_at(model: nn.Module, example: Any) -> Survey:
-    """Run the plain ``model`` on ``example``, and tell what it calls and where it can be cut."""
+    """Run the plain ``model`` on ``example``, and record what it calls and where it can be cut."""
     return survey(model, lambda: run_example(model, example, _with_gradient))
 
 
 def run_example(model: nn.Module, example: Any, given: Callable[[Any], Any] = lambda value: value) -> Any:
-    """The output of ``model``, in evaluation mode and with gradients on: statistics, dropout and RNG stay untouched.
+    """The output of ``model``, in evaluation mode and with gradients on. Running statistics and RNG states do not change.
 
     Args:
         model: Any module.
         example: A tensor, a tuple of arguments or a mapping of keywords.
-        given: What is done to each argument before.
+        given: Applied to each argument first.
     """
     modes = {module: module.training for module in model.modules()}
     devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
     model.eval()
     try:
-        # A compiled module would compile a graph for the rehearsal alone.
+        # Eager, because a compiled module would compile a graph for the dry run alone.
         eager = torch.compiler.set_stance("force_eager")
         with torch.random.fork_rng(devices=devices), torch.enable_grad(), eager:
             if isinstance(example, Mapping):

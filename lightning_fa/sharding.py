@@ -1,4 +1,4 @@
-"""Learned feedback is sharded like any other parameter (FSDP, FSDP2): how to see it whole, and to write to it."""
+"""FSDP and FSDP2 shard learned feedback like any other parameter. These functions read it whole, and write to it."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ def is_sharded(parameter: Tensor) -> bool:
 
 
 def has_shards(root: nn.Module) -> bool:
-    """Whether FSDP or FSDP2 manages any parameter of ``root``: it decides when those exist, and what a backward pass does."""
+    """Whether FSDP or FSDP2 manages any parameter of ``root``, and so decides when parameters exist."""
     from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
 
     if any(isinstance(module, (FSDPModule, FullyShardedDataParallel)) for module in root.modules()):
         return True
     parameters = list(root.parameters())
-    return not parameters or any(map(is_sharded, parameters))  # FSDP may hold them outside of the module
+    return not parameters or any(map(is_sharded, parameters))  # FSDP may hold parameters outside of the module
 
 
 def check_gathered(tensors: Mapping[str, Tensor]) -> None:
-    """Check that what a rule uses outside of its own layer's forward is not in shards just then.
+    """Check that tensors, which a rule uses outside of their own layer's forward, are not sharded at this moment.
 
     Raises:
-        RuntimeError: FSDP wraps the layers one by one.
+        RuntimeError: a tensor is sharded, because FSDP wraps the layers one by one.
     """
     sharded = [name for name, t in tensors.items() if isinstance(t, nn.Parameter) and is_sharded(t)]
     if sharded:
         raise RuntimeError(
-            f"This rule uses {', '.join(sharded)} beyond the forward pass of the layer that holds it, when FSDP has sharded it "
-            "again. Shard the network as one unit: no `auto_wrap_policy` (FSDP), `fully_shard` on the network and not on its "
+            f"This rule uses {', '.join(sharded)} outside of the forward pass of the layer that holds it, where FSDP has sharded "
+            "it again. Shard the network as one unit: no `auto_wrap_policy` (FSDP), `fully_shard` on the network and not on its "
             "layers (FSDP2)."
         )
 
@@ -57,7 +57,7 @@ def write(tensor: Tensor, value: Tensor) -> None:
 
 
 def unsharded(root: nn.Module | None) -> AbstractContextManager[Any]:
-    """Where ``root`` is wrapped by FSDP: its parameters are whole inside, and what is written to them stays."""
+    """Inside the context, if FSDP wraps ``root``, its parameters are whole, and values written to them are kept."""
     from torch.distributed.fsdp import FullyShardedDataParallel
 
     if isinstance(root, FullyShardedDataParallel):

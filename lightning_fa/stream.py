@@ -1,8 +1,9 @@
-"""Random numbers that are drawn anew in every training step, inside the graph: a counter and a hash of it.
+"""Random numbers that are new in every training step, computed in the graph as a hash of a counter.
 
-``u[i] = hash(key, step, i)`` has no state but the step, a tensor beside the weights. So the numbers depend on (seed, layer
-name, step) alone: equal on every rank and device, exact after resume, apart from the global RNG, and one more
-element-wise kernel to ``torch.compile``. (A ``torch.Generator`` is opaque to the compiler, and differs between devices.)
+``u[i] = hash(key, step, i)`` has no state but the step, a tensor stored with the weights. The numbers depend on (seed, layer
+name, step) alone. They are equal on every rank and device, exact after resume, and independent of the global RNG. For
+``torch.compile`` they are one more element-wise kernel. (A ``torch.Generator`` is opaque to the compiler, and its numbers
+differ between devices.)
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def uniform(state: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def _mix(x: Tensor) -> Tensor:
-    # A 32-bit finaliser ("lowbias32", C. Wellons 2018) in 64-bit integers, whose low halves multiply exactly.
+    # A 32-bit finaliser ("lowbias32", C. Wellons 2018) in 64-bit integers: the low 32 bits of their products are exact.
     x = x & _MASK
     x = ((x ^ (x >> 16)) * 0x7FEB352D) & _MASK
     x = ((x ^ (x >> 15)) * 0x846CA68B) & _MASK

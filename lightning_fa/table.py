@@ -1,4 +1,4 @@
-"""What ``print(attached)`` and the line at the beginning of ``fit`` show."""
+"""The text of ``print(attached)``, and the line at the beginning of ``fit``."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from lightning_fa.wiring.base import ABOVE, Row
 WIDTH = 100
 """Columns of a terminal."""
 NOTHING = "none"
-"""How the error of what learns by nothing begins."""
+"""The first word of the error of matrices that do not learn, or do not learn by the rule."""
 
 
 class Governance(NamedTuple):
-    """By what the weight matrices (parameters of two or more dimensions) of a model learn.
+    """How many weight matrices (parameters of two or more dimensions) of a model learn by the rule, and how many otherwise.
 
     Attributes:
-        governed: By the rule. Under a transport rule these are all layers that it governs; under any other rule one matrix per
-            block, the nearest to the block's output, where the rule's error arrives (at the head the true one).
-        inside: By backpropagation, from the error at the output of a block or of the one above: other matrices, and those of
-            modules around the blocks that reach it, as embeddings.
-        others: By nothing of both: frozen, not used in ``forward``, or, under a transport rule, not governed by it.
+        governed: By the rule. Under a transport rule these are all layers that it governs. Under any other rule it is one matrix
+            per block, nearest to the block's output, where the rule's error arrives (at the head the true error).
+        inside: By backpropagation from the error at the output of this block or of the block above: the other matrices of
+            blocks, and matrices of modules around the blocks that reach this output, such as embeddings.
+        others: By neither: frozen, not used in ``forward``, or, under a transport rule, not governed by it.
     """
 
     governed: int
@@ -31,7 +31,7 @@ class Governance(NamedTuple):
 
 
 def count(rows: Sequence[Row], cuts: bool) -> Governance:
-    """Count what the rows of the table hold, of a rule that cuts the graph between blocks or does not."""
+    """Count the matrices in the rows of the table. ``cuts``: whether the rule cuts the graph between blocks."""
     sizes = [(row, len(_names(row.governs))) for row in _once(rows)]
     idle = sum(size for row, size in sizes if row.error.startswith(NOTHING))
     working = [(row, size) for row, size in sizes if not row.error.startswith(NOTHING)]
@@ -42,7 +42,7 @@ def count(rows: Sequence[Row], cuts: bool) -> Governance:
 
 
 def summarised(rule: str, counted: Governance, blocks: int) -> str:
-    """One line, which names the argument to pass where matrices learn by backpropagation inside a block."""
+    """One line, which names the argument to pass if matrices learn by backpropagation inside a block."""
     governed, inside, others = counted
     line = f"{rule}: of {sum(counted)} weight matrices {governed} learn by the rule ({blocks} blocks)"
     line += f", {inside} by backpropagation inside a block" if inside else ""
@@ -56,7 +56,7 @@ def summarised(rule: str, counted: Governance, blocks: int) -> str:
 
 
 def drawn(rows: Sequence[Row]) -> list[str]:
-    """The lines of the table; lists of weights are shortened until a line fits :data:`WIDTH` columns."""
+    """The lines of the table. Lists of weights are shortened to fit a line into :data:`WIDTH` columns."""
     rows = [row._replace(governs=row.governs or "-") for row in _once(rows)]
     rows = [Row("block or layer", "module", "governs", "error", "B"), *rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(Row._fields))]
@@ -67,7 +67,7 @@ def drawn(rows: Sequence[Row]) -> list[str]:
 
 
 def _once(rows: Sequence[Row]) -> list[Row]:
-    """What learns by nothing stands in the last row only, under its whole name, and not in that of its block."""
+    """The rows, with each matrix that does not learn listed in the last row only, under its full name, not under its block."""
     idle = {name for row in rows if row.name == "-" and row.error.startswith(NOTHING) for name in _names(row.governs)}
     kept = ([name for name in _names(row.governs) if f"{row.name}.{name}" not in idle] for row in rows)
     return [row._replace(governs=", ".join(names)) for row, names in zip(rows, kept)]

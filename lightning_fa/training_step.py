@@ -1,4 +1,4 @@
-"""What a LightningModule's own steps need so that its user need not change them: the targets, and the joined loss."""
+"""Gives the rule the targets, and joins the loss, around a LightningModule's own steps, which the user need not change."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from lightning_fa.rules import Rule
 from lightning_fa.wiring.blocks import Blocks
 
 Targets: TypeAlias = "str | int | Callable[[Any], Tensor] | None"
-"""Where the targets are in a batch: a key, an index, the user's own function, or ``None`` for the usual places."""
+"""Where the targets are in a batch: a key, an index, a function of the batch, or ``None`` for the usual places."""
 
 CHECKPOINT_KEY = "lightning_fa"
-"""Where a checkpoint holds the rule and its feedback."""
+"""The key under which a checkpoint holds the rule and its feedback."""
 
 USUAL_KEYS = ("targets", "target", "labels", "label", "y")
 
 
 def find_targets(batch: Any, where: Targets = None) -> Tensor:
-    """The targets of a batch: ``where`` says, or ``batch[1]`` of a sequence, or the first usual key of a mapping.
+    """The targets of a batch: at ``where``, or else ``batch[1]`` of a sequence or the first usual key of a mapping.
 
     Raises:
-        ValueError: there is no tensor there; the message says what is.
+        ValueError: there is no tensor in this place; the message says what was found.
     """
     found: Any = None
     if callable(where):
@@ -65,15 +65,15 @@ def _kind(value: Any) -> str:
 
 
 def begin(attached: Attached, trainer: Trainer, summary: str) -> None:
-    """At the start of ``fit``: refuse optimizers that do not hold the learned feedback, and say once what is governed.
+    """Start a ``fit``: refuse optimizers that do not hold the learned feedback, and print once what is governed.
 
     Args:
         attached: The rule in the model.
-        trainer: What fits.
-        summary: What is governed, as it was before a strategy shards weights or keeps those of one stage.
+        trainer: The Trainer of the fit.
+        summary: The line to print, made before a strategy shards the weights or keeps the weights of one stage only.
     """
     try:
-        if trainer.optimizers:  # in manual optimisation they may be made later: their first step checks then
+        if trainer.optimizers:  # in manual optimisation they may be made later, and their first step checks them
             attached.check_optimizers(trainer.optimizers)
     except RuntimeError as error:
         raise MisconfigurationException(str(error)) from error
@@ -81,23 +81,23 @@ def begin(attached: Attached, trainer: Trainer, summary: str) -> None:
 
 
 def check_same_rule(attached: Attached, checkpoint: Mapping[str, Any]) -> None:
-    """Refuse to continue a fit from a checkpoint of another rule; one without any rule is backpropagation's.
+    """Refuse to continue a fit from a checkpoint of another rule. A checkpoint without a rule was made by backpropagation.
 
     Raises:
-        ValueError: The message names both rules.
+        ValueError: the rules differ; the message names both.
     """
     if CHECKPOINT_KEY in checkpoint:
         attached.check(checkpoint[CHECKPOINT_KEY])
     elif not attached.rule.control:
         raise ValueError(
             "The checkpoint was made by backpropagation: it holds no feedback rule. Here the rule is "
-            f"{type(attached.rule).__name__}. Continue without a rule (a stock strategy, or 'bp'); or start from its weights: "
-            "`Net.load_from_checkpoint(path)`, and `fit` without `ckpt_path`."
+            f"{type(attached.rule).__name__}. Continue without a rule (a stock strategy, or 'bp'), or start from its weights: "
+            "call `Net.load_from_checkpoint(path)`, and then `fit` without `ckpt_path`."
         )
 
 
 class _Step:
-    """Base of the two wrappers: an instance attribute that hides the module's own method, until it is deleted."""
+    """Base of the two wrappers. A wrapper is an instance attribute, which hides the module's own method until it is deleted."""
 
     def __init__(self, attached: Attached, own: Callable[..., Any]) -> None:
         functools.update_wrapper(self, own)  # type: ignore[arg-type]  # Lightning reads the signature of the user's method
@@ -106,7 +106,7 @@ class _Step:
 
 
 class TrainingStep(_Step):
-    """Hands the batch's targets to the rule before the step, and joins its loss after it."""
+    """Gives the batch's targets to the rule before the step, and joins the step's loss after it."""
 
     def __init__(self, attached: Attached, own: Callable[..., Any], targets: Targets, joins: bool) -> None:
         super().__init__(attached, own)
@@ -114,7 +114,7 @@ class TrainingStep(_Step):
         self.joins = joins
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        self.attached.forget()  # a step before that raised, or returned None to skip its batch
+        self.attached.forget()  # the step before may have raised, or returned None to skip its batch
         if self.attached.needs_targets:
             batch = args[0] if args else kwargs.get("batch")
             self.attached.targets = find_targets(batch, self.targets)
@@ -127,7 +127,7 @@ class TrainingStep(_Step):
 
 
 class ManualBackward(_Step):
-    """Joins every loss that a manually optimised module differentiates. The targets stay those of its step."""
+    """Joins every loss that a manually optimised module differentiates. The targets of the step are kept for its next loss."""
 
     def __call__(self, loss: Tensor, *args: Any, **kwargs: Any) -> Any:
         targets, joined = self.attached.targets, self.attached.loss(loss)
@@ -136,7 +136,7 @@ class ManualBackward(_Step):
 
 
 class Governed:
-    """A LightningModule under a rule, with its steps adapted; :meth:`release` restores both."""
+    """A LightningModule with a rule attached and its steps wrapped. :meth:`release` undoes both."""
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
-"""Names of modules as in the plain model, whatever wraps it or a part of it.
+"""Names of modules as in the plain model, whatever wraps the model or a part of it.
 
-A feedback matrix is drawn from its layer's name: the prefix of a wrapper in the name would make it another one, and the
-checkpoint of a compiled model would not fit the plain one. Wrappers are known by their type, since a user's own attribute
-may be called ``module`` as well.
+A feedback matrix is drawn from its layer's name. With the prefix of a wrapper in the name the matrix would be another, and the
+checkpoint of a compiled model would not fit the plain model. Wrappers are recognised by their type, because a user's own
+attribute may also be called ``module``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WRAPPERS = {
     "lightning.fabric.wrappers._FabricModule": "_forward_module",
     "lightning_fabric.wrappers._FabricModule": "_forward_module",
 }
-"""Type of a wrapper -> where it holds the module."""
+"""Type of a wrapper -> the attribute that holds the wrapped module."""
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
@@ -35,7 +35,7 @@ def unwrapped(module: nn.Module) -> nn.Module:
 
 
 def named_modules(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """``root.named_modules()`` without wrappers, and without their part of the names."""
+    """``root.named_modules()`` without wrappers, and without their prefixes in the names."""
     yield from _named(root, "", set())
 
 

@@ -294,7 +294,7 @@ ROWS = {
     "a rule object to register": (lambda: fa.register("mine", Transposed()), TypeError, "Expected a class of one of"),
     # checkpoints and optimizers
     "an optimizer older than the rule": (optimizer_first, RuntimeError, "Build the optimizer after the rule"),
-    "another rule's checkpoint": (lambda: continued("fa", "dfa"), ValueError, "Use the same one to continue"),
+    "another rule's checkpoint": (lambda: continued("fa", "dfa"), ValueError, "Use the same rule to continue"),
     "another seed's checkpoint": (lambda: continued(dfa(), dfa(seed=1)), ValueError, "seed: checkpoint 0, here 1"),
     "another network's checkpoint": (
         lambda: continued("fa", "fa", scalar),

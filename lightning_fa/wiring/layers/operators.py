@@ -1,4 +1,4 @@
-"""What a transport rule knows of PyTorch's operators, by their names: which are linear in what is no weight."""
+"""PyTorch's operators by name, grouped by how they combine a weight with an activation."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ LINEAR = {
     *("addmm", "addmv", "addbmm", "baddbmm", "chain_matmul", "multi_dot", "bilinear"),
     *(f"conv{transposed}{d}d" for transposed in ("", "_transpose") for d in (1, 2, 3)),
 }
-"""Linear in each of their inputs: an activation's error travels through B."""
+"""Linear in each input: the error of an activation travels through B."""
 
 PRODUCTS = {"mul", "multiply", "__mul__", "__rmul__"}
-"""Of a weight and an activation: linear. Of a weight and a constant in the weight's shape: another weight."""
+"""A weight times an activation is linear. A weight times a constant that fits its shape is another weight."""
 
 SUMS = {"add", "sub", "subtract", "__add__", "__radd__", "__sub__", "__rsub__", "rsub", "where"}
-"""Of a weight and an activation, as a position embedding: no error travels through the weight."""
+"""A weight that is added to an activation, such as a position embedding. No error travels through the weight."""
 
 JOINED = {"cat", "concat", "concatenate", "stack", "hstack", "vstack"}
-"""Appended to activations, as a class token: no error travels through the weight."""
+"""A weight that is appended to activations, such as a class token. No error travels through the weight."""
 
 LOOKUPS = {"embedding", "embedding_bag", "index_select", "gather", "take", "__getitem__"}
-"""Rows chosen by an index that is no part of the layer: the input of a network, and no weight."""
+"""Rows of a weight, chosen by an index that is an input. The rows are activations, not another weight."""
 
 SAMPLERS = {
     *("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "native_dropout"),
     *("bernoulli", "multinomial", "poisson", "rrelu", "gumbel_softmax", "fractional_max_pool2d"),
 }
-"""Drawn once for W and once for B they would be two different maps."""
+"""Operators that draw random numbers. Separate draws for W and for B would give two different maps."""
 
 
 def makes_anew(name: str) -> bool:

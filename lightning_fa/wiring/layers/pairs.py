@@ -1,8 +1,8 @@
 """A pair (W, B) of a weight and its backward weight, in place of the weight while a layer's own forward runs.
 
-An operator on the weight alone (a transposition, a mask, a standardisation) is applied to both and yields a pair. An operator
-that combines the pair with an activation must be linear in the activation: W gives the value, and B carries the error. The
-result is an ordinary activation. Any other operator raises an error. So the type of the layer need not be known.
+An operator on the weight alone (a transposition, a mask, a standardisation) is applied to both and yields a pair. If an operator
+that is linear in an activation combines it with the pair, W gives the value and B carries the error. A sum or a concatenation
+sends no error through the weight. Both yield an ordinary activation. Other operators on a pair and an activation are refused.
 """
 
 from __future__ import annotations
