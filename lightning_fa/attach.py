@@ -32,7 +32,7 @@ def attach(
     model. The optimizer trains it like any other parameter, with its rate, decay and clipping (``ebd``: at the rule's rate).
 
     Args:
-        model: Any module. Its parameters, buffers, ``state_dict`` and outputs stay bitwise unchanged.
+        model: Any module. Its parameters, buffers, ``state_dict`` and outputs stay bitwise unchanged, except under ``fa_sparse``.
         rule: A rule or its registry name.
         blocks: Needed if the automatic choice does not fit: name patterns (``["layer*.*", "fc"]``) or modules, in the order in
             which ``forward`` calls them. The last block is the head. Under rules that cut the graph, weights inside a block may

@@ -17,7 +17,7 @@ class Backpropagation(TransportRule):
 
     .. math:: \delta^l = (W^{l+1})^T \delta^{l+1} \odot f'(a^l)
 
-    Gradients equal plain autograd's bitwise, so that a difference to another rule is the rule and not the code path.
+    Gradients are bitwise equal to plain autograd's. A difference to another rule is therefore due to the rule, not the code path.
 
     References: Rumelhart, Hinton & Williams 1986.
     """

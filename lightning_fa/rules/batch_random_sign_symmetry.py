@@ -14,15 +14,15 @@ from lightning_fa.stream import stream, uniform
 @final
 @dataclass(frozen=True, kw_only=True)
 class BatchRandomSignSymmetry(TransportRule):
-    r"""Backpropagation with the current signs of W, and magnitudes that are new in every training step, in place of W.
+    r"""Backpropagation in which W is replaced by its current signs, with new random magnitudes in every training step.
 
     .. math:: \delta^l = \big(|M_t^{l+1}| \odot \mathrm{sign}(W^{l+1})\big)^T \delta^{l+1} \odot f'(a^l), \qquad
               |M_t| \sim U\big(0, s \sqrt{6/(m + n)}\big)
 
-    for an ``(m, n)`` matrix, the kernel counted to n: the magnitudes of Xavier's uniform initialisation, as in BioTorch.
-    M is no tensor that is kept but a hash of (seed, layer name, t, index), see :mod:`lightning_fa.stream`;
+    for an ``(m, n)`` matrix, where n includes the kernel. These are the magnitudes of Xavier's uniform initialisation, as in
+    BioTorch. M is not stored: it is a hash of (seed, layer name, t, index), see :mod:`lightning_fa.stream`.
     ``attached.state_dict()`` holds the state of the streams, whose last entry is t. A step is a forward pass with gradients
-    on, so that each batch of an accumulated gradient has magnitudes of its own, and one that a GradScaler skips uses its up.
+    on. Each batch of an accumulated gradient therefore has its own magnitudes, and a step that a GradScaler skips counts too.
 
     Args:
         seed: Fixes every M, together with the layer's name and the step.

@@ -15,23 +15,23 @@ from lightning_fa.rules.base import TransportRule
 @final
 @dataclass(frozen=True, kw_only=True)
 class BidirectionalFeedbackAlignment(TransportRule):
-    r"""Feedback alignment whose B are the weights of a second network, which learns a task of its own.
+    r"""Feedback alignment with the weights of a second network as B. The second network learns a task of its own.
 
     .. math:: \delta^l = (B^{l+1})^T \delta^{l+1} \odot f'(a^l), \qquad z_r^l = B^l h_r^{l-1} + b_r^l, \qquad
               \delta_r^l = (F^{l+1})^T \delta_r^{l+1} \odot f'(z_r^l)
 
     W are the weights of the forward network, B those of the reverse network, and F is a fixed random C or W itself.
-    Square hidden matrices are coupled, since only they fit; all others have fixed random feedback.
+    Square hidden matrices are coupled, because only they fit. All other matrices have fixed random feedback.
 
-    The model given to :func:`lightning_fa.attach` holds both networks, as a LightningModule with two of them does; for two
-    modules without a common one there is :func:`lightning_fa.attach_pair`. Feedback is the other's weight at the time of
-    the forward pass, no copy: make both forward passes and both backward passes of a step before the optimizers' steps.
+    The model given to :func:`lightning_fa.attach` holds both networks, as a LightningModule with two networks does. For two
+    separate modules use :func:`lightning_fa.attach_pair`. Feedback is the other network's weight at the time of the forward
+    pass, not a copy: run both forward passes and both backward passes of a step before any optimizer steps.
 
     Args:
         coupled: ``"none"``: both networks have fixed random feedback. ``"backward"``: the forward network uses B, the
             reverse network a fixed C (eq. 7). ``"both"``: the reverse network uses W (eq. 8).
         pairing: ``"same"``: layer l with layer l, as the equations have it. ``"reversed"``: layer l with layer L + 1 - l,
-            transposed, as a network that is operated in both directions: the reverse network computes with
+            transposed, as in one network that is used in both directions: the reverse network computes with
             :math:`(B^l)^T`.
         forward_net: Name of the forward network in the model.
         reverse_net: Name of the reverse network in the model.
@@ -69,7 +69,7 @@ class BidirectionalFeedbackAlignment(TransportRule):
             raise ValueError(
                 f"Expected two networks of equally many weight layers in {self.forward_net!r} and {self.reverse_net!r}, and "
                 f"no other layers, but found {nets[0]}, {nets[1]} and {strange}. Name them with `forward_net` and "
-                "`reverse_net`; leave others to backpropagation with `ungoverned`."
+                "`reverse_net`, and leave other layers to backpropagation with `ungoverned`."
             )
         turned = self.pairing == "reversed"
         partners = zip(nets[0], nets[1][::-1] if turned else nets[1])

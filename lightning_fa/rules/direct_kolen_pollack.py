@@ -18,15 +18,15 @@ class DirectKolenPollack(DirectRule):
 
     .. math:: \delta^l = (B^l e) \odot f'(a^l), \qquad \partial B^l = h^l e^T
 
-    B is a parameter of the model that its optimizer trains. Of the last hidden block, :math:`\partial B = (\partial W^k)^T`
-    under a linear head: with learning rate :math:`\eta` and weight decay :math:`\lambda` on both, SGD shrinks
-    :math:`B - (W^k)^T` by exactly :math:`1 - \eta\lambda` per step. Without weight decay B keeps its distance.
+    B is a parameter of the model, trained by its optimizer. At the last hidden block, :math:`\partial B = (\partial W^k)^T`
+    under a linear head. With learning rate :math:`\eta` and weight decay :math:`\lambda` on both, SGD multiplies
+    :math:`B - (W^k)^T` by exactly :math:`1 - \eta\lambda` per step. Without weight decay this difference does not change.
 
     Args:
         seed: Fixes every B, together with the block's name and nothing else.
         init: Initialiser by name (see :mod:`lightning_fa.feedback`), or tensors of shape ``(width of h, outputs)``.
         scale: Factor on the initialiser.
-        spatial: ``"dense"``: every unit of a feature map has its own row of B; ``"shared"``: every channel has.
+        spatial: ``"dense"``: every unit of a feature map has its own row of B. ``"shared"``: every channel has its own row.
 
     References: Webster, Choi & Ahn 2021, "Learning the connections in direct feedback alignment"; Kolen & Pollack 1994.
     """

@@ -16,22 +16,22 @@ from lightning_fa.rules.base import LocalRule
 @final
 @dataclass(frozen=True, kw_only=True)
 class DirectRandomTargetProjection(LocalRule):
-    r"""Every block is handed a fixed random projection of the targets, before the output is known.
+    r"""Every block receives a fixed random projection of the targets, before the output is known.
 
     .. math:: \delta^l = (B^l y^*) \odot f'(a^l)
 
-    with :math:`y^*` the one-hot class or the target vector. It is the gradient of :math:`L^l = \langle h^l, B^l y^* \rangle`, so
-    that, as in the published code, gradient descent moves h away from :math:`B^l y^*`; B has both signs alike. A row of class
-    -100, or of no value but NaN, receives nothing and counts in no mean: hand labels that your own loss masks away over so.
-    Targets of a network with one output are its values, in floats.
+    with :math:`y^*` the one-hot class or the target vector. This is the gradient of :math:`L^l = \langle h^l, B^l y^* \rangle`.
+    As in the published code, gradient descent therefore moves h away from :math:`B^l y^*`; under the initialisers B is as likely
+    as -B. A row of class -100, or of NaN alone, receives nothing and is left out of the mean: set labels that your own loss
+    masks out to this. The targets of a network with one output are values, in floats.
 
     Args:
         seed: Fixes every B, together with the block's name and nothing else.
         init: Initialiser by name (see :mod:`lightning_fa.feedback`), or tensors of shape ``(width of h, outputs)``.
         scale: Factor on the initialiser.
-        reduction: ``"mean"`` divides by the number of rows that count, as the loss does; ``"sum"`` does not, as the
+        reduction: ``"mean"`` divides by the number of rows that count, as the loss does. ``"sum"`` does not divide, as in the
             published code.
-        spatial: ``"dense"``: every unit of a feature map has its own row of B; ``"shared"``: every channel has.
+        spatial: ``"dense"``: every unit of a feature map has its own row of B. ``"shared"``: every channel has its own row.
 
     References: Frenkel, Lefebvre & Bol 2021 (Frontiers in Neuroscience 15; arXiv 1909.01311) and its code.
     """
@@ -56,6 +56,6 @@ class DirectRandomTargetProjection(LocalRule):
             y, count = torch.where(count, targets, 0.0), count.any(1)
         else:
             y = one_hot(targets, feedback.shape[1])
-        # the sum of the product, which would be written and read again
+        # a dot product, because an elementwise product would be written to memory and read again
         loss = torch.dot(h.flatten(), (y.to(h.dtype) @ feedback.T).flatten())
         return loss / count.sum().clamp(min=1) if self.reduction == "mean" else loss

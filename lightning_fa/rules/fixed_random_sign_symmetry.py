@@ -14,7 +14,7 @@ from lightning_fa.rules.base import TransportRule
 @final
 @dataclass(frozen=True, kw_only=True)
 class FixedRandomSignSymmetry(TransportRule):
-    r"""Backpropagation with the current signs of W, and fixed random magnitudes, in place of W.
+    r"""Backpropagation in which W is replaced by its current signs, with fixed random magnitudes.
 
     .. math:: \delta^l = \big(|M^{l+1}| \odot \mathrm{sign}(W^{l+1})\big)^T \delta^{l+1} \odot f'(a^l)
 

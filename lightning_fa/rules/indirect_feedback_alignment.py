@@ -14,11 +14,11 @@ from lightning_fa.rules.base import DirectRule
 @final
 @dataclass(frozen=True, kw_only=True)
 class IndirectFeedbackAlignment(DirectRule):
-    r"""The first block is handed a random projection of the error, which the network's own weights carry on upwards.
+    r"""The first block receives a random projection of the error. The network's own weights carry the error upwards from it.
 
     .. math:: \delta^1 = (B e) \odot f'(a^1), \qquad \delta^{l+1} = (W^{l+1} \delta^l) \odot f'(a^{l+1})
 
-    Each block below the head must be one ``Linear`` or convolution, and between two of them sizes must stay.
+    Each block below the head must be one ``Linear`` or convolution. Between two blocks the size must not change.
 
     Args:
         seed: Fixes B, together with the first block's name and nothing else.

@@ -20,14 +20,14 @@ class Kickback(DirectRule):
 
     .. math:: \delta^l = (\mathbf{1} \textstyle\sum_k e_k) \odot f'(a^l), \qquad e = \partial L / \partial a^k
 
-    For softmax and cross-entropy :math:`\sum_k e_k = \sum_k (\hat y_k - y_k) = 0`: no hidden block would receive anything.
-    Backward raises where every row of e sums to zero within rounding; use it for regression or independent outputs. A
-    LayerNorm at the end of a block takes out what is common to all units, and so leaves nothing of this signal either.
-    Ours is Czarnecki's form; Balduzzi weights the error by the unit's influence on the next layer.
+    For softmax and cross-entropy :math:`\sum_k e_k = \sum_k (\hat y_k - y_k) = 0`, so that no hidden block would receive an
+    error. Backward raises if every row of e sums to zero within rounding. Use the rule for regression or independent outputs.
+    A LayerNorm at the end of a block removes what is common to all units, and therefore this whole error. This is
+    Czarnecki's form. Balduzzi weights the error by the unit's influence on the next layer.
 
     Args:
         scale: Factor on the ones.
-        spatial: ``"dense"``: every unit of a feature map has its own row of B; ``"shared"``: every channel has.
+        spatial: ``"dense"``: every unit of a feature map has its own row of B. ``"shared"``: every channel has its own row.
 
     References: Balduzzi, Vanchinathan & Buhmann 2014 (arXiv 1411.6191); Czarnecki et al. 2017, Table 1.
     """

@@ -1,4 +1,4 @@
-"""Kolen-Pollack: feedback that receives the gradient of the weights, and so becomes them under weight decay."""
+"""Kolen-Pollack: feedback that receives the gradient of the weights, and converges to the weights under weight decay."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from lightning_fa.rules.base import TransportRule
 @final
 @dataclass(frozen=True, kw_only=True)
 class KolenPollack(TransportRule):
-    r"""Feedback alignment whose B learns, by the same gradient as W.
+    r"""Feedback alignment in which B learns by the same gradient as W.
 
     .. math:: \delta^l = (B^{l+1})^T \delta^{l+1} \odot f'(a^l), \qquad
               \partial B^l := \partial W^l = \delta^l (h^{l-1})^T
 
-    B is a parameter of the model, trained by its optimizer. In the difference D = B - W the gradients cancel, and only
-    the weight decay :math:`\lambda` that both must have remains, with learning rate :math:`\eta`:
+    B is a parameter of the model, trained by its optimizer. In the difference D = B - W the gradients cancel. Only the
+    weight decay :math:`\lambda`, which both must have, remains, with learning rate :math:`\eta`:
 
     * SGD: :math:`D \leftarrow (1 - \eta\lambda) D`, exactly.
     * SGD with momentum :math:`\mu`, where the decay passes through the velocity (PyTorch's does):
@@ -30,7 +30,8 @@ class KolenPollack(TransportRule):
     * Decoupled decay (AdamW): :math:`D \leftarrow (1 - \eta\lambda) D`, exactly, since equal gradients make equal
       moments. Adam's coupled decay is divided by its own moments, and gives no such guarantee.
 
-    Without weight decay D stays what it was. Clip by a norm over all parameters, or not at all: both scale alike then.
+    Without weight decay D does not change. Clip by a norm over all parameters or not at all, so that both gradients scale
+    alike.
 
     Args:
         seed: Fixes every initial B, together with the layer's name and nothing else.
@@ -53,5 +54,5 @@ class KolenPollack(TransportRule):
         return draw(self.init, self.scale, self.seed, name, weight.shape, transposed=True)
 
     def carrier(self, weight: Tensor, feedback: Tensor) -> Tensor:
-        # Where W is frozen B is too, or they would part.
+        # If W is frozen, B is frozen too, or they would diverge.
         return feedback if weight.requires_grad else feedback.detach()

@@ -1,4 +1,4 @@
-"""Last layer only: the baseline of random features, that every other rule has to beat."""
+"""Last layer only: the baseline of random features, which every other rule has to beat."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from lightning_fa.rules.base import DirectRule
 @final
 @dataclass(frozen=True, kw_only=True)
 class LastLayerOnly(DirectRule):
-    r"""Only the head learns; hidden blocks keep the weights that they have.
+    r"""Only the head learns. Hidden blocks keep their weights.
 
     .. math:: \delta^l = 0 \quad (l < k), \qquad \delta^k = e
 
     It is direct feedback alignment with B = 0.
 
-    All parameters but the head's have ``requires_grad=False`` while the rule is attached, and their own setting again after
-    it: they have no ``.grad``, so that weight decay and momentum leave them bitwise alone, DDP does not wait for them,
-    and no activation is stored. Running statistics of normalisation layers follow the data as ever.
+    Only while the rule is attached, all parameters outside the head have ``requires_grad=False``. They then have no ``.grad``, so
+    that weight decay and momentum leave them bitwise unchanged, DDP does not wait for them, and no activation is stored.
+    Running statistics of normalisation layers still follow the data.
 
     References: "shallow" in Frenkel, Lefebvre & Bol 2021 and its code.
     """

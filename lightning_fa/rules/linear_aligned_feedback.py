@@ -1,4 +1,4 @@
-"""Linear aligned feedback systems (LAFS): every block descends the loss of a fixed random linear readout of its own."""
+"""Linear aligned feedback systems (LAFS): every block minimises the loss of a fixed random linear readout of its own."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from lightning_fa.rules.base import LocalRule
 @final
 @dataclass(frozen=True, kw_only=True)
 class LinearAlignedFeedback(LocalRule):
-    r"""Block i is trained so that its fixed readout :math:`B^i` predicts the targets; blocks do not see each other.
+    r"""Block i is trained so that its fixed readout :math:`B^i` predicts the targets. No error passes between blocks.
 
     .. math:: L^i = L(f_y((B^i)^T h^i), y), \qquad \delta^i = (B^i e^i) \odot f'(a^i), \qquad
               e^i = \partial L^i / \partial \big((B^i)^T h^i\big)
 
-    For softmax and cross-entropy :math:`e^i = \mathrm{softmax}((B^i)^T h^i) - y`. It needs the targets, and the loss
-    must pass through ``attached.loss``. The paper's eq. 6 prints :math:`h^{i-1}`, which has not the shape that
-    :math:`B^i` takes; its eq. 9 and its text feed :math:`h^i`, and so does this rule.
+    For softmax and cross-entropy :math:`e^i = \mathrm{softmax}((B^i)^T h^i) - y`. The rule needs the targets, and the loss
+    must pass through ``attached.loss``. The paper's eq. 6 prints :math:`h^{i-1}`, whose shape does not fit :math:`B^i`.
+    Its eq. 9 and its text use :math:`h^i`, as does this rule.
 
     Args:
         seed: Fixes every B, together with the block's name and nothing else.
         init: Initialiser by name (see :mod:`lightning_fa.feedback`), or tensors of shape ``(width of h, outputs)``.
         scale: Factor on the initialiser.
         loss: The readouts' loss, averaged over the rows that count: ``cross_entropy`` of two or more classes (-100 is
-            ignored, as are the labels that your own loss masks away if you hand them over as -100), ``mse`` or
-            ``binary_cross_entropy`` of one value per output (NaN is ignored). The network's own loss does not decide it.
+            ignored: set labels that your own loss masks out to -100), ``mse`` or ``binary_cross_entropy`` of one value per
+            output (NaN is ignored). It is independent of the network's own loss.
 
     References: Gilmer et al. 2017, eqs. 6-9.
     """

@@ -15,29 +15,29 @@ from lightning_fa.labels import known, one_hot, share
 from lightning_fa.rules.base import LocalRule
 
 VALUES = (
-    'It learns to tell classes apart. Use LinearAlignedFeedback(loss="mse") for regression, '
-    'LinearAlignedFeedback(loss="binary_cross_entropy") where every output is a yes or no, or a rule that hears the true '
-    "error, as 'dfa'."
+    'LocalLosses tells classes apart. Use LinearAlignedFeedback(loss="mse") for regression, '
+    'LinearAlignedFeedback(loss="binary_cross_entropy") if every output is a yes or no, or a rule that receives the true '
+    "error, such as 'dfa'."
 )
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class LocalLosses(LocalRule):
-    r"""Every block descends a loss of its own output, through small layers that learn with it; blocks do not see each other.
+    r"""Every block minimises a loss of its own output, through small layers that learn with it. No error passes between blocks.
 
     .. math:: L^l = (1 - \beta) \, CE(P^l h^l + p^l, y) + \beta \, \tfrac{1}{n^2} \| S(Q^l * h^l) - S(y) \|^2
 
-    S is the matrix of cosines between the samples' centred features: for a feature map, its standard deviations over
-    space. ``"pred"`` has only the first term and ``"sim"`` only the second, both with weight 1. P begins at zero; before it, a
-    feature map is averaged down to a grid that leaves ``pooled`` features at most; Q is a 3x3 convolution or a matrix. Targets
-    are two or more classes; a sample of class -100 counts in no mean (hand labels that your own loss masks away over as -100).
+    S is the matrix of cosines between the samples' centred features. The features of a feature map are its standard deviations
+    over space. ``"pred"`` has only the first term and ``"sim"`` only the second, both with weight 1. P begins at zero. Before P
+    a feature map is averaged to a grid of at most ``pooled`` features. Q is a 3x3 convolution or a matrix. Targets are two or
+    more classes. Samples of class -100 are left out of the means: set labels that your own loss masks out to -100.
 
     Args:
         seed: Fixes every Q, together with the block's name and nothing else.
         loss: ``"predsim"``, ``"pred"`` or ``"sim"``.
         beta: :math:`\beta`.
-        pooled: Features that P may see; ours pools adaptively whereas the published code doubles its window.
+        pooled: Largest number of features that P reads. Pooling is adaptive here; the published code doubles its window.
 
     References: Nokland & Eidnes 2019 (arXiv 1901.06656) and its code.
     """
@@ -109,6 +109,6 @@ def _mix(h: Tensor, Q: Tensor) -> Tensor:
 
 def _similarity(x: Tensor) -> Tensor:
     x = x - x.mean(1, keepdim=True)
-    # The norm's gradient at zero is NaN, as for a sample of which every unit is dead.
+    # With an offset, because the gradient of the norm is NaN at zero, as for a sample whose units are all dead.
     x = x / (x.square().sum(1, keepdim=True) + 1e-16).sqrt()
     return (x @ x.T).clamp(-1, 1)

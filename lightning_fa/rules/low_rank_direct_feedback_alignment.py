@@ -1,4 +1,4 @@
-"""Low-rank direct feedback alignment: the error reaches every block through a narrow channel."""
+"""Low-rank direct feedback alignment: the error reaches every block through a matrix of low rank."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class LowRankDirectFeedbackAlignment(DirectRule):
     .. math:: \delta^l = (Q^l P^l e) \odot f'(a^l), \qquad Q^l \in R^{n_l \times r}, \; P^l \in R^{r \times K}
 
     with :math:`Q_{ij} \sim N(0, 1/n_l)` and :math:`P_{ij} \sim N(0, 1/(3 r))`, so that entries of B = Q P have the variance
-    :math:`1/(3 n_l)` of direct feedback alignment's default. The product is what is held.
+    :math:`1/(3 n_l)` of direct feedback alignment's default. Only the product B is stored.
 
     Args:
         seed: Fixes every Q and P, together with the block's name and nothing else.
-        rank: r; where a block or the output is narrower, its width.
+        rank: r. If a block or the output is narrower, its width is used.
         scale: Factor on B.
-        spatial: ``"dense"``: every unit of a feature map has its own row of B; ``"shared"``: every channel has.
+        spatial: ``"dense"``: every unit of a feature map has its own row of B. ``"shared"``: every channel has its own row.
 
     References: Hanut & Kadmon 2025 (arXiv 2502.20580), whose Q and P may learn; here both are fixed.
     """

@@ -1,7 +1,7 @@
-"""The modules that predict a gradient: what they learn, and how they predict. Functions of tensors, without state.
+"""Predictors of a gradient: their initial parameters and their predictions, as functions of tensors, without state.
 
-With h in ``(rows, d)``, labels y in ``(rows, K)`` and a prediction in ``(rows, d)``; where a predictor does not see h or y,
-that input is ``None``, or 0 wide. All of them begin with a prediction of zero.
+h is ``(rows, d)``, labels y are ``(rows, K)``, and a prediction is ``(rows, d)``. If a predictor does not read h or y, the
+input is ``None``, or its width is 0. All predictors begin with a prediction of zero.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from lightning_fa.feedback import check_choice, generator
 
 
 class Initial(Protocol):
-    """Makes what a predictor learns."""
+    """Makes the initial parameters of a predictor, by letter. ``h`` and ``y`` are widths."""
 
     def __call__(self, width: int, h: int, y: int, hidden: int, rng: Generator) -> dict[str, Tensor]: ...
 
 
 class Predict(Protocol):
-    """Predicts."""
+    """Computes a prediction."""
 
     def __call__(self, h: Tensor | None, y: Tensor | None, theta: Mapping[str, Tensor]) -> Tensor: ...
 
@@ -47,7 +47,7 @@ def _linear(h: Tensor | None, y: Tensor | None, theta: Mapping[str, Tensor]) -> 
     rows = h if h is not None else y
     assert rows is not None
     s = theta["C"].expand(len(rows), -1)
-    s = s if h is None else (h @ theta["A"]).add_(s)  # in place: a copy less, as large as h
+    s = s if h is None else (h @ theta["A"]).add_(s)  # in place, which saves a copy as large as h
     return s if y is None else (y @ theta["B"]).add_(s)
 
 
@@ -95,7 +95,7 @@ INPUTS = ("both", "activations", "labels")
 
 
 class Choice(Protocol):
-    """The settings of a rule that say what predicts, and from what."""
+    """The settings of a rule that choose the predictor and its inputs."""
 
     @property
     def seed(self) -> int: ...
@@ -112,7 +112,7 @@ class Choice(Protocol):
 
 
 def check(choice: Choice) -> None:
-    """Raise a ``ValueError`` at construction where a setting is none of its choices."""
+    """Raise a ``ValueError``, when a rule is constructed, if a setting is invalid."""
     check_choice("predictor", choice.predictor, tuple(PREDICTORS))
     check_choice("inputs", choice.inputs, INPUTS)
     check_choice("spatial", choice.spatial, ("dense", "shared"))
@@ -123,16 +123,16 @@ def check(choice: Choice) -> None:
 
 
 def initial(choice: Choice, name: str, width: int, outputs: int) -> dict[str, Tensor]:
-    """What the predictor of block ``name`` learns, by letter."""
+    """The initial parameters of the predictor of block ``name``, by letter."""
     h, y = (0 if choice.inputs == "labels" else width), (outputs if choice.labels else 0)
     return PREDICTORS[choice.predictor].initial(width, h, y, choice.hidden or width, generator(choice.seed, name))
 
 
 def outputs(choice: Choice, theta: Mapping[str, Tensor]) -> int:
-    """The number of outputs that theta was made for; 0 without labels."""
+    """The number of network outputs that ``theta`` was made for; 0 without labels."""
     return len(theta[LABELS[choice.predictor]]) if choice.labels else 0
 
 
 def predict(choice: Choice, h: Tensor, y: Tensor | None, theta: Mapping[str, Tensor]) -> Tensor:
-    """The prediction, from what the predictor sees of h and y."""
+    """The prediction, from h and y, or from whichever of them the predictor reads."""
     return PREDICTORS[choice.predictor].predict(None if choice.inputs == "labels" else h, y, theta)

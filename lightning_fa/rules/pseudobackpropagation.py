@@ -22,13 +22,14 @@ class Pseudobackpropagation(TransportRule):
     :math:`\Delta h = W^+ e` this is the Gauss-Newton step in h: the Jacobian of e with respect to h is
     :math:`J = -W`, and :math:`\Delta h = -J^+ e` (Lillicrap et al. 2014, proof 2).
 
-    A convolution's kernel is taken as the matrix ``(out, in * kernel)`` of one patch, each group by itself: this is the
-    pseudoinverse of the map from a patch, not of the whole convolution, whose patches overlap. A transposed convolution
-    is ``(in, out * kernel)``; the stacked projections of an attention layer or the gates of a recurrent one are one matrix,
-    as they act on one input. Every layer but the lowest costs a singular value decomposition per forward pass.
+    A convolution's kernel is taken as the matrix ``(out, in * kernel)`` of one patch, for each group. This is the
+    pseudoinverse of the map from a patch, not of the whole convolution, whose patches overlap. The matrix of a transposed
+    convolution is ``(in, out * kernel)``. The stacked projections of an attention layer and the gates of a recurrent layer
+    are one matrix, because they act on one input. Every layer but the lowest costs a singular value decomposition per
+    forward pass.
 
     Args:
-        rtol: Singular values below ``rtol`` times the largest count as zero. Default: max(m, n) times the precision.
+        rtol: Singular values below ``rtol`` times the largest count as zero. Default: max(m, n) times machine epsilon.
 
     References: Lillicrap et al. 2014 (arXiv 1411.0247), figure 4 and proof 2.
     """

@@ -18,12 +18,14 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def values(rule: str) -> str:
-    """What an error tells the user of the class ``rule``, whose targets are no classes."""
-    return f'Use {rule}(loss="mse") for regression, or {rule}(loss="binary_cross_entropy") where every output is a yes or no.'
+    """The advice in an error message to a user of the class ``rule`` whose targets are no classes."""
+    return (
+        f'Use {rule}(loss="mse") for regression, or {rule}(loss="binary_cross_entropy") if every output is a yes or no.'
+    )
 
 
 def takes(loss: str) -> str:
-    """What targets the readout takes; see ``LocalRule.takes``."""
+    """The targets that the readout takes; see ``LocalRule.takes``."""
     return "classes" if loss == "cross_entropy" else "values"
 
 
@@ -33,22 +35,22 @@ def advice(loss: str, rule: str) -> str:
 
 
 def check_loss(loss: str) -> None:
-    """Raise a ``ValueError`` at construction where ``loss`` names nothing."""
+    """Raise a ``ValueError``, when a rule is constructed, if ``loss`` is unknown."""
     if loss not in LOSSES:
         raise ValueError(f"Expected argument `loss` to be one of {sorted(LOSSES)}, but got {loss!r}.")
 
 
 def check_outputs(loss: str, outputs: int, name: str, rule: str) -> None:
-    """Raise a ``ValueError`` where block ``name`` would learn nothing from the readout."""
+    """Raise a ``ValueError`` if block ``name`` would learn nothing from the readout."""
     if loss == "cross_entropy" and outputs == 1:
         raise ValueError(
-            f"A network of one output has no cross-entropy: its softmax is 1 whatever block {name!r} does, and nothing but "
-            f"the head would learn. {values(rule)}"
+            f"A network of one output has no cross-entropy: its softmax is always 1, so that block {name!r} would not learn. "
+            f"{values(rule)}"
         )
 
 
 def readout_loss(loss: str, readout: Tensor, targets: Tensor) -> Tensor:
-    """The mean of ``loss`` over the rows that count. ``readout``: ``(rows, outputs)``; ``targets``: classes, or its shape."""
+    """The mean of ``loss`` over rows that count. ``readout``: ``(rows, outputs)``; ``targets``: classes, or in this shape."""
     if loss == "cross_entropy":
         return F.cross_entropy(readout, targets)
     count, y = known(targets), targets.to(readout.dtype)

@@ -1,4 +1,4 @@
-"""The registry: a rule that stands here has a short name, every strategy, a place in ``lightning_fa``, and the contract."""
+"""The registry: each rule in it has a short name, all strategies, an export from ``lightning_fa``, and the contract tests."""
 
 import inspect
 import re
@@ -80,7 +80,7 @@ def add(name: str, kind: type[Rule]) -> None:
         raise TypeError(f"Expected a class of one of the families of rules (fa.DirectRule, ...), but got {kind!r}.")
     if inspect.isabstract(kind):
         missing = ", ".join(sorted(kind.__abstractmethods__))
-        raise TypeError(f"{kind.__name__} does not say {missing}: its family leaves that to the rule.")
+        raise TypeError(f"{kind.__name__} does not define {missing}, which its family leaves to the rule.")
     before = (RULES | PAIR_RULES).get(name)
     if before is not None and (before.__module__, before.__qualname__) != (kind.__module__, kind.__qualname__):
         raise ValueError(f"The name {name!r} is taken by {before.__name__}. Choose another.")
@@ -93,11 +93,11 @@ def add(name: str, kind: type[Rule]) -> None:
 
 
 def resolve(rule: str | Rule) -> Rule:
-    """The rule itself, or the one registered under that name with its defaults.
+    """The rule itself, or the rule registered under that name, with its default settings.
 
     Raises:
         ValueError: no rule has that name.
-        TypeError: neither a name nor a rule, or a rule that is no dataclass.
+        TypeError: ``rule`` is neither a name nor a rule, or is no dataclass.
     """
     if isinstance(rule, Rule):
         if not is_dataclass(rule):

@@ -1,4 +1,4 @@
-"""Shared-output local learning (SOLO): every block descends the loss of a stale copy of the head's own readout."""
+"""Shared-output local learning (SOLO): every block minimises the loss of a readout by an old copy of the head's weight."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from lightning_fa.rules.base import LocalRule
 @final
 @dataclass(frozen=True, kw_only=True)
 class SharedOutputLocalLearning(LocalRule):
-    r"""`lafs` with the head's weights for readout: no error travels down, a copy of W does, every :attr:`refresh` passes.
+    r"""`lafs` with the head's weight as readout. No error is sent down. Blocks copy W once every :attr:`refresh` passes.
 
     .. math:: L^l = L\big(f_y(\bar W z^l), y\big), \qquad z^l = P^l h^l / \mathrm{rms}(h^l), \qquad
               \delta^l = \frac{\partial L^l}{\partial h^l} \odot f'(a^l), \qquad
               \bar W \leftarrow W^k \text{ every } n \text{ passes}
 
-    :math:`\bar W` is read only: the head alone learns W, from the true loss. rms is the root mean square over a row's units.
-    P is the identity where a block is as wide as what enters the head, as in the paper, whose blocks all are. Elsewhere, and
-    that is ours, P is fixed and random with variance 1/width, so that z keeps its length.
+    :math:`\bar W` does not learn. The head alone learns W, from the true loss. rms is the root mean square over a row's units.
+    P is the identity if a block is as wide as the head's input, as all blocks of the paper are. For other blocks, which the
+    paper does not have, P is fixed and random with variance 1/width, so that z keeps its length.
 
-    The paper's text was not had; two published summaries of it were (eq. 2 and the refresh of its copy among them). Its
-    auxiliary heads have more that learns: two transformer blocks, the gain of the normalisation, a temperature and a bias.
-    Here they have nothing. Each block holds a copy of its own, which checkpoints keep. The head must be an ``nn.Linear``; its
-    bias is not read. A pass is a forward pass with gradients on, whether or not the optimizer steps after it (accumulation, a
-    GradScaler that skips).
+    This rule follows two published summaries of the paper, which give eq. 2 and the refresh of the copy. The paper's text was
+    not available. The paper's auxiliary heads also learn two transformer blocks, the gain of the normalisation, a temperature
+    and a bias. Here the readouts learn nothing. Each block holds its own copy, which checkpoints keep. The head must be an
+    ``nn.Linear``, whose bias is not read. A pass is a forward pass with gradients on, whether or not the optimizer steps after
+    it (accumulation, a GradScaler that skips).
 
     Args:
         seed: Fixes every P, together with the block's name and nothing else.
-        refresh: n, for how many passes a copy serves. 1: every loss reads the W of this very pass. The paper finds up to 50
-            harmless.
+        refresh: n, the number of passes for which a copy is used. 1: every loss reads the W of the same pass. The paper finds
+            up to 50 harmless.
         loss: The readouts' loss, averaged over the rows that count: ``cross_entropy`` of two or more classes (-100 is
-            ignored, as are the labels that your own loss masks away if you hand them over as -100), ``mse`` or
-            ``binary_cross_entropy`` of one value per output (NaN is ignored). The network's own loss does not decide it.
+            ignored: set labels that your own loss masks out to -100), ``mse`` or ``binary_cross_entropy`` of one value per
+            output (NaN is ignored). It is independent of the network's own loss.
 
     References: Yin, Wang, Pan & Li 2026 (arXiv 2609.35440).
     """

@@ -19,14 +19,15 @@ class SignDirectFeedbackAlignment(DirectRule):
 
     .. math:: \delta^l = \frac{1}{n} (B^l \, \mathrm{sign}(e)) \odot f'(a^l), \qquad e = \partial L / \partial a^k
 
-    with n the number of rows, so that a mean over them in the loss keeps its meaning. Ours divides by n whereas the
-    published code does not (``scale=n`` restores it). Not linear in e: the loss must pass through ``attached.loss``.
+    with n the number of rows. The division by n stands for the mean over rows in the loss, which the sign removes. The
+    published code does not divide (``scale=n`` restores it). The rule is not linear in e: the loss must pass through
+    ``attached.loss``.
 
     Args:
         seed: Fixes every B, together with the block's name and nothing else.
         init: Initialiser by name (see :mod:`lightning_fa.feedback`), or tensors of shape ``(width of h, outputs)``.
         scale: Factor on the initialiser.
-        spatial: ``"dense"``: every unit of a feature map has its own row of B; ``"shared"``: every channel has.
+        spatial: ``"dense"``: every unit of a feature map has its own row of B. ``"shared"``: every channel has its own row.
 
     References: Frenkel, Lefebvre & Bol 2021 (arXiv 1909.01311), "sDFA", and its code.
     """

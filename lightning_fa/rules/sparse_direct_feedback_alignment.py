@@ -1,4 +1,4 @@
-"""Sparse direct feedback alignment: every unit hears a few components of the error only."""
+"""Sparse direct feedback alignment: every unit receives only a few components of the error."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from lightning_fa.rules.base import DirectRule
 @final
 @dataclass(frozen=True, kw_only=True)
 class SparseDirectFeedbackAlignment(DirectRule):
-    r"""Direct feedback alignment with a feedback matrix of which each row keeps a few entries.
+    r"""Direct feedback alignment with a feedback matrix that has a few entries in each row.
 
     .. math:: \delta^l = (B^l e) \odot f'(a^l), \qquad \|B^l_{j \cdot}\|_0 = m
 
-    Which entries they are is drawn uniformly; they are multiplied by :math:`\sqrt{K/m}` for K outputs, so that the expected
-    length of the error stays that of a dense B.
+    The entries are chosen uniformly. They are multiplied by :math:`\sqrt{K/m}` for K outputs, so that the expected length of
+    the error is that of a dense B.
 
     Args:
         seed: Fixes every B, together with the block's name and nothing else.
         init: Initialiser by name (see :mod:`lightning_fa.feedback`), or tensors of shape ``(width of h, outputs)``.
         scale: Factor on the initialiser.
-        connections: m, the number of outputs that each unit listens to; at most K are used.
-        spatial: ``"dense"``: every unit of a feature map has its own row of B; ``"shared"``: every channel has.
+        connections: m, the number of outputs from which each unit receives an error; at most K are used.
+        spatial: ``"dense"``: every unit of a feature map has its own row of B. ``"shared"``: every channel has its own row.
 
     References: Crafton, Parihar, Gebhardt & Raychowdhury 2019 (Frontiers in Neuroscience 13:525), where m = 1.
     """

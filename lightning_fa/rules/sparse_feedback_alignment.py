@@ -1,4 +1,4 @@
-"""Sparse feedback alignment: half of the synapses are missing, forward and backward, and not the same half."""
+"""Sparse feedback alignment: half of the connections are missing, forward and backward, by independent masks."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class SparseFeedbackAlignment(TransportRule):
               \delta^l = (m_B^{l+1} \odot B^{l+1})^T \delta^{l+1} \odot f'(a^l), \qquad m \sim \mathrm{Bernoulli}(\rho)
 
     With :math:`\rho = 1/2` a quarter of the connections is reciprocal. **This rule changes the network**: masked weights
-    are set to zero when it is attached, and are zero after it is detached. In between the mask is part of the forward
-    pass, so that their gradients are zero as well, and with them momentum, moments and weight decay of any optimizer.
-    Load weights before attaching, or weights that were trained under the same seed.
+    are set to zero when the rule is attached, and are zero after it is detached. In between the mask is part of the forward
+    pass, so that the gradients of masked weights are zero, and an optimizer's momentum, moments and weight decay of them too.
+    Load weights before attaching, or load weights that were trained under the same seed.
 
-    Every weight matrix that the rule governs is masked, by default all of them, the first layer's too. Name layers that
-    shall stay dense in ``ungoverned``: the paper removes half of W, from hidden to output units, and of B, and leaves the
-    input weights whole, ``attach(model, SparseFeedbackAlignment(), ungoverned="layers.0")``. Leave only the lowest layer
-    to itself: below an ungoverned layer the true gradient arrives.
+    Every governed weight matrix is masked, by default also that of the first layer. Name layers that shall stay dense in
+    ``ungoverned``. The paper removes half of W, from hidden to output units, and half of B, and leaves the input weights
+    whole: ``attach(model, SparseFeedbackAlignment(), ungoverned="layers.0")``. Exclude only the lowest layer, because the
+    layers below an excluded layer receive the true gradient.
 
     Args:
         seed: Fixes every B and every mask, together with the layer's name and nothing else.

@@ -1,4 +1,4 @@
-"""Synthetic gradients (decoupled neural interfaces): a small module predicts the error from h and y, and learns to."""
+"""Synthetic gradients (decoupled neural interfaces): a small module learns to predict the error from h and y."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from lightning_fa.rules.base import SyntheticRule
 @final
 @dataclass(frozen=True, kw_only=True)
 class SyntheticGradient(SyntheticRule):
-    r"""Every block is handed a prediction of its error.
+    r"""Every block receives a prediction of its error.
 
     .. math:: \delta^l = SG^l(h^l, y) \odot f'(a^l), \qquad L_{SG^l} = \textstyle\sum_j \| SG^l(h^l_j, y_j) - t^l_j \|^2
 
-    The target t is the error that the block above computes at :math:`h^l`, itself from a prediction (bootstrapped), and at
-    the top from the true loss; it counts per sample, whatever mean is in the loss. Predictors are parameters of the
-    model, which its optimizer trains on the mean of :math:`L_{SG}`; the loss must pass through ``attached.loss``.
+    The target t is the error that the block above computes at :math:`h^l`. That block computes it from a prediction too
+    (bootstrapping), and the head computes it from the true loss. t is the gradient of one sample's loss, also if the loss is
+    a mean. Predictors are parameters of the model, which its optimizer trains on the mean of :math:`L_{SG}`. The loss must
+    pass through ``attached.loss``.
 
     Args:
         seed: Fixes what a predictor draws, together with the block's name; only ``"mlp"`` draws anything.
-        predictor: ``"linear"``: :math:`hA + yB + C`; ``"sigmoid"``: :math:`D \sigma(hA) + yB + C`, in the image of the
+        predictor: ``"linear"``: :math:`hA + yB + C`; ``"sigmoid"``: :math:`D \sigma(hA) + yB + C`, in the form of the
             log-loss' gradient; ``"mlp"``: one hidden layer of ReLU. All begin at zero.
-        inputs: What it sees: ``"both"`` h and y, ``"activations"`` or ``"labels"``.
+        inputs: What the predictor reads: ``"both"`` h and y, ``"activations"`` or ``"labels"``.
         hidden: Width of the hidden layer of ``"mlp"``; 0 is the width of h.
-        at: Name patterns of the blocks after which a predictor stands, all by default. The true gradient travels on
-            between the others, as in backpropagation.
-        warm_up: For how many forward passes in training mode it only learns, and blocks receive the true gradient. One
-            counts whether or not the optimizer steps after it (accumulation, a GradScaler that skips).
-        spatial: ``"shared"``: one predictor for all positions of a feature map or sequence; ``"dense"``: one of the whole.
+        at: Name patterns of the blocks that have a predictor, all by default. The other blocks receive the true error of
+            the block above, as in backpropagation.
+        warm_up: Number of forward passes in training mode during which predictors only learn and blocks receive the true
+            error. A pass counts whether or not the optimizer steps after it (accumulation, a GradScaler that skips).
+        spatial: ``"shared"``: one predictor for all positions of a feature map or sequence. ``"dense"``: one for the whole.
 
     References: Jaderberg et al. 2016 (arXiv 1608.05343); Czarnecki et al. 2017 (arXiv 1703.00522), sections 2 and 3.
     """

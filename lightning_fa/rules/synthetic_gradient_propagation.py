@@ -1,4 +1,4 @@
-"""SG+prop: synthetic gradients that conspire, since blocks also descend the loss of the module that predicts for them."""
+"""SG+prop: synthetic gradients, with blocks that also minimise the loss of the module that predicts their error."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from lightning_fa.rules.base import SyntheticRule
 @final
 @dataclass(frozen=True, kw_only=True)
 class SyntheticGradientPropagation(SyntheticRule):
-    r"""Every block is handed a prediction of its error, and the gradient of the prediction's own loss.
+    r"""Every block receives a prediction of its error, and the gradient of the predictor's own loss.
 
     .. math:: \delta^l = \Big( SG^l(h^l, y) + \alpha \frac{\partial L_{SG^l}}{\partial h^l} \Big) \odot f'(a^l), \qquad
               L_{SG^l} = \textstyle\sum_j \| SG^l(h^l_j, y_j) - t^l_j \|^2
 
-    with t, the error from above, taken as constant. All else is as in synthetic gradients.
+    with t the error from above, taken as constant. All else is as in :class:`~lightning_fa.SyntheticGradient`.
 
     Args:
         alpha: Weight of the second term.
-        alone: Whether the second term is all that blocks receive (footnote 5).
+        alone: Whether blocks receive the second term alone (footnote 5).
         seed: Fixes what a predictor draws, together with the block's name; only ``"mlp"`` draws anything.
-        predictor: ``"linear"``: :math:`hA + yB + C`; ``"sigmoid"``: :math:`D \sigma(hA) + yB + C`, in the image of the
+        predictor: ``"linear"``: :math:`hA + yB + C`; ``"sigmoid"``: :math:`D \sigma(hA) + yB + C`, in the form of the
             log-loss' gradient; ``"mlp"``: one hidden layer of ReLU. All begin at zero.
-        inputs: What it sees: ``"both"`` h and y, ``"activations"`` or ``"labels"``.
+        inputs: What the predictor reads: ``"both"`` h and y, ``"activations"`` or ``"labels"``.
         hidden: Width of the hidden layer of ``"mlp"``; 0 is the width of h.
-        at: Name patterns of the blocks after which a predictor stands, all by default. The true gradient travels on
-            between the others, as in backpropagation.
-        warm_up: For how many forward passes in training mode it only learns, and blocks receive the true gradient. One
-            counts whether or not the optimizer steps after it (accumulation, a GradScaler that skips).
-        spatial: ``"shared"``: one predictor for all positions of a feature map or sequence; ``"dense"``: one of the whole.
+        at: Name patterns of the blocks that have a predictor, all by default. The other blocks receive the true error of
+            the block above, as in backpropagation.
+        warm_up: Number of forward passes in training mode during which predictors only learn and blocks receive the true
+            error. A pass counts whether or not the optimizer steps after it (accumulation, a GradScaler that skips).
+        spatial: ``"shared"``: one predictor for all positions of a feature map or sequence. ``"dense"``: one for the whole.
 
     References: Czarnecki et al. 2017 (arXiv 1703.00522), section 6 and Table 1.
     """
@@ -53,7 +53,7 @@ class SyntheticGradientPropagation(SyntheticRule):
         predictors.check(self)
         if self.inputs == "labels":
             raise ValueError(
-                "Expected argument `inputs` to be 'both' or 'activations': without h its loss has no gradient there."
+                "Expected argument `inputs` to be 'both' or 'activations': without h the predictor's loss has no gradient at h."
             )
 
     @property

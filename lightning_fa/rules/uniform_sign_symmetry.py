@@ -1,4 +1,4 @@
-"""Uniform sign symmetry (uSF): the feedback knows the signs of the weights, and nothing else of them."""
+"""Uniform sign symmetry (uSF): the signs of the weights, with one magnitude per layer."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from lightning_fa.rules.base import TransportRule
 @final
 @dataclass(frozen=True, kw_only=True)
 class UniformSignSymmetry(TransportRule):
-    r"""Backpropagation with the signs of W, all of one magnitude per layer, in place of W.
+    r"""Backpropagation in which W is replaced by its signs, with one magnitude per layer.
 
     .. math:: \delta^l = c^{l+1} \, \mathrm{sign}(W^{l+1})^T \delta^{l+1} \odot f'(a^l)
 
     Args:
-        magnitude: c of a layer with an ``(m, n)`` matrix, the kernel counted to n. ``"xavier"`` is
-            :math:`\sqrt{2/(m + n)}`, the spread that Glorot's initialisation gives to W, and fixed (Xiao et al. 2018, as
-            in BioTorch). ``"rms"`` is the current root mean square of W, so that :math:`\|B\| = \|W\|` at every step
-            (Moskovitz et al. 2018, strict normalisation). A number is taken as it is; Liao et al. 2016 use 1, with batch
+        magnitude: c of a layer with an ``(m, n)`` matrix, where n includes the kernel. ``"xavier"`` is
+            :math:`\sqrt{2/(m + n)}`, the fixed standard deviation of Glorot's initialisation (Xiao et al. 2018, as in
+            BioTorch). ``"rms"`` is the current root mean square of W, so that :math:`\|B\| = \|W\|` at every step
+            (Moskovitz et al. 2018, strict normalisation). A number is c itself. Liao et al. 2016 use 1, with batch
             normalisation after every layer and only the signs of the gradients.
 
     References: Liao et al. 2016 (arXiv 1510.05067); Xiao et al. 2018 (arXiv 1811.03567).

@@ -16,26 +16,26 @@ from lightning_fa.stream import stream, uniform
 @final
 @dataclass(frozen=True, kw_only=True)
 class WeightMirror(TransportRule):
-    r"""Feedback alignment whose B learns, from the correlation of noise before and after the layer.
+    r"""Feedback alignment in which B learns from the correlation of noise before and after the layer.
 
     .. math:: \delta^l = (B^{l+1})^T \delta^{l+1} \odot f'(a^l), \qquad
               \partial B^l := \kappa B^l - \frac1K \sum_k (W^l \xi_k) \xi_k^T, \qquad \xi_k \sim U(-\sqrt3, \sqrt3)^n
 
-    Since :math:`E[\xi\xi^T] = 1`, B is drawn to :math:`W / (\kappa + \lambda)`, where :math:`\lambda` is the weight decay
-    that the optimizer gives to B. There must be some decay, or B grows without bound: with :math:`\kappa = 0` it is the
-    optimizer's alone, as in the paper, and :math:`B \to W/\lambda`.
+    Since :math:`E[\xi\xi^T] = 1`, B tends to :math:`W / (\kappa + \lambda)`, where :math:`\lambda` is the weight decay
+    that the optimizer applies to B. Without any decay B grows without bound. With :math:`\kappa = 0`, as in the paper, only the
+    optimizer's decay remains, and :math:`B \to W/\lambda`.
 
-    B is a parameter of the model, trained by its optimizer. The paper alternates phases of engagement and mirroring; here
-    both happen in every step, which gives each parameter one gradient. The noise passes through the layer's matrix, not
-    through its bias and activation, and one sample of a convolution is one patch. It needs no activity of the network,
-    only that the loss passes through ``attached.loss``, for the factor before the loss. New noise is drawn in every forward
-    pass with gradients on, whether or not the optimizer steps after it (accumulation, a GradScaler that skips).
+    B is a parameter of the model, trained by its optimizer. The paper alternates phases of engagement and mirroring. Here
+    both happen in every step, so that each parameter has one gradient. The noise passes through the layer's matrix, not
+    through its bias and activation. For a convolution a noise vector is one patch. The lesson uses no activations of the
+    network, but the loss must pass through ``attached.loss``, for the factor before the loss. New noise is drawn in every
+    forward pass with gradients on, whether or not the optimizer steps after it (accumulation, a GradScaler that skips).
 
     Args:
         seed: Fixes every initial B and all noise, together with the layer's name and the step.
         init: Initialiser by name (see :mod:`lightning_fa.feedback`), or tensors in the shape of the weights.
         scale: Factor on the initialiser.
-        samples: K, how many noise vectors are sent through a layer per step.
+        samples: K, the number of noise vectors sent through a layer per step.
         decay: :math:`\kappa`.
 
     References: Akrout et al. 2019 (arXiv 1904.05391), section 3.

@@ -83,7 +83,7 @@ class Half(fa.DirectRule):
         ("My Rule", Own, ValueError, "lower case letters"),
         ("own2", Needy, TypeError, "defaults for all.*must"),
         ("own2", Plain, TypeError, "a dataclass"),
-        ("own2", Half, TypeError, "does not say initial"),
+        ("own2", Half, TypeError, "does not define initial"),
         ("own2", Own(), TypeError, "Expected a class"),
         ("own2", torch.nn.Linear, TypeError, "Expected a class"),
     ],
