@@ -39,8 +39,8 @@ def attach(
             learn by backpropagation: :meth:`Attached.summary` counts them.
         ungoverned: Name patterns of modules or parameters to exclude, which learn by backpropagation.
         example: An input of the model (a tensor, a tuple of arguments or a mapping of keywords) for a dry run. The dry run
-            draws all feedback and checks the blocks now instead of in the first forward pass. It shows the order in which
-            blocks are called. A block found automatically that is a chain is split into its parts. A block that is called
+            draws all feedback and checks the blocks now instead of in the first forward pass. It also shows the order of the
+            calls. A block that was found automatically and is a chain is split into its parts. A block that is called
             several times, or whose output also goes past the next block, is cut at its own output.
 
     Raises:

@@ -179,7 +179,7 @@ class Attached:
         """Check that ``optimizers``, all optimizers of the model, hold the learned feedback of the layers that they train.
 
         Raises:
-            RuntimeError: they do not; the message names the feedback. Without this call an optimizer's first step raises it.
+            RuntimeError: feedback is in no optimizer; the message names it. Otherwise an optimizer's first step raises this.
         """
         store = self._wiring.store
         lost = forgotten(store, store.full_names(self.model), optimizers) if self.rule.learned else []

@@ -42,7 +42,7 @@ def check(
 ) -> Check:
     """Run ``batch`` through ``model`` with the rule and without it, and compare the gradients of all weight matrices.
 
-    The call leaves no trace: parameters, gradients, buffers, modes and random number states are afterwards as before.
+    The call leaves no trace: parameters, gradients, buffers, modes and random number states are unchanged afterwards.
 
     Args:
         model: Any module. Of a LightningModule the ``training_step`` is run.

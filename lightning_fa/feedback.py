@@ -81,7 +81,7 @@ INITIALISERS: dict[str, Callable[[int, int, Generator], Tensor]] = {
 
 
 def check_init(init: Init) -> None:
-    """Raise, when a rule is constructed, a ``ValueError`` for an unknown name, a ``TypeError`` for neither name nor tensors."""
+    """Check ``init`` when a rule is constructed: ``ValueError`` for an unknown name, ``TypeError`` for no name and no tensors."""
     if isinstance(init, str) and init not in INITIALISERS:
         raise ValueError(f"Expected argument `init` to be one of {sorted(INITIALISERS)} or a tensor, but got {init!r}.")
     tensors = list(init.values()) if isinstance(init, Mapping) else [init]

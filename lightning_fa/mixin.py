@@ -21,7 +21,7 @@ HOOKS = ("configure_model", "on_fit_start", "on_save_checkpoint", "on_load_check
 
 
 class FeedbackMixin:
-    """Put it before ``LightningModule``: ``class Net(fa.FeedbackMixin, LightningModule): rule = "dfa"``.
+    """Name this mixin before ``LightningModule``: ``class Net(fa.FeedbackMixin, LightningModule): rule = "dfa"``.
 
     The rule is attached in ``configure_model``, before any strategy wraps the module, and stays attached. Checkpoints hold
     the rule and its feedback, and ``Trainer.fit(ckpt_path=)`` continues under the same rule only. To start from the weights of

@@ -1,4 +1,4 @@
-"""Dry runs: forward passes that change nothing and show what a model does before training begins."""
+"""Dry runs: forward passes before training begins, which change no weight, no statistics and no random state."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from lightning_fa.wiring.base import ABOVE, Row
 WIDTH = 100
 """Columns of a terminal."""
 NOTHING = "none"
-"""The first word of the error of matrices that do not learn, or do not learn by the rule."""
+"""The first word of the error in rows whose matrices are counted as :attr:`Governance.others`."""
 
 
 class Governance(NamedTuple):

@@ -48,7 +48,7 @@ def predicted(h: Tensor, s: Tensor, applied: Tensor | None, share: float) -> tup
     Args:
         h: The output of the block below, samples first.
         s: The prediction, in the shape of ``h``.
-        applied: A boolean scalar. While it is false, h receives g itself, and s only learns. ``None``: always true.
+        applied: A boolean scalar. While it is false, h receives g itself, and s only learns. ``None``: h always receives s.
         share: Factor on the prediction that h receives.
 
     Returns:

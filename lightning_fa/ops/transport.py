@@ -26,7 +26,7 @@ class _Linear(Function):  # without `setup_context`, for which PyTorch inspects 
         ctx.save_for_backward(x, feedback)
         out = F.linear(x, weight, bias)
         # F.linear returns a view of rows in the shape of x. Autograd would forbid in-place operations on a view that a
-        # Function returns. Nothing else holds the rows, so that they need not be marked as a view.
+        # Function returns. The rows have no other owner, so that the result need not be a view.
         return out if out.ndim == 2 else torch.ops.aten._unsafe_view(out, out.shape)
 
     @staticmethod

@@ -196,7 +196,7 @@ class LocalRule(Rule):
     def initial(self, name: str, width: Any, outputs: int) -> Any:
         """B^i for the block ``name``: one tensor, ``(width of h^i, outputs of the network)``, or several tensors by letter.
 
-        ``width``: the width of h^i; with :attr:`maps` its shape without the samples; for :meth:`renew` (width, head's input).
+        ``width``: the width of h^i; with :attr:`maps` its shape without samples; with :meth:`renew` (width, head's fan-in).
         """
 
     def renew(self, head: Tensor, feedback: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -22,8 +22,8 @@ class DirectRandomTargetProjection(LocalRule):
 
     with :math:`y^*` the one-hot class or the target vector. This is the gradient of :math:`L^l = \langle h^l, B^l y^* \rangle`.
     As in the published code, gradient descent therefore moves h away from :math:`B^l y^*`; under the initialisers B is as likely
-    as -B. A row of class -100, or of NaN alone, receives nothing and is left out of the mean: set labels that your own loss
-    masks out to this. The targets of a network with one output are values, in floats.
+    as -B. A row of class -100, or of NaN alone, receives nothing and is left out of the mean: set targets that your own loss
+    masks out to -100 or NaN. The targets of a network with one output are values, in floats.
 
     Args:
         seed: Fixes every B, together with the block's name and nothing else.

@@ -19,15 +19,15 @@ class KolenPollack(TransportRule):
     .. math:: \delta^l = (B^{l+1})^T \delta^{l+1} \odot f'(a^l), \qquad
               \partial B^l := \partial W^l = \delta^l (h^{l-1})^T
 
-    B is a parameter of the model, trained by its optimizer. In the difference D = B - W the gradients cancel. Only the
-    weight decay :math:`\lambda`, which both must have, remains, with learning rate :math:`\eta`:
+    B is a parameter of the model, trained by its optimizer. In the difference D = B - W the gradients cancel. The weight
+    decay :math:`\lambda`, which both must have, remains. With learning rate :math:`\eta`:
 
     * SGD: :math:`D \leftarrow (1 - \eta\lambda) D`, exactly.
     * SGD with momentum :math:`\mu`, where the decay passes through the velocity (PyTorch's does):
       :math:`v \leftarrow \mu v + \lambda D,\; D \leftarrow D - \eta v`, that is
       :math:`D_{t+1} = (1 + \mu - \eta\lambda) D_t - \mu D_{t-1}`, which shrinks by about
       :math:`1 - \eta\lambda/(1-\mu)` per step once the velocity has built up.
-    * Decoupled decay (AdamW): :math:`D \leftarrow (1 - \eta\lambda) D`, exactly, since equal gradients make equal
+    * Decoupled decay (AdamW): :math:`D \leftarrow (1 - \eta\lambda) D`, exactly, because equal gradients make equal
       moments. Adam's coupled decay is divided by its own moments, and gives no such guarantee.
 
     Without weight decay D does not change. Clip by a norm over all parameters or not at all, so that both gradients scale

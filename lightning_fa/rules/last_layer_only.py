@@ -20,9 +20,9 @@ class LastLayerOnly(DirectRule):
 
     It is direct feedback alignment with B = 0.
 
-    Only while the rule is attached, all parameters outside the head have ``requires_grad=False``. They then have no ``.grad``, so
-    that weight decay and momentum leave them bitwise unchanged, DDP does not wait for them, and no activation is stored.
-    Running statistics of normalisation layers still follow the data.
+    All parameters outside the head have ``requires_grad=False`` while the rule is attached, and only then. They have no
+    ``.grad``, so that weight decay and momentum leave them bitwise unchanged, DDP does not wait for them, and no activation
+    is stored. Running statistics of normalisation layers still follow the data.
 
     References: "shallow" in Frenkel, Lefebvre & Bol 2021 and its code.
     """

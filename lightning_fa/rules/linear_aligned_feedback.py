@@ -30,7 +30,7 @@ class LinearAlignedFeedback(LocalRule):
         scale: Factor on the initialiser.
         loss: The readouts' loss, averaged over the rows that count: ``cross_entropy`` of two or more classes (-100 is
             ignored: set labels that your own loss masks out to -100), ``mse`` or ``binary_cross_entropy`` of one value per
-            output (NaN is ignored). It is independent of the network's own loss.
+            output (NaN is ignored). This setting is independent of the network's own loss.
 
     References: Gilmer et al. 2017, eqs. 6-9.
     """

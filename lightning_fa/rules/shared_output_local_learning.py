@@ -39,7 +39,7 @@ class SharedOutputLocalLearning(LocalRule):
             up to 50 harmless.
         loss: The readouts' loss, averaged over the rows that count: ``cross_entropy`` of two or more classes (-100 is
             ignored: set labels that your own loss masks out to -100), ``mse`` or ``binary_cross_entropy`` of one value per
-            output (NaN is ignored). It is independent of the network's own loss.
+            output (NaN is ignored). This setting is independent of the network's own loss.
 
     References: Yin, Wang, Pan & Li 2026 (arXiv 2609.35440).
     """

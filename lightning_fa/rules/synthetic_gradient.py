@@ -27,7 +27,7 @@ class SyntheticGradient(SyntheticRule):
     Args:
         seed: Fixes what a predictor draws, together with the block's name; only ``"mlp"`` draws anything.
         predictor: ``"linear"``: :math:`hA + yB + C`; ``"sigmoid"``: :math:`D \sigma(hA) + yB + C`, in the form of the
-            log-loss' gradient; ``"mlp"``: one hidden layer of ReLU. All begin at zero.
+            log-loss' gradient; ``"mlp"``: one hidden layer of ReLU. All predictions begin at zero.
         inputs: What the predictor reads: ``"both"`` h and y, ``"activations"`` or ``"labels"``.
         hidden: Width of the hidden layer of ``"mlp"``; 0 is the width of h.
         at: Name patterns of the blocks that have a predictor, all by default. The other blocks receive the true error of

@@ -77,7 +77,7 @@ class CutWiring:
         return rows_of(root, self.cut.blocks, self.cut.feedback, self.cut.owned, self.adopted)
 
     def backward_weights(self, root: nn.Module) -> Iterator[tuple[str, Tensor, Tensor]]:
-        return iter(())  # no error passes a block
+        return iter(())  # no error passes between blocks
 
     def predict(self, name: str, h: Tensor, targets: Tensor) -> Tensor | None:
         ask = getattr(self.cut.delivery, "predict", None)

@@ -19,7 +19,7 @@ class Delivery(Protocol):
 
     @staticmethod
     def places(rule: Any, blocks: Sequence[Block]) -> dict[str, Place]:
-        """The blocks below the head. Raises a ``ValueError`` where the rule does not fit them."""
+        """The blocks below the head. Raises a ``ValueError`` if the rule does not fit them."""
 
     @staticmethod
     def initial(rule: Any, name: str, sizes: Sizes) -> Tensor | Mapping[str, Tensor]:

@@ -1,6 +1,6 @@
 """Where each block ends: at the entrance of the next block, or at its own output.
 
-A block ends at the entrance of the next block if every call of the next block takes the output of one call of the block, and
+A block ends at the entrance of the next block if each call of the next block takes the output of one call of this block, and
 this output goes nowhere else. Otherwise there is no single entrance, for example if two calls of an encoder are concatenated or
 a cell is called again with its own state. The block then ends at its own output, or at the output of the largest module around
 it that returns nothing else, so that an activation behind a layer of ``nn.Sequential`` is inside. A block whose output also

@@ -70,7 +70,7 @@ class Held:
 
         Args:
             name: The name of any block.
-            h: The output of this block. Its size in proportion to the recorded size scales the sizes of all blocks.
+            h: The output of this block. The ratio of its size to the recorded size scales the sizes of all blocks.
             tensors: Returns the parameters and feedback of a block. The gradients of those that learn are counted.
         """
         if self._saves is None:

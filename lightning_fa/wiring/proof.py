@@ -1,7 +1,7 @@
 """Proof that no governed W carries an error: the autograd graph of the first pass is read from the outputs down.
 
 An error travels through a weight if an operator other than a sum combines the weight with an activation. In the graph this is
-a node with two inputs: one depends on the weight, through operators on weights alone, and the other depends on something else.
+a node with an input that depends on the weight, through operators on weights alone, and another that depends on something else.
 Nodes of this library are exempt, because W receives only its own gradient from them.
 """
 

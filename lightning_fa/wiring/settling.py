@@ -108,7 +108,7 @@ class Settler:
     # -- for the forward pass ---------------------------------------------------------------------------------------------
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Begin a pass. Returns the inputs of the first block; an input that has a graph is cloned, to know it later."""
+        """Begin a pass. Returns the inputs of the first block. An input with a graph is cloned, so that its node is known."""
         self._inputs, self._waiting = [], Waiting() if self._settles() else None
         if self.step.rehearsing:
             parameters = chain.from_iterable(block.module.parameters() for block in self.course.blocks)
@@ -139,7 +139,7 @@ class Settler:
             return False
         if not self.isolation.proven:
             return False
-        if not self.course.chain:  # one call gives a part of a block's gradient, and the block below is not all below
+        if not self.course.chain:  # one call gives a part of a block's gradient, and several blocks may lie below
             return False
         return not self._shards.found()
 
