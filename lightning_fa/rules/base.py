@@ -31,7 +31,7 @@ class Rule(ABC):
     forgetting: float | None = None
     """Lambda, if learned feedback is a running average of its lessons, which is independent of the optimizer."""
     linear: ClassVar[bool] = True
-    """Whether the gradients of hidden layers are linear in e. If not, a direct rule gets e divided by any factor before it."""
+    """Whether the gradients of hidden layers are linear in e. If not, a direct rule gets e without the factor before the loss."""
     stochastic: ClassVar[bool] = False
     """Whether the rule draws new random numbers in every forward pass."""
     control: ClassVar[bool] = False

@@ -14,25 +14,26 @@ from lightning_fa.rules.base import DirectRule
 @final
 @dataclass(frozen=True, kw_only=True)
 class ErrorBroadcastDecorrelation(DirectRule):
-    r"""Every block is handed the output error through R, the running correlation of the block's output and the error.
+    r"""Every block receives the output error through R, the running correlation of the block's output and the error.
 
     .. math:: \delta^l = (R^l e) \odot f'(a^l), \qquad R^l \leftarrow \lambda R^l + (1 - \lambda) \sum_n h^l_n e_n^T
 
-    with :math:`e_n = \partial L / \partial a^k_n`, which contains the mean over the rows. But for the factor :math:`1 - \lambda`,
-    which is left to the learning rate, :math:`R^l e_n` is the gradient of :math:`\tfrac{1}{2} |R^l|^2` at :math:`h^l_n`, with e
-    held fixed. R moves when the optimizer that holds R steps. That optimizer's rate, weight decay and moments do not change R.
+    with :math:`e_n = \partial L / \partial a^k_n`, which contains the mean over the rows. Apart from the factor
+    :math:`1 - \lambda`, which is left to the learning rate, :math:`R^l e_n` is the gradient of :math:`\tfrac{1}{2} |R^l|^2` at
+    :math:`h^l_n`, with e held fixed. R moves when the optimizer that holds R steps. The rate, weight decay and moments of this
+    optimizer do not change R.
 
-    The rule has no teacher but the R that is drawn at the start. In the last hidden block, under SGD with rate :math:`\eta` and a
-    linear head, :math:`R - R_0` is :math:`-(1 - \lambda) / \eta` times the transpose of what the head has learned, in the limit
-    :math:`\lambda \to 1`. That is backpropagation's feedback with the opposite sign. With :math:`\lambda` near 1 the rule behaves
-    as `dfa`. The paper also descends terms on the power and the entropy of h, which a user can add to the loss.
+    Only the initial R directs the learning. In the last hidden block, under SGD with rate :math:`\eta` and a linear head,
+    :math:`R - R_0` is :math:`-(1 - \lambda) / \eta` times the transpose of the change of the head's weight, in the limit
+    :math:`\lambda \to 1`. This is backpropagation's feedback with the opposite sign. With :math:`\lambda` near 1 the rule behaves
+    as `dfa`. The paper also minimises terms on the power and the entropy of h, which a user can add to the loss.
 
     Args:
         seed: Fixes every R at the start, together with the block's name and nothing else.
         init: Initialiser by name (see :mod:`lightning_fa.feedback`), or tensors of shape ``(width of h, outputs)``.
         scale: Factor on the initialiser. The paper has 0.01, whose small errors a large rate must make up for.
         forgetting: :math:`\lambda`, from 0 to 1.
-        spatial: ``"dense"``: every unit of a feature map has its own row of R; ``"shared"``: every channel has.
+        spatial: ``"dense"``: every unit of a feature map has its own row of R. ``"shared"``: every channel has its own row.
 
     Raises:
         ValueError: ``forgetting`` is not between 0 and 1.

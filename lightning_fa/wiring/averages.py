@@ -2,8 +2,8 @@ r"""Learned feedback that is a running average of its gradients G, at the rule's
 
 .. math:: B \leftarrow \lambda B + (1 - \lambda) G
 
-It happens where an optimizer that holds B steps, because G is then summed over accumulated batches and averaged over ranks, free
-of the loss scale, and finite. What the optimizer itself does to B is undone.
+B moves when an optimizer that holds B steps, because G is then summed over accumulated batches, averaged over ranks, free of the
+loss scale, and finite. The optimizer's own change of B is undone.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 _STORES: weakref.WeakSet[Store] = weakref.WeakSet()
 _BEFORE: weakref.WeakKeyDictionary[Optimizer, list[tuple[Tensor, Tensor, float]]] = weakref.WeakKeyDictionary()
-"""What an optimizer that steps holds: each B, its value before the step, and its factor."""
+"""For an optimizer during its step: each B that it holds, the value of B before the step, and the factor."""
 _HANDLES: list[Any] = []
 
 
 def track(store: Store) -> None:
-    """From now on the steps of optimizers move the feedback in ``store`` by its factor."""
+    """From now on move the feedback in ``store``, by its factor, in the steps of optimizers."""
     _STORES.add(store)
     if not _HANDLES:
         _HANDLES.extend([register_optimizer_step_pre_hook(_before), register_optimizer_step_post_hook(_after)])
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]  # a compiled step would have the hooks of its first run
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # a compiled step would keep the hooks of its first run
 def _before(optimizer: Optimizer, *_: object) -> None:
     if _STORES:
         own = {id(p) for group in optimizer.param_groups for p in group["params"]}
@@ -44,5 +44,5 @@ def _before(optimizer: Optimizer, *_: object) -> None:
 @torch.no_grad()
 def _after(optimizer: Optimizer, *_: object) -> None:
     for b, was, factor in _BEFORE.pop(optimizer, ()):
-        if b.grad is not None:  # else the optimizer has passed it by
+        if b.grad is not None:  # else the optimizer did not change it
             b.copy_(factor * was + (1 - factor) * b.grad.to(was.dtype))
