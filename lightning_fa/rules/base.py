@@ -86,11 +86,11 @@ class TransportRule(Rule):
 
     def redraw(self, weight: Tensor, state: Tensor) -> Tensor:
         """The B of this step, in the shape and dtype of ``weight``. For rules with a stream and without a lesson."""
-        raise NotImplementedError(f"{type(self).__name__} has a stream, and no `redraw`.")
+        raise NotImplementedError(f"{type(self).__name__} has a stream, but defines no `redraw`.")
 
     def lesson(self, weight: Tensor, feedback: Tensor, state: Tensor) -> Tensor:
         """The gradient of B in this step. For rules with :attr:`taught`."""
-        raise NotImplementedError(f"{type(self).__name__} says `taught`, and has no `lesson`.")
+        raise NotImplementedError(f"{type(self).__name__} declares `taught`, but defines no `lesson`.")
 
     def mask(self, name: str, weight: Tensor) -> Tensor | None:
         """Which entries of W exist, as booleans. The other entries are set to zero and stay zero."""
@@ -133,7 +133,7 @@ class DirectRule(Rule):
 
     def lesson(self, e: Tensor, h: Tensor, feedback: Tensor) -> Tensor:
         """The gradient of a learned B^i. ``h``: ``(rows, width)``."""
-        raise NotImplementedError(f"{type(self).__name__} says `learned`, and has no `lesson`.")
+        raise NotImplementedError(f"{type(self).__name__} declares `learned`, but defines no `lesson`.")
 
 
 class SyntheticRule(Rule):
@@ -201,7 +201,7 @@ class LocalRule(Rule):
 
     def renew(self, head: Tensor, feedback: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """If :attr:`hears` is "the head": new tensors for a block to hold, computed from ``head``, the weight of an nn.Linear."""
-        raise NotImplementedError(f"{type(self).__name__} hears the head, and has no `renew`.")
+        raise NotImplementedError(f"{type(self).__name__} hears the head, but defines no `renew`.")
 
     @abstractmethod
     def local_loss(self, h: Tensor, targets: Tensor, feedback: Any) -> Tensor:

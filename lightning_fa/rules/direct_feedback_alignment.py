@@ -14,7 +14,7 @@ from lightning_fa.rules.base import DirectRule
 @final
 @dataclass(frozen=True, kw_only=True)
 class DirectFeedbackAlignment(DirectRule):
-    r"""Every block is handed a fixed random projection of the output error.
+    r"""Every block receives a fixed random projection of the output error.
 
     .. math:: \delta^l = (B^l e) \odot f'(a^l), \qquad e = \partial L / \partial a^k
 

@@ -15,7 +15,7 @@ from lightning_fa.rules.base import DirectRule
 @final
 @dataclass(frozen=True, kw_only=True)
 class SignDirectFeedbackAlignment(DirectRule):
-    r"""Every block is handed a fixed random projection of the signs of the output error.
+    r"""Every block receives a fixed random projection of the signs of the output error.
 
     .. math:: \delta^l = \frac{1}{n} (B^l \, \mathrm{sign}(e)) \odot f'(a^l), \qquad e = \partial L / \partial a^k
 

@@ -194,7 +194,7 @@ def test_frozen_parameters_stay_out_and_change_nothing_else(rule, problem):
     for parameter in model.get_submodule(problem.blocks[0]).parameters():
         parameter.requires_grad_(False)
     if ORACLES[rule].passes_every_block:
-        with pytest.raises(RuntimeError, match=f"{problem.blocks[0]} has no gradient: is it frozen"):
+        with pytest.raises(RuntimeError, match=rf"{problem.blocks[0]} has no gradient\. Is it frozen"):
             gradients(model, data, attached)
         return
     others = {n: g for n, g in expected.items() if not n.startswith(problem.blocks[0] + ".")}
