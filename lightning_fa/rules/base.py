@@ -179,7 +179,7 @@ class LocalRule(Rule):
 
     hears: ClassVar[str] = "nothing"
     linear: ClassVar[bool] = False
-    error: str = "that of its own loss"
+    error: str = "the error of its own loss"
     takes: ClassVar[str] = "any"
     """What targets must be: ``"classes"`` (integers, where -100 is ignored, or rows of probabilities), ``"values"`` (floats,
     one per output, where NaN is ignored), or ``"any"``, where integers are classes and floats are values."""

@@ -37,7 +37,7 @@ def rows_of(
     inside = {id(p) for module in adopted for p in module.parameters()}
     names = {id(p): n for n, p in named_parameters(root) if p.ndim >= 2 and FEEDBACK not in n}
     around = {key: name for key, name in names.items() if key not in inside}
-    lost, error = list(around.values()), "that of the block that they reach"
+    lost, error = list(around.values()), "the error of the block that they reach"
     if owned:
         reached = {id(p) for each in owned.values() for p in each}
         lost, error = [n for key, n in names.items() if key not in reached], LEFT
