@@ -75,10 +75,9 @@ WHEN: dict[str, tuple[str, str]] = {
         "Feedback at backpropagation's rate can grow without bound where there is no weight decay.",
     ),
     "ebd": (
-        "To study the rule of Erdogan, Pehlevan & Erdogan 2025 (arXiv 2504.11558). With the paper's forgetting factor the "
-        "rule behaves as `dfa` from a small feedback, so use an optimizer that rescales gradients.",
-        "A forgetting factor well below 1: the running correlation opposes what the head learns, and replaces the R that was "
-        "drawn.",
+        "To study the rule of Erdogan, Pehlevan & Erdogan 2025 (arXiv 2504.11558). With the paper's forgetting factor the rule behaves "
+        "as `dfa`.",
+        "A forgetting factor well below 1: the running correlation opposes what the head learns, and replaces the first R.",
     ),
     "ifa": (
         "Dense networks, strided convolutions: only the first hidden layer is wired to the output.",
