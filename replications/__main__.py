@@ -7,7 +7,7 @@ INTERRUPTED = 130
 
 if __name__ == "__main__":
     try:
-        from replications.cli import main  # inside the try: the import takes seconds, and the user may interrupt it too
+        from replications.cli import main  # inside the try, because the user may interrupt this import of some seconds
 
         status = main(sys.argv[1:])
     except KeyboardInterrupt as cut:

@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the command on all chosen rows. Backpropagation and the frozen control come first: other rows need them."""
+    """Run the command on all chosen rows. The controls come first, because the recovery of other rows needs them."""
     row.threads(options.threads)
     for name in options.tasks or TASKS:
         task = TASKS[name]

@@ -18,7 +18,7 @@ from replications.judging.claims import Claim
 
 ALL = "all"
 CLOSE = 0.75
-"""Similarity from which a name is suggested: gilmer2017 with a wrong letter suggests it, fig99 does not suggest fig4."""
+"""Similarity from which a name is suggested. gilmer2018 suggests gilmer2017, whereas fig99 does not suggest fig4."""
 PAPERS = "replications.papers"
 
 

@@ -25,7 +25,7 @@ class Results:
         self.refresh()
 
     def refresh(self) -> None:
-        """Read the file again: an earlier call of the command, or another process, may have written results."""
+        """Read the file again, because an earlier call of the command, or another process, may have written results."""
         if not self.path.exists():
             return
         earlier = read(self.path)

@@ -36,7 +36,7 @@ def _fields(value: Any, hint: Any = None, path: str = "") -> Iterator[tuple[str,
 
 
 def _typed(name: str, hint: Any, text: str) -> Any:
-    from jsonargparse import ArgumentError, ArgumentParser  # imported late: most calls change no setting
+    from jsonargparse import ArgumentError, ArgumentParser  # imported late, because most calls change no setting
 
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--value", type=hint)

@@ -12,7 +12,7 @@ Metrics = Mapping[str, float]
 SIGNIFICANT = 0.01
 HOLDS = f"it holds; preset {LOOK} fails claims and reproduces none"
 ANY_DATA = ("mnist", "digits", "digits (stand-in)")
-"""The data sets of claims that are not about data: the verdict does not depend on the images that were loaded."""
+"""The data sets of claims that are not about data, so that any images may be loaded."""
 Verdict = Literal["reproduced", "undecided", "failed", "reported", "not run yet"]
 
 

@@ -13,7 +13,7 @@ from replications.judging.verdicts import by_seed, judged, rest
 
 RESULTS = Path(__file__).parents[1] / "results"
 LONGEST_FIRST = PRESETS[::-1]
-"""The presets in the order in which they are read: a claim judged in a longer preset needs no verdict in a shorter one."""
+"""The presets in reading order. A claim that is judged in a longer preset needs no verdict in a shorter preset."""
 
 
 def folders(root: Path = RESULTS, paper: str = "*") -> list[Path]:

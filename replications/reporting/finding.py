@@ -93,7 +93,7 @@ def _of(target: str, runs: Path, committed: Path) -> list[Found]:
     """The newest result under `runs`, else the committed results, one of each preset."""
     if (Path(target) / FILE).exists():
         return [_read(Path(target))]
-    # only a name is looked up: glob refuses absolute paths
+    # only a name is looked up, because glob refuses absolute paths
     named = Path(target).name == target
     newest, kept = (folders(root, target) if named else [] for root in (runs, committed))
     chosen = sorted(newest, key=lambda folder: (folder / FILE).stat().st_mtime)[-1:] or kept

@@ -158,7 +158,7 @@ def _facts(result: Result, claims: Sequence[dict[str, Any]], larger: Sequence[Re
     threads = f"{machine['threads']} thread{'s' if machine['threads'] != 1 else ''}"
     cost = f"{environment['wall_time_s'] / 60:.0f} min; {machine['gpu'] or machine['cpu']}, {threads}"
     beyond = f", beyond {' and '.join('`' + other['preset'] + '`' for other in larger)}" if larger else ""
-    # only the longest preset names missing runs: a shorter preset need not repeat them
+    # only the longest preset names missing runs, because a shorter preset need not repeat them
     missing = f". Not run yet: `{rest}`" if rest and not larger else ""
     return f"- `{result['preset']}` on {result['dataset']}{beyond}: {tally(claims)} ({cost}){missing}"
 

@@ -98,10 +98,10 @@ from replications.papers.czarnecki2017.training import train
 
 TITLE = "Czarnecki et al. 2017, Understanding Synthetic Gradients and Decoupled Neural Interfaces"
 EXPERIMENTS: Mapping[str, str] = {
-    "table1": "backprop, FA, DFA, Kickback, SG and SG+prop as one scheme (table 1), against the library's rules",
+    "table1": "backprop, FA, DFA, Kickback, SG and SG+prop as one scheme (table 1), compared with the library's rules",
     "table2": "linear and deep linear models on artificial data: loss above the global optimum (table 2)",
     "fig2": "true loss and the loss that the SG implies, on a grid in the plane (figure 2)",
-    "fig9": "the same with an SG that does not see the label, or the activations (figure 9)",
+    "fig9": "as fig2, with an SG that does not see the label, or the activations (figure 9)",
     "fig3": "similarity matrices of the layers: backprop, one SG, an SG after every layer (figure 3)",
     "fig7": "the same with DFA added (figure 7)",
     "fig4": "learning curves over depth and activation, backprop and one SG (figure 4)",

@@ -22,7 +22,7 @@ RULES = {"mnist-bp": "bp", "mnist-fa": "fa", "mnist-fa-sparse-w": "fa_sparse", "
 FIRST_EPOCHS = 10
 FIELDS = 36
 DENSE = {"fa_sparse": ("layers.0",)}
-"""The layers that a rule excludes: the paper removes half of W and of B, but not of the input weights W_0."""
+"""The layers that a rule excludes, because the paper removes half of W and of B, but not of the input weights W_0."""
 
 
 def plan(settings: Mnist, seeds: Sequence[int]) -> list[Run]:

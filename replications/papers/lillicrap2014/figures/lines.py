@@ -110,7 +110,7 @@ def fig4(session: Session, groups: Groups) -> None:
 
 
 def thm1(session: Session, groups: Groups) -> None:
-    """Error and Lyapunov function, beside the controls."""
+    """Error and Lyapunov function of the theorem and of the controls."""
     names = {"theorem 1": "mean-flow", "equal columns": "mean-flow-repeated-column", "8 hidden": "mean-flow-narrow"}
     panels = {"$|E|$": _lines(session, groups, names, "error"), "$V$": _lines(session, groups, names, "lyapunov")}
     shown = EXAMPLES | {"xlabel": "steps of the integration", "ylabel": "size", "yscale": "log", "bottom": 1e-30}
