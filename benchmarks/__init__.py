@@ -1,1 +1,1 @@
-"""Measurements that decide no test: ratios to backpropagation, taken interleaved in one run."""
+"""Measurements, as ratios to backpropagation from one interleaved run. No test depends on them."""

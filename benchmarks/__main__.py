@@ -1,8 +1,9 @@
 """Time of a training step, as ratios: ``python -m benchmarks [--smoke | --page]``.
 
-One process, one thread; steps of a group take turns. Rules are compared with plain backprop of the same network and with loops
-that are written by hand (``benchmarks/time/floors.py``), settled gradients with kept graphs, ``Trainer.fit`` with a bare loop.
-``--smoke`` looks whether it works, and writes nothing; ``--page`` writes docs/speed.md from what was measured.
+The measurement uses one process and one thread, and the steps of a group take turns. Rules are compared with plain backprop of
+the same network and with loops written by hand (``benchmarks/time/floors.py``). Gradients in the forward pass are compared with
+kept graphs, and ``Trainer.fit`` with a bare loop. ``--smoke`` only shows that the code works, and writes nothing. ``--page``
+writes docs/speed.md from the last measurement.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from benchmarks.time.page import RESULTS, render, update
 
 
 def measure(group: Group, rounds: int) -> dict[str, Any]:
-    """What is written of a group; what fails says why, and the others go on."""
+    """The record of one group. If a step of the group fails, the error is printed and the record holds its type."""
     try:
         found = ratios(interleave(group.steps(), rounds), group.baseline)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What the callbacks cost, in training steps: one measurement of each, and all of them while none is due.
+"""The cost of the callbacks, in training steps: of one measurement of each, and of all callbacks when none is due.
 
     python -m benchmarks.callbacks [--out benchmarks/results/callbacks.json]
 
@@ -53,7 +53,7 @@ class Net(LightningModule):
 
 
 class Clock(Callback):
-    """Seconds from the end of one batch to the end of the next."""
+    """Records the seconds from the end of one batch to the end of the next."""
 
     def __init__(self):
         self.seconds, self.last = [], None
@@ -85,17 +85,17 @@ def fit(callbacks, steps, rule="dfa"):
 
 
 def cost(callback, rule="dfa", steps=56, every=8):
-    """A measurement in training steps: steps with one, minus steps without, over steps without, all of one run."""
+    """The cost of a measurement in training steps: (step with a measurement - step without) / step without, in one run."""
     callback.on_train_end = lambda *_: None
     seconds = fit([callback], steps, rule)[10:]
-    # seconds[i] ends with batch i + 11, before whose step the callback looked if that number is due
+    # seconds[i] ends with batch i + 11. The callback measured before the step of this batch if the number is due.
     due = [s for i, s in enumerate(seconds, start=11) if i % every == 0]
     plain = [s for i, s in enumerate(seconds, start=11) if i % every]
     return (median(due) - median(plain)) / median(plain)
 
 
 def idle(repeats=5, steps=40):
-    """A step with all callbacks, none of them due, over a step without callbacks."""
+    """The time of a step with all callbacks, none of which is due, divided by that of a step without callbacks."""
     samples = torch.randn(1000, 784), torch.randint(10, (1000,))
     ratios = []
     for _ in range(repeats):

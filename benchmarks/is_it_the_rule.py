@@ -1,8 +1,8 @@
-"""The page docs/is_it_the_rule.md: the closed-form error of every rule, and how to see it in one's own code.
+"""The page docs/is_it_the_rule.md: the error of every rule in closed form, and how to check it in one's own code.
 
     python -m benchmarks.is_it_the_rule [--check]     rewrite (or check) the generated part of the page
 
-The formulas are those of the rules' docstrings, the table below them is what ``fa.check`` prints today.
+The formulas are from the rules' docstrings. The tables below them are the output of ``fa.check``.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ FAMILIES: dict[tuple[type[fa.Rule], str], str] = {
 
 
 def formula(rule: type[fa.Rule]) -> str:
-    """What stands under ``.. math::`` in the docstring.
+    """The formula under ``.. math::`` in the docstring.
 
     Raises:
-        ValueError: nothing does.
+        ValueError: The docstring has no formula.
     """
     found = re.search(r"\.\. math::(.*?)(?:\n\n|\Z)", inspect.cleandoc(rule.__doc__ or ""), re.DOTALL)
     if found is None:
@@ -53,13 +53,13 @@ def source(rule: type[fa.Rule]) -> str:
 
 
 def network() -> nn.Sequential:
-    """The one of the example on the page."""
+    """The network of the example on the page."""
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(20, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 3))
 
 
 def seen(rule: str) -> str:
-    """What ``fa.check`` prints."""
+    """The output of ``fa.check`` under `rule`."""
     net = network()
     rng = torch.Generator().manual_seed(0)
     batch = torch.randn(64, 20, generator=rng), torch.randint(3, (64,), generator=rng)
@@ -67,7 +67,7 @@ def seen(rule: str) -> str:
 
 
 def generated() -> str:
-    """The part between the marks."""
+    """The generated part of the page."""
     lines = []
     for (family, hears), title in FAMILIES.items():
         lines += [f"### {title}", ""]
@@ -84,7 +84,7 @@ def generated() -> str:
 
 
 def attributes(name: str) -> str:
-    """What the user owes the rule."""
+    """What a training loop must provide for the rule, as text."""
     attached = fa.attach(network(), name)
     owed = []
     if attached.needs_targets:
@@ -97,7 +97,7 @@ def attributes(name: str) -> str:
 
 
 def page(check: bool) -> bool:
-    """Whether the page was up to date; rewritten unless ``check``."""
+    """Whether the page was up to date. A stale page is rewritten unless ``check``."""
     return rewrite(PAGE, BEGIN, END, generated(), check=check)
 
 

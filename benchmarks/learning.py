@@ -1,13 +1,14 @@
-"""What every rule learns on MNIST within a short fixed budget: the table of rules in the README.
+"""The accuracy of every rule on MNIST within a short fixed budget: the table of rules in the README.
 
     python -m benchmarks.learning [--rules dfa ...] [--data-dir D]     measure, into benchmarks/results/learning.json
     python -m benchmarks.learning --table [--check]                    rewrite (or check) the README's table from it
 
-One protocol for all rules: 784-256-256-256-10 tanh, two epochs of AdamW (weight decay 0.01 on all, learned feedback too) at
-batch 128, softmax cross-entropy (Kickback, whose signal that makes zero: a logistic loss per class). The learning rate is
-the best of RATES by accuracy on 10 000 held-out training samples after the same budget; accuracy is then that on the test
-samples over SEEDS, after training on the other 50 000. The angle is between the rule's gradient of each weight matrix and
-backpropagation's on one batch of 1000 at the end of training, for the three hidden layers; 90 degrees is chance.
+All rules have one protocol: 784-256-256-256-10 tanh, two epochs of AdamW at batch 128 (weight decay 0.01 on all parameters,
+including learned feedback), softmax cross-entropy. Kickback has a logistic loss per class, because its signal is zero under
+softmax. The learning rate is the best of RATES by the accuracy on 10 000 held-out training samples after the same budget. The
+accuracy is that on the test samples, over SEEDS, after training on the other 50 000 samples. The angle is between the gradients
+of the rule and of backpropagation, for each hidden weight matrix, on one batch of 1000 at the end of training. 90 degrees is
+chance.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ EPOCHS, BATCH, WIDTH, HELD_OUT = 2, 128, 256, 10_000
 
 
 def network(seed: int) -> nn.Sequential:
-    """PyTorch's default initialisation from its own seed."""
+    """The network with PyTorch's default initialisation. `seed` fixes the weights."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         layers: list[nn.Module] = [nn.Linear(784, WIDTH), nn.Tanh()]
@@ -60,7 +61,7 @@ def seeded(rule: str, seed: int) -> fa.Rule:
 
 
 def train(rule: str, rate: float, seed: int, x: Tensor, y: Tensor) -> tuple[nn.Sequential, fa.Attached]:
-    """A trained network, the rule still attached."""
+    """A trained network and its rule, which is still attached."""
     net = network(seed)
     attached = fa.attach(net, seeded(rule, seed), example=x[:2])
     optimizer = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], lr=rate, weight_decay=0.01)
@@ -82,7 +83,7 @@ def accuracy(net: nn.Module, x: Tensor, y: Tensor) -> float:
 def angles_to_backprop(
     rule: str, net: nn.Sequential, attached: fa.Attached, x: Tensor, y: Tensor
 ) -> list[float | None]:
-    """Per hidden layer, in degrees; ``None`` where the rule gives it no gradient. Detaches the rule."""
+    """The angle of each hidden layer in degrees; ``None`` for a layer without a gradient. Detaches the rule."""
     hidden = [layer for layer in net if isinstance(layer, nn.Linear)][:-1]
 
     def gradients() -> list[Tensor | None]:
@@ -139,7 +140,7 @@ def rows() -> list[str]:
 
 
 def table(check: bool) -> bool:
-    """Whether the README's table was up to date; rewritten unless ``check``."""
+    """Whether the README's table was up to date. A stale table is rewritten unless ``check``."""
     return rewrite(README, BEGIN, END, "\n".join(rows()), check=check)
 
 
@@ -158,7 +159,7 @@ def main() -> int:
     for rule in options.rules:
         content["rules"][rule] = measure(rule, data)
         RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(content, indent=1) + "\n")  # a cut run keeps what it has
+        RESULTS.write_text(json.dumps(content, indent=1) + "\n")  # an interrupted run keeps the finished rules
         found = content["rules"][rule]
         scores = " ".join(f"{score:.1f}" for score in found["test"])
         print(f"{rule:10} rate {found['rate']:g}  test {scores}  {found['seconds']:.0f} s", flush=True)

@@ -1,4 +1,4 @@
-"""On what a measurement was made."""
+"""The machine and the versions of a measurement."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def machine(device: str = "cpu") -> dict[str, str | int]:
 
 
 def commit() -> str:
-    """Of the working tree, with a + where it has changes; a ? where there is no git."""
+    """The commit of the working tree, followed by + if tracked files have changes; ? without git."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], cwd=HERE, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,6 +1,7 @@
 """Bytes saved for backward over depth, by rule: ``python -m benchmarks.memory``.
 
-An MLP in 32 bits. What autograd saves is counted by its own hooks, so that the numbers are exact and the same on any machine.
+The network is an MLP in 32 bits. Hooks of autograd count the saved tensors, so that the numbers are exact and the same on any
+machine.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ WAYS = ("bp", "checkpoint", "fa", "kp", "dfa", "lafs", "drtp", "local", "sg", "s
 
 
 class Checkpointed(nn.Sequential):
-    """Keeps the inputs of its segments, as many as each has layers, and runs a segment once more in backward."""
+    """Saves only the inputs of its segments, and runs a segment again in backward. A segment has about sqrt(depth) layers."""
 
     def forward(self, x: Tensor) -> Tensor:
         length = 2 * math.isqrt(len(self) // 2)  # a layer is two modules
@@ -37,18 +38,18 @@ class Checkpointed(nn.Sequential):
 
 
 def build(depth: int, way: str) -> nn.Sequential:
-    """``depth`` hidden layers."""
+    """An MLP with ``depth`` hidden layers."""
     torch.manual_seed(0)
     layers = [m for i, o in pairwise([INPUTS, *[WIDTH] * depth, OUTPUTS]) for m in (nn.Linear(i, o), nn.Tanh())]
     return (Checkpointed if way == "checkpoint" else nn.Sequential)(*layers[:-1])
 
 
 def measure(depth: int, way: str) -> dict[str, int]:
-    """Bytes when the loss is there, and the most that there were until then."""
+    """The saved bytes after the loss is computed, their peak during the forward pass, and the bytes of waiting gradients."""
     model = build(depth, way)
     x, y = torch.randn(BATCH, INPUTS), torch.randint(OUTPUTS, (BATCH,))
     attached = None if way in ("bp", "checkpoint") else fa.attach(model, way, example=x[:2])
-    for _ in range(2):  # in its first pass the library counts what a loss saves, by hooks that hide it from ours
+    for _ in range(2):  # in the first pass the library's own hooks count what a loss saves, and ours do not see it
         with SavedBytes(model) as count:
             if attached is not None:
                 attached.targets = y
@@ -76,7 +77,7 @@ def main() -> None:
 
 def table(results: dict[str, dict[int, dict[str, int]]]) -> str:
     deepest = DEPTHS[-1]
-    head = ["", *(f"{depth} layers" for depth in DEPTHS), "at most", "gradients that wait"]
+    head = ["", *(f"{depth} layers" for depth in DEPTHS), "peak", "gradients"]
     lines = [f"| {' | '.join(head)} |", "|---|" + "---:|" * (len(head) - 1)]
     for way, by_depth in results.items():
         cells = [
@@ -86,10 +87,10 @@ def table(results: dict[str, dict[int, dict[str, int]]]) -> str:
         cells += [f"{by_depth[deepest]['peak'] / 1e6:.2f}", f"{by_depth[deepest]['gradients'] / 1e6:.1f}"]
         lines.append(f"| `{way}` | {' | '.join(cells)} |")
     return "\n".join(lines) + (
-        "\n\nMegabytes of tensors saved for backward when the loss is there, beside parameters and gradients, and as a share of "
-        f"backpropagation's. The last two columns are of {deepest} layers: the most at any time of the forward pass, and the "
-        f"gradients that are computed in it. MLP {INPUTS}-{WIDTH}-...-{OUTPUTS}, batch {BATCH}, 32 bits. Checkpointing needs "
-        "the same again while a segment runs a second time.\n"
+        "\n\nMegabytes of tensors that are saved for backward after the loss is computed, without parameters and gradients, "
+        f"and in brackets their share of backpropagation's. The last two columns are for {deepest} layers: the peak during the "
+        f"forward pass, and the gradients that are computed in it. MLP {INPUTS}-{WIDTH}-...-{OUTPUTS}, batch {BATCH}, 32 bits. "
+        "Checkpointing needs the same amount again while a segment runs a second time.\n"
     )
 
 

@@ -1,6 +1,6 @@
-"""When each layer's gradient is ready in a backward pass, and what that means for all-reduce: ``python -m benchmarks.overlap``.
+"""The time at which each layer's gradient is ready, and the end of the all-reduce: ``python -m benchmarks.overlap``.
 
-One process, one thread. The trace is measured; the network between machines is arithmetic: gradients are sent in the order
+The trace is measured in one process with one thread. The network between machines is computed: gradients are sent in the order
 in which they are ready, one after the other, at a given bandwidth, as DDP sends its buckets.
 """
 
@@ -31,7 +31,7 @@ def build() -> nn.Sequential:
 
 
 def trace(rule: str) -> tuple[float, dict[str, float]]:
-    """Seconds of the forward pass, and from the start of backward to each weight's gradient; medians."""
+    """The seconds of the forward pass, and those from the start of backward to each weight's gradient, as medians."""
     model = build()
     attached = fa.attach(model, rule)
     x, y = torch.randn(BATCH, WIDTHS[0]), torch.randint(10, (BATCH,))
@@ -55,9 +55,10 @@ def trace(rule: str) -> tuple[float, dict[str, float]]:
 
 
 def finish(ready: dict[str, float], sizes: dict[str, float], bandwidth: float) -> float:
-    """When the last gradient has arrived: each waits for its own computation and for those sent before it.
+    """The time at which the last gradient has arrived.
 
-    A ring of many workers sends twice the bytes of a tensor.
+    A gradient waits for its own computation and for the gradients sent before it. A ring of many workers sends twice the bytes
+    of a tensor.
     """
     free = 0.0
     for name, at in sorted(ready.items(), key=lambda item: item[1]):

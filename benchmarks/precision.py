@@ -1,7 +1,7 @@
 """Errors of the gradients against float64, per rule and precision: ``python -m benchmarks.precision``.
 
-Every row is one training step of the real Trainer on the CPU. 16-mixed runs with a real ``GradScaler``; its gradients are
-unscaled, as the optimizer sees them. The error is the relative distance in the Euclidean norm, the worst over the layers.
+Every row is one training step of the Trainer on the CPU. 16-mixed runs with a real ``GradScaler``, and its gradients are
+unscaled, as the optimizer sees them. The error is the relative distance in the Euclidean norm, the largest over the layers.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Net(LightningModule):
         self.example_input_array = torch.zeros(2, 20)
         self.gradients: dict[str, Tensor] = {}
         self.error = torch.empty(0)
-        """e as it enters the rule: the gradient at the output, in the output's precision."""
+        """The error e that the rule receives: the gradient at the output, in the output's precision."""
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x.to(self.net[0].weight.dtype))
@@ -63,7 +63,7 @@ def batch() -> tuple[Tensor, Tensor]:
 
 
 def step(rule: str, precision: str, scale: float = 1.0) -> tuple[Net, Trainer]:
-    """One step from the same weights, batch and feedback; ``scale``: factor on the loss."""
+    """One step from the same weights, batch and feedback. ``scale`` is a factor on the loss."""
     torch.manual_seed(0)
     net = Net(scale)
     how: dict[str, Any] = {"precision": precision}
@@ -76,12 +76,12 @@ def step(rule: str, precision: str, scale: float = 1.0) -> tuple[Net, Trainer]:
 
 
 def gradients(rule: str, precision: str, scale: float = 1.0) -> dict[str, Tensor]:
-    """The gradients of that step."""
+    """The gradients of :func:`step`."""
     return step(rule, precision, scale)[0].gradients
 
 
 def error(ours: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
-    """The worst relative distance over the layers that receive any gradient."""
+    """The largest relative distance over the layers that receive a gradient."""
     return max(
         ((ours[n] - g).norm() / g.norm()).item() if g.norm() else ours[n].norm().item() for n, g in expected.items()
     )

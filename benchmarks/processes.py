@@ -1,4 +1,4 @@
-"""Jobs in processes of their own, started as torchrun would start them."""
+"""Starts jobs in processes of their own, with the environment that torchrun sets."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ PROCESSES = multiprocessing.get_context("forkserver" if sys.platform == "linux" 
 
 
 def launch(job: Callable[..., Any], world: int, *arguments: Any, seconds: float = 180) -> list[Any]:
-    """What ``job(task, rank, *rest)`` returns on every rank, for ``arguments`` = task, *rest; one thread each.
+    """The result of ``job(task, rank, *rest)`` on every rank, for ``arguments`` = task, *rest. Each process has one thread.
 
     Raises:
-        RuntimeError: a process failed, or took longer than ``seconds``.
+        RuntimeError: A process failed, or took longer than ``seconds``.
     """
     with tempfile.TemporaryDirectory() as folder, socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -36,10 +36,10 @@ def launch(job: Callable[..., Any], world: int, *arguments: Any, seconds: float 
             process.start()
         try:
             _wait(started, seconds)
-            # The exit code says nothing: gloo sometimes aborts when the interpreter ends.
+            # The files decide and not the exit code, because gloo sometimes aborts when the interpreter ends.
             files = [Path(folder) / f"{rank}.json" for rank in range(world)]
             if not all(file.exists() for file in files):
-                raise RuntimeError(f"{job.__name__}{arguments[1:]}: a process failed; what it said stands above.")
+                raise RuntimeError(f"{job.__name__}{arguments[1:]}: a process failed. Its error is printed above.")
             return [json.loads(file.read_text()) for file in files]
         finally:
             for process in started:
@@ -53,7 +53,7 @@ def _wait(started: list[Any], seconds: float) -> None:
         if time.monotonic() > deadline:
             raise RuntimeError(f"A process is not ready after {seconds:.0f} s.")
         if any(process.exitcode not in (None, 0) for process in started):
-            time.sleep(2)  # the others' last words
+            time.sleep(2)  # lets the other processes print their errors
             return
         time.sleep(0.02)
 

@@ -1,4 +1,4 @@
-"""How many bytes autograd holds for the backward pass: every storage that a live node has saved, counted once."""
+"""Counts the bytes that autograd holds for the backward pass. Every storage that a live node has saved is counted once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 
 class _Saved:
-    """What stands for a saved tensor until its node is freed."""
+    """Replaces a saved tensor in its node, and reports when the node is freed."""
 
     def __init__(self, tensor: Tensor, freed: Callable[[Tensor], None]) -> None:
         self.tensor, self._freed = tensor, freed
@@ -21,21 +21,21 @@ class _Saved:
 
 
 class SavedBytes:
-    """Context manager. Counts what is saved inside, until it is freed. Parameters and buffers of the model are not counted.
+    """Context manager. Counts the tensors that are saved inside, until they are freed, without the model's own tensors.
 
     Args:
-        model: A tensor in the shape of one of its parameters counts as a gradient, so that the batch must have another size
-            than the layers.
+        model: The model, whose parameters and buffers are not counted. A tensor in the shape of a parameter counts as a
+            gradient, so the batch must have another size than the layers.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self.activations = 0
-        """Bytes that are held now."""
+        """The bytes that are held now."""
         self.gradients = 0
-        """Bytes of gradients that wait for the backward pass."""
+        """The bytes of gradients that wait for the backward pass."""
         self.peak = 0
-        """The most that :attr:`activations` has been."""
-        # Held, since a rule may replace a buffer, whose address another tensor would get.
+        """The largest value of :attr:`activations` so far."""
+        # The storages are held, because a rule may replace a buffer, and another tensor could get its address.
         self._own = [t.untyped_storage() for t in (*model.parameters(), *model.buffers())]
         self._known = {storage.data_ptr() for storage in self._own}
         self._shapes = {p.shape for p in model.parameters()}
@@ -54,7 +54,9 @@ class SavedBytes:
         self._times[key] += 1
         if self._times[key] == 1:
             self._add(tensor, 1)
-        return _Saved(tensor.detach(), self._free)  # an output that held its own node would never be freed
+        return _Saved(
+            tensor.detach(), self._free
+        )  # detached: an output that refers to its own node would never be freed
 
     def _free(self, tensor: Tensor) -> None:
         key = tensor.untyped_storage().data_ptr()
@@ -75,5 +77,5 @@ class SavedBytes:
 
 
 def gradient_bytes(model: nn.Module) -> int:
-    """Bytes of one gradient for every parameter of ``model`` that is trained."""
+    """The bytes of one gradient for every trained parameter of ``model``."""
     return sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)

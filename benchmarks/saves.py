@@ -1,9 +1,9 @@
-"""The README's table of what a rule saves: what stands between its markers follows from the results of other benchmarks.
+"""The README's table of the time and memory that a rule saves, from the results of other benchmarks.
 
     python -m benchmarks.saves [--check]
 
-Time from ``python -m benchmarks``, memory from ``python -m benchmarks.memory``, two processes from
-``python -m benchmarks.pipeline``.
+The time is from ``python -m benchmarks``, the memory from ``python -m benchmarks.memory``, and the throughput of two processes
+from ``python -m benchmarks.pipeline``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PIPELINES = {"lafs": "lafs_pipeline", "dfa": "dfa_pipeline, 1 microbatches", "bp
 
 
 def render(time: dict[str, Any], memory: dict[str, Any], pipeline: dict[str, Any]) -> str:
-    """A row for each rule; a dash where nothing was measured."""
+    """A row for each rule. A dash means that a number was not measured."""
     ways = next(group for group in time["groups"] if group["title"] == NET).get("ways", {})
     saved = memory["bytes"]
     two = pipeline["tasks"][TASK]["ways"]
@@ -46,7 +46,7 @@ def render(time: dict[str, Any], memory: dict[str, Any], pipeline: dict[str, Any
 
 
 def update(*, check: bool) -> bool:
-    """Whether the table was up to date; it is made anew unless ``check``."""
+    """Whether the table was up to date. The table is written again unless ``check``."""
     found = [json.loads((RESULTS / f"{name}.json").read_text()) for name in ("time", "memory", "pipeline")]
     return rewrite(README, BEGIN, END, render(*found), check=check)
 

@@ -2,9 +2,9 @@
 
     python -m benchmarks.speed [--rules bp fa dfa] [--nets 784-800x3-10 ...] [--compile] [--device cuda] [--out FILE]
 
-A step is forward, backward and SGD at batch 128, of cross-entropy (of the squared error under kickback, which needs it). The
-rules take turns, so that a busy machine slows all of them alike; the ratio is that of the medians, and its spread is over the
-rounds. `python -m benchmarks` compares fewer rules, with hand-written loops as well.
+A step is the forward pass, the backward pass and SGD at batch 128, under cross-entropy (under kickback the squared error, because
+its signal is zero under softmax). The rules take turns, so that a busy machine slows all rules alike. The ratio is that of the
+medians, and its spread is over the rounds. `python -m benchmarks` compares fewer rules, and also hand-written loops.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ BATCH = 128
 
 
 def stepper(spec: str, rule: str | None, device: str, compiled: bool) -> tuple[Callable[[], None], float]:
-    """A function that makes one training step, and the operations of one."""
+    """A function that makes one training step, and the floating-point operations of a step."""
     torch.manual_seed(0)
     net, x, y = (part.to(device) for part in mlp(spec, BATCH).build())
     attached = fa.attach(net, rule, example=x[:2]) if rule else None
-    optimizer = torch.optim.SGD(net.parameters(), lr=1e-4)  # after what is learned is there
+    optimizer = torch.optim.SGD(
+        net.parameters(), lr=1e-4
+    )  # after attach(), which adds learned feedback to the parameters
     model = torch.compile(net, fullgraph=True) if compiled else net
 
     def step(forward: Callable[[torch.Tensor], torch.Tensor] = model) -> None:
@@ -49,7 +51,7 @@ def stepper(spec: str, rule: str | None, device: str, compiled: bool) -> tuple[C
 
 
 def measure(spec: str, rules: list[str], device: str, compiled: bool, rounds: int) -> dict[str, dict[str, float]]:
-    """Per rule: time ratio with its spread over rounds, and operations ratio."""
+    """{rule: ratio of the times, its spread over rounds, ratio of the operations, milliseconds}."""
     steppers = {name: stepper(spec, name, device, compiled) for name in rules}
     steppers["plain"] = stepper(spec, None, device, compiled)
     times: dict[str, list[float]] = {name: [] for name in steppers}

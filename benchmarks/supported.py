@@ -1,12 +1,12 @@
-"""Which networks of other libraries train under which family of rules: docs/supported.md.
+"""The networks of other libraries that train under each family of rules: docs/supported.md.
 
     python -m benchmarks.supported [--networks resnet18 ...]     measure, into benchmarks/results/supported.json
     python -m benchmarks.supported --page [--check]              rewrite (or check) the page from it
 
-Each network is made with random weights, attached with ``example=``, and differentiated once. *Works* means: the loss is bitwise
-that of the plain network (of a recurrent one: to rounding), every gradient is finite, and no weight that backpropagation
-trains is without a gradient (under
-``sg`` the first gradients are zero). A refusal is an error of the library before any gradient.
+Each network gets random weights, is attached with ``example=``, and runs one backward pass. *Works* means three things. The loss
+equals that of the plain network bitwise (to rounding for a recurrent network). Every gradient is finite. Every weight that
+backpropagation trains has a gradient (under ``sg`` the first gradients are zero). A refusal is an error of the library before
+any gradient.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ RESULTS = Path(__file__).parent / "results" / "supported.json"
 PAGE = Path(__file__).parents[1] / "docs" / "supported.md"
 BEGIN, END = "<!-- supported:begin -->", "<!-- supported:end -->"
 ROUNDING = 1e-6
-"""Of a mean over float32 numbers whose unit in the last place is 1.2e-7."""
+"""The relative tolerance for a mean over float32 numbers, whose unit in the last place is 1.2e-7."""
 RULES = ("bp", "fa", "dfa", "lafs", "sg")
 
 
 def scores(model: nn.Module, x: Any) -> Tensor:
-    """Of whatever the network returns."""
+    """The scores in whatever the network returns: a tensor, a tuple, or an object with ``logits``."""
     torch.manual_seed(3)  # dropout
     out = model(**x) if isinstance(x, Mapping) else model(*x) if isinstance(x, tuple) else model(x)
     out = getattr(out, "logits", out)
@@ -52,7 +52,7 @@ def loss_of(output: Tensor, y: Tensor) -> Tensor:
 
 
 def attempt(model: nn.Module, x: Any, rule: str) -> dict[str, Any]:
-    """``works`` with the counts of weight matrices, ``refused`` with the library's sentence, else ``fails`` or ``wrong``."""
+    """The outcome: ``works`` with counts of weight matrices, or ``refused``, ``fails`` or ``wrong`` with the reason."""
     plain = copy.deepcopy(model)
     output = scores(plain, x)
     y = torch.arange(output.shape[:-1].numel()) % output.shape[-1]
@@ -67,7 +67,7 @@ def attempt(model: nn.Module, x: Any, rule: str) -> dict[str, Any]:
         own = "lightning_fa" in traceback.extract_tb(error.__traceback__)[-1].filename
         return {"outcome": "refused" if own else "fails", "why": f"{type(error).__name__}: {error}"}
     same = torch.equal(loss, expected)
-    # A transport rule runs a recurrent layer step by step: the fused kernel cannot be asked what to do with an error.
+    # A transport rule runs a recurrent layer step by step, because it cannot change the backward pass of the fused kernel.
     stepped = any(isinstance(m, nn.RNNBase) for m in model.modules())
     if not same and not (stepped and torch.allclose(loss, expected, rtol=ROUNDING, atol=0)):
         return {"outcome": "wrong", "why": f"The loss is off by {(loss - expected).abs().item():.1e}."}
@@ -82,7 +82,7 @@ def attempt(model: nn.Module, x: Any, rule: str) -> dict[str, Any]:
 
 
 def measure(make: Any) -> dict[str, Any]:
-    """Per rule."""
+    """{rule: outcome} for the network that `make` returns."""
     results = {}
     for rule in RULES:
         torch.manual_seed(0)
@@ -92,7 +92,7 @@ def measure(make: Any) -> dict[str, Any]:
 
 
 def sentence(why: str) -> str:
-    """The first sentence of an error, short enough for a table."""
+    """The first sentence of an error, cut to 160 characters."""
     first = re.split(r"(?<=[a-z)'`])[.:;](?:\s|$)", why.partition(": ")[2] or why, maxsplit=1)[0].replace("\n", " ")
     return (first if len(first) <= 160 else first[:157] + "...").replace("|", "\\|")
 
@@ -126,7 +126,7 @@ def cell(found: dict[str, Any]) -> str:
 
 
 def page(check: bool) -> bool:
-    """Whether the page was up to date; rewritten unless ``check``."""
+    """Whether the page was up to date. A stale page is rewritten unless ``check``."""
     return rewrite(PAGE, BEGIN, END, rows(), check=check)
 
 
@@ -137,7 +137,9 @@ def versions() -> dict[str, str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="+", default=[], help="only these; the others stay as they are")
+    parser.add_argument(
+        "--networks", nargs="+", default=[], help="measure only these; the results of the others are kept"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--page", action="store_true")
     parser.add_argument("--check", action="store_true")

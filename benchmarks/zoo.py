@@ -1,4 +1,4 @@
-"""Networks of other libraries, small, with random weights: ``{library: {name: make}}``; nothing is downloaded.
+"""Small networks of other libraries with random weights: ``{library: {name: make}}``. Nothing is downloaded.
 
 ``make()`` returns the network and its input: a tensor, a tuple of arguments or a mapping of keywords. Libraries that are not
 installed are left out.
@@ -119,7 +119,7 @@ def lightning() -> dict[str, Callable[[], Sample]]:
 
 
 class Last(nn.Module):
-    """The last state of a recurrent layer."""
+    """A recurrent layer that returns its last state."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -133,5 +133,5 @@ LIBRARIES = {each.__name__: each for each in (torchvision, timm, transformers, t
 
 
 def zoo() -> dict[str, dict[str, Callable[[], Sample]]]:
-    """By library, of those that are installed."""
+    """The networks of the installed libraries, by library."""
     return {name: make() for name, make in LIBRARIES.items() if find_spec(name)}

@@ -1,4 +1,4 @@
-"""The command line: `python -m replications gilmer2017`, and in place of a paper `all`, `list`, `table`, `report` or `audit`."""
+"""The command line: `python -m replications gilmer2017`. `all`, `list`, `table`, `report` or `audit` may replace the paper."""
 
 import argparse
 import sys
@@ -13,17 +13,17 @@ from replications.reporting import readme
 from replications.reporting.committed import committed, judge_again
 
 EPILOG = (
-    "Ends with status 0 if no claim failed, 1 if a claim failed, 2 if the request or the data were wrong or a paper broke "
-    "off; the other papers are run all the same. "
-    "A cut replication goes on where it was if it is started again with the same --out; "
-    "started several times beside each other with one --out, the calls share the runs."
+    "The exit status is 0 if no claim failed, 1 if a claim failed, and 2 if the request or the data were wrong or a paper "
+    "ended with an error. The other papers are run in any case. "
+    "An interrupted replication continues if the command is started again with the same --out. "
+    "Several commands that run at the same time with one --out share the runs."
 )
 
 
 SETTING = "--settings."
-SETTINGS = f"""{SETTING}FIELD VALUE  another value for a field of the preset's settings, as {SETTING}learning_rate 0.05 or
-                        {SETTING}mnist.epochs=3 where settings are nested; no claim is judged then. A FIELD that
-                        the paper does not have is answered with those that it has."""
+SETTINGS = f"""{SETTING}FIELD VALUE  another value for a field of the preset's settings, as {SETTING}learning_rate 0.05, or
+                        {SETTING}mnist.epochs=3 where settings are nested. No claim is judged with changed
+                        settings. The error for an unknown FIELD lists the fields of the paper."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -75,34 +75,34 @@ def parser() -> argparse.ArgumentParser:
         "targets",
         metavar="PAPER[/EXPERIMENT,...]",
         nargs="+",
-        help='what to replicate, or "all"; "list" shows what there is',
+        help='what to replicate, or "all"; "list" shows all papers and experiments',
     )
     options.add_argument("--preset", default="quick", choices=PRESETS, help="default: %(default)s")
     options.add_argument("--seeds", type=int, metavar="N", help="number of seeds, 0 to N-1; default: the preset's")
     options.add_argument("--data-dir", type=Path, metavar="D", help="folder of the data; default: LIGHTNING_FA_DATA")
     options.add_argument("--dataset", metavar="NAME", help="default: the paper's")
     options.add_argument(
-        "--out", type=Path, metavar="DIR", help="default: runs/<paper>/<time>; of several papers their parent"
+        "--out", type=Path, metavar="DIR", help="default: runs/<paper>/<time>; for several papers the parent folder"
     )
     options.add_argument("--accelerator", default="auto", help="as Lightning's Trainer names it; default: %(default)s")
     options.add_argument("--devices", default="1", help="as Lightning's Trainer names them; default: %(default)s")
     options.add_argument("--precision", default="32-true", help="as Lightning's Trainer names it; default: %(default)s")
     options.add_argument("--wandb", choices=("offline", "online", "off"), help="default: offline if installed")
-    # no argument of the parser, which can neither know the fields nor share the first letters of --seeds
+    # for --help only: parse() reads these options, because their fields depend on the paper and --s must stay short for --seeds
     options.add_argument_group("settings", SETTINGS)
     options.set_defaults(settings=())
     return options
 
 
 def _epilog() -> str:
-    """Statuses, then how long each paper takes by its own account."""
+    """The exit statuses, then how long each paper takes, from the section "Cost" of its docstring."""
     times = [f"{name}: {registry.cost(name)}" for name in registry.names()]
     paragraphs = [EPILOG, "How long it takes:", *times]
     return "\n\n".join(textwrap.fill(paragraph, 100) for paragraph in paragraphs)
 
 
 def _replicate(options: argparse.Namespace) -> int:
-    # imported late: listing papers and refusing a wrong request should not wait for matplotlib and the data
+    # imported late: `list` and the refusal of a wrong request should not wait for matplotlib and the data
     from replications.experiment.prepare import prepare_all
     from replications.running import run_all
 
@@ -132,5 +132,5 @@ def _table(arguments: Sequence[str]) -> int:
     current &= readme.update(chosen.readme, results, check=chosen.check)
     current &= readme.update_own_pages(chosen.readme.parent, results, check=chosen.check)
     if chosen.check and not current:
-        print("error: generated results are stale: run `python -m replications table`.", file=sys.stderr)
+        print("error: the generated results are stale. Run `python -m replications table`.", file=sys.stderr)
     return int(chosen.check and not current)

@@ -1,4 +1,4 @@
-"""One paper after the other: what breaks one of them does not stop the next."""
+"""Replicates papers one after the other. An error in one paper does not stop the next."""
 
 import sys
 import traceback
@@ -11,7 +11,7 @@ from replications.reporting.table import show
 
 
 def run_all(sessions: Sequence[Session]) -> int:
-    """Replicate all papers, show what came of them; returns the status to exit with."""
+    """Replicate all papers and show their results; returns the status to exit with."""
     broken = {session.paper.name: error for session in sessions if (error := _run(session))}
     contents = [session.loop.results.content for session in sessions]
     if len(sessions) > 1:
@@ -26,7 +26,7 @@ def run_all(sessions: Sequence[Session]) -> int:
 
 
 def _run(session: Session) -> Exception | None:
-    """The error that broke it off; what was finished before is on disk."""
+    """Replicate one paper; returns the error that ended it, or None. Runs that were finished before an error are on disk."""
     try:
         session.paper.run(session)
         conclude(session)
@@ -37,7 +37,7 @@ def _run(session: Session) -> Exception | None:
         if not isinstance(error, ReplicationError):
             traceback.print_exc()
         if session.loop.finished:
-            conclude(session)  # all runs are there to be judged: a figure could not be drawn
+            conclude(session)  # all runs are finished, so claims can be judged although a figure could not be drawn
         return error
     finally:
         print(f"Results, logs and figures are in {session.out}")
@@ -47,6 +47,6 @@ def _run(session: Session) -> Exception | None:
 def _again(session: Session, error: Exception) -> str:
     kind = "" if isinstance(error, ReplicationError) else f"{type(error).__name__}: "
     return (
-        f"error: {session.paper.name}: {kind}{error}. Nothing that was finished is lost: start it again with "
-        f"--out {session.out} and it goes on there."
+        f"error: {session.paper.name}: {kind}{error}. The finished runs are kept. The same command with "
+        f"--out {session.out} continues from them."
     )

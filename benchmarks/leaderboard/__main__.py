@@ -1,11 +1,12 @@
 """The command line.
 
 python -m benchmarks.leaderboard run [TASK ...] [--rules dfa ...] [--preset quick] [--data-dir D] [--out O]
-python -m benchmarks.leaderboard cost [TASK ...]     as run: measure the costs of finished rows once more, on an idle machine
-python -m benchmarks.leaderboard again [TASK ...]    as run: train finished rows again, and note whether they come out the same
+python -m benchmarks.leaderboard cost [TASK ...]     measure the costs of finished rows again, on an idle machine
+python -m benchmarks.leaderboard again [TASK ...]    train finished rows again, and note whether the numbers are the same
 python -m benchmarks.leaderboard table [--check]
 
-A finished row is not run again: remove its file for that. Several calls with one --out share the rows.
+`cost` and `again` have the options of `run`. A finished row is only run again after its file was removed. Several calls with one
+--out share the rows.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(dest="command", required=True)
     helps = {
         "run": "measure rows that are not on disk yet",
-        "cost": "measure the costs of finished rows once more",
-        "again": "train finished rows once more and compare",
+        "cost": "measure the costs of finished rows again",
+        "again": "train finished rows again and compare the numbers",
     }
     for name, text in helps.items():
         running = commands.add_parser(name, help=text)
         running.add_argument(
-            "tasks", nargs="*", default=[], metavar="TASK", help=f"of {', '.join(TASKS)}; default: all"
+            "tasks", nargs="*", default=[], metavar="TASK", help=f"out of {', '.join(TASKS)}; default: all"
         )
         running.add_argument("--rules", nargs="+", default=list(fa.RULES), choices=list(fa.RULES), metavar="RULE")
         running.add_argument("--preset", default="quick")
@@ -41,12 +42,12 @@ def parser() -> argparse.ArgumentParser:
         running.add_argument("--out", type=Path, default=row.RESULTS)
         running.add_argument("--threads", type=int, default=1)
     table = commands.add_parser("table", help="rewrite docs/leaderboard.md from the rows")
-    table.add_argument("--check", action="store_true", help="only say whether it is up to date")
+    table.add_argument("--check", action="store_true", help="change nothing; status 1 if the page is stale")
     return made
 
 
 def run(options: argparse.Namespace) -> int:
-    """Backpropagation and the frozen control come first, since every other row is read against them."""
+    """Run the command on all chosen rows. The controls come first, because the recovery of other rows needs them."""
     row.threads(options.threads)
     for name in options.tasks or TASKS:
         task = TASKS[name]
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
         first = () if options.command == "again" else CONTROLS
         for rule in dict.fromkeys((*first, *options.rules)):
             if task.controls and rule in CONTROLS:
-                continue  # rows of the other task
+                continue  # this task uses the controls of another task
             act, tell = ACTIONS[options.command]
             text = tell(act(task, rule, options.preset, splits, options.out))
             print(f"{name:14} {rule:12} {text}", flush=True)
@@ -63,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
 
 def line(done: dict | None) -> str:
     if done is None:
-        return "another process is at it"
+        return "another process runs this row"
     if done["status"] != "finished":
         return f"{done['status']}: {done['reason'][:100]}"
     scores = " ".join(f"{found['test']:.2f}" for found in done["runs"].values())
@@ -83,7 +84,7 @@ ACTIONS: dict[str, tuple[Callable[..., dict | None], Callable[[dict | None], str
     "cost": (row.cost_again, costs),
     "again": (row.again, repeated),
 }
-"""Command -> what it does with a row, and what it prints of it."""
+"""{command: (function that runs it on a row, function from the result to the printed text)}."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -92,7 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
         return run(options)
     fresh = update(check=options.check)
     if options.check and not fresh:
-        print("docs/leaderboard.md is stale: run `python -m benchmarks.leaderboard table`", file=sys.stderr)
+        print("error: docs/leaderboard.md is stale. Run `python -m benchmarks.leaderboard table`.", file=sys.stderr)
     return int(options.check and not fresh)
 
 

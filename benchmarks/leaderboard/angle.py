@@ -16,9 +16,9 @@ SAMPLES = 1000
 def to_backprop(
     task: Task, rule: str, net: nn.Module, attached: fa.Attached | Plain, splits: Splits
 ) -> dict[str, float]:
-    """Degrees by weight matrix below the head, on the first training samples; none where the rule gives no gradient.
+    """{weight matrix below the head: angle in degrees}, on the first training samples. Detaches the rule.
 
-    Detaches the rule.
+    Matrices without a gradient, or with a zero gradient, are left out.
     """
     net.eval()
     size = len(splits.train.x) if task.batch is None else SAMPLES

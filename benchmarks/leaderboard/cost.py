@@ -1,4 +1,4 @@
-"""What a training step costs, relative to backpropagation in the same process: time, operations, saved bytes."""
+"""The cost of a training step relative to backpropagation in the same process: time, operations, saved bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROUNDS = 20
 
 
 def measure(task: Task, rule: str, rate: float, splits: Splits) -> dict[str, float]:
-    """Ratios to backpropagation. The two take turns, so that a busy machine slows both alike; the time is a median."""
+    """Ratios to backpropagation. The rule and backpropagation take turns, so that a busy machine slows both alike."""
     batch = next(task.batches(splits.train, 0, 0))
     pair = {name: begin(task, name, 0, splits) for name in dict.fromkeys((rule, "bp"))}
     steps = {name: _stepper(task, name, *made, rate, batch) for name, made in pair.items()}
@@ -58,9 +58,9 @@ def _operations(run: Callable[[], None]) -> int:
 
 
 def saved_bytes(task: Task, rule: str, net: nn.Module, attached: fa.Attached | Plain, batch: Split) -> int:
-    """Bytes that the graph of the loss keeps for backward beside parameters and feedback, each storage once.
+    """The bytes that the graph of the loss keeps for backward, without parameters and feedback. Each storage counts once.
 
-    The graph is walked: ``saved_tensors_hooks`` do not see what the library saves under hooks of its own.
+    The graph is traversed, because ``saved_tensors_hooks`` do not see tensors that the library saves under its own hooks.
     """
     attached.targets = batch.y
     value = attached.loss(loss(task, rule, net(batch.x), batch.y))

@@ -1,4 +1,4 @@
-"""The figures of the page, as SVG: the recovery of every rule, one per task and preset, and the perplexity by readout."""
+"""The figures of the page, as SVG: the recovery of every rule, for each task and preset, and the perplexity by readout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BLUE = "#0072B2"
 
 @contextmanager
 def _saved(lines: int, path: Path) -> Iterator[Any]:
-    """The axes of a figure with a line per rule; the same rows give the same bytes."""
+    """The axes of a figure with a line per rule. The same rows give a file with the same bytes."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -31,7 +31,7 @@ def _saved(lines: int, path: Path) -> Iterator[Any]:
 
 
 def draw(task: Task, preset: str, rows: Rows, path: Path) -> None:
-    """An interval that leaves the figure ends at its border."""
+    """Draw the recovery of every rule. An interval that leaves the figure ends at its border."""
     names = order(task, list(fa.RULES), rows)[::-1]
     found = [recovered(task, name, rows) for name in names]
     with _saved(len(names), path) as axes:
@@ -47,7 +47,7 @@ def draw(task: Task, preset: str, rows: Rows, path: Path) -> None:
 
 
 def readouts(task: Task, preset: str, rows: Rows, path: Path) -> None:
-    """The perplexity of the rules that differ in their readout, between backpropagation and the frozen control."""
+    """Draw the perplexity of the rules that differ in their readout, and of backpropagation and the frozen control."""
     with _saved(len(READOUTS), path) as axes:
         for height, rule in enumerate(reversed(READOUTS)):
             found = perplexity(rows[rule])

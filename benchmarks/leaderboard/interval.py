@@ -1,4 +1,4 @@
-"""Intervals over seeds: Student's for a mean, Fieller's for the ratio of the means of paired differences."""
+"""Intervals over seeds: Student's for a mean, and Fieller's for the ratio of the means of paired differences."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LEVEL = 0.95
 
 
 class Interval(NamedTuple):
-    """An estimate and its limits, which are infinite where the data do not bound it."""
+    """An estimate and its limits. The limits are infinite if the data do not bound the estimate."""
 
     value: float
     low: float
@@ -25,7 +25,7 @@ def critical(n: int) -> float:
 
 
 def of_mean(values: Sequence[float]) -> Interval:
-    r"""Student's: :math:`\bar v \pm t_{n-1} s / \sqrt n`; unbounded for one value."""
+    r"""Student's interval :math:`\bar v \pm t_{n-1} s / \sqrt n`; unbounded for one value."""
     mean = statistics.mean(values)
     if len(values) < 2:
         return Interval(mean, -math.inf, math.inf)
@@ -34,12 +34,12 @@ def of_mean(values: Sequence[float]) -> Interval:
 
 
 def of_ratio(a: Sequence[float], b: Sequence[float]) -> Interval:
-    r"""Fieller's interval of :math:`\bar a / \bar b` for pairs: all :math:`\theta` at which no t test tells
+    r"""Fieller's interval of :math:`\bar a / \bar b` for pairs: all :math:`\theta` for which a t test does not distinguish
     :math:`a - \theta b` from 0.
 
-    With :math:`g = t^2 / n` these solve :math:`\theta^2 (\bar b^2 - g s_b^2) - 2 \theta (\bar a \bar b - g s_{ab})
-    + \bar a^2 - g s_a^2 \le 0`, which is an interval only where the test tells :math:`\bar b` from 0; it is unbounded
-    otherwise (Fieller 1954).
+    With :math:`g = t^2 / n` these :math:`\theta` solve :math:`\theta^2 (\bar b^2 - g s_b^2) - 2 \theta (\bar a \bar b - g s_{ab})
+    + \bar a^2 - g s_a^2 \le 0`. The solutions are an interval only if the test distinguishes :math:`\bar b` from 0. They are
+    unbounded otherwise (Fieller 1954).
     """
     n = len(a)
     mean_a, mean_b = statistics.mean(a), statistics.mean(b)
@@ -52,10 +52,10 @@ def of_ratio(a: Sequence[float], b: Sequence[float]) -> Interval:
         return Interval(value, -math.inf, math.inf)
     middle = mean_a * mean_b - g * statistics.covariance(a, b)
     constant = mean_a**2 - g * statistics.variance(a)
-    root = math.sqrt(max(middle**2 - quadratic * constant, 0.0))  # it is never negative but by rounding
+    root = math.sqrt(max(middle**2 - quadratic * constant, 0.0))  # only rounding can make it negative
     return Interval(value, (middle - root) / quadratic, (middle + root) / quadratic)
 
 
 def recovery(rule: Sequence[float], backprop: Sequence[float], frozen: Sequence[float]) -> Interval:
-    """(rule - frozen) / (backprop - frozen), over runs that are paired by their seeds."""
+    """The interval of (rule - frozen) / (backprop - frozen), over runs that are paired by their seeds."""
     return of_ratio([r - f for r, f in zip(rule, frozen)], [b - f for b, f in zip(backprop, frozen)])

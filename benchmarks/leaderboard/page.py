@@ -1,4 +1,4 @@
-"""docs/leaderboard.md: what stands between its markers follows from the rows on disk."""
+"""The generated part of docs/leaderboard.md, from the rows on disk."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BEGIN, END = "<!-- leaderboard:begin -->", "<!-- leaderboard:end -->"
 
 
 def read(task: str, preset: str, results: Path = RESULTS) -> dict[str, dict[str, Any]]:
-    """Rule -> row, with the controls of another task where the task names one."""
+    """{rule: row} of a task. If the task names another task for its controls, the controls are from there."""
     files = {file.stem: file for file in sorted((results / preset / task).glob("*.json"))}
     if files and TASKS[task].controls:
         files |= {rule: results / preset / TASKS[task].controls / f"{rule}.json" for rule in CONTROLS}
@@ -49,7 +49,7 @@ def readouts_of(task: str, preset: str) -> str:
 
 
 def render(results: Path = RESULTS) -> str:
-    """All tasks, those that were not run too."""
+    """The generated part of the page, with all tasks, including those that were not run."""
     sections = [_section(task, results) for task in TASKS.values()]
     return "\n\n".join([*_overview(results), *sections])
 
@@ -58,8 +58,9 @@ def _overview(results: Path) -> list[str]:
     read_all = {name: (task, read(name, "quick", results)) for name, task in TASKS.items()}
     ran = {name: pair for name, pair in read_all.items() if shown(pair[1])}
     told = (
-        "Recovery on every task in `quick`: 0 is the frozen control, 1 is backpropagation. Empty: not run; no: refused by the "
-        "library; ?: backpropagation is not told from the control; -: nothing to recover. Intervals are below."
+        'Recovery on every task in `quick`: 0 is the frozen control, 1 is backpropagation. An empty cell was not run. "no" means '
+        'that the library refuses the rule, "?" that backpropagation cannot be distinguished from the control, and "-" that '
+        "there is nothing to recover. The intervals are in the sections of the tasks."
     )
     return ["## All tasks", told, overview(ran)] if ran else []
 
@@ -88,7 +89,7 @@ def _section(task: Task, results: Path) -> str:
 
 
 def _readouts(rows: Rows) -> str:
-    """The caption. Exponentials of Student's limits, so that the interval is not symmetric."""
+    """The caption of the figure. Intervals are exponentials of Student's limits, and therefore not symmetric."""
     found = {rule: perplexity(rows[rule]) for rule in READOUTS}
     ours = ", ".join(f"{READOUTS[rule]} {x.value:.2f} [{x.low:.2f}, {x.high:.2f}]" for rule, x in found.items())
     theirs = ", ".join(f"{READOUTS[rule]} {value:.1f}" for rule, value in SOLO.values.items())
@@ -103,7 +104,7 @@ def _readouts(rows: Rows) -> str:
 
 
 def update(*, check: bool) -> bool:
-    """Whether the page was up to date; it and its figures are made anew unless ``check``."""
+    """Whether the page was up to date. The page and its figures are written again unless ``check``."""
     if not check:
         for task in TASKS.values():
             for preset in ("full", "quick"):

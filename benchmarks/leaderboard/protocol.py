@@ -1,4 +1,4 @@
-"""One training run, and the choice of a learning rate: the same for every rule."""
+"""One training run, and the choice of a learning rate, the same for every rule."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import lightning_fa as fa
 from benchmarks.leaderboard.task import Split, Splits, Task, loss, score
 
 TUNING_SEED = 1000
-"""Of the runs that choose the learning rate: no reported run has it."""
+"""The seed of the runs that choose the learning rate. No reported run has this seed."""
 REFUSALS = (ValueError, TypeError, RuntimeError, NotImplementedError)
-"""What the library raises where a rule does not fit a network or a loss."""
+"""The errors that the library raises if a rule does not fit a network or a loss."""
 
 
 class RefusedError(Exception):
-    """The library would not train this network under this rule; the text is its own."""
+    """The library refuses to train this network under this rule. The text is the library's."""
 
 
 class Plain:
-    """Stands where other rows have an attached rule: backpropagation is PyTorch's own, without this library."""
+    """Replaces the attached rule in the row of backpropagation, which is PyTorch's own, without this library."""
 
     targets: Tensor | None = None
 
@@ -34,7 +34,7 @@ class Plain:
 
 @dataclass
 class Run:
-    """A trained network with the rule still attached, and its score: of the last epoch, or the best on held-out data."""
+    """A trained network with the rule still attached, and its scores after the last epoch or after the best on held-out data."""
 
     net: nn.Module
     attached: fa.Attached | Plain
@@ -48,17 +48,17 @@ class Run:
 
 
 def make(task: Task, rule: str, seed: int) -> fa.Rule:
-    """The rule by its registry name, with the task's settings for it and a seed if it draws anything."""
+    """The rule by its registry name, with the task's settings for this rule, and with the seed if the rule has one."""
     cls = fa.RULES[rule]
     seeded = {"seed": seed} if "seed" in cls.__dataclass_fields__ else {}  # type: ignore[attr-defined]
     return cls(**task.settings.get(rule, {}), **seeded)
 
 
 def begin(task: Task, rule: str, seed: int, splits: Splits) -> tuple[nn.Module, fa.Attached | Plain]:
-    """A new network with the rule attached. The network depends on the seed alone, and on no rule.
+    """A new network with the rule attached. The network depends on the seed and not on the rule.
 
     Raises:
-        RefusedError: by the library.
+        RefusedError: The library refuses the rule.
     """
     torch.manual_seed(seed)
     net = task.build(splits)
@@ -72,7 +72,7 @@ def begin(task: Task, rule: str, seed: int, splits: Splits) -> tuple[nn.Module, 
 
 
 def step(task: Task, rule: str, net: nn.Module, attached: fa.Attached | Plain, batch: Split) -> float:
-    """Forward and backward; returns the loss."""
+    """The forward and the backward pass; returns the loss."""
     attached.targets = batch.y
     value = attached.loss(loss(task, rule, net(batch.x), batch.y))
     value.backward()
@@ -80,15 +80,15 @@ def step(task: Task, rule: str, net: nn.Module, attached: fa.Attached | Plain, b
 
 
 def train(task: Task, rule: str, rate: float, seed: int, splits: Splits, epochs: int, *, test: bool) -> Run:
-    """One run; it ends early where a loss is not finite.
+    """One run. It ends early if the loss at the end of an epoch is not finite.
 
     Raises:
-        RefusedError: by the library, at the latest in the first step.
+        RefusedError: The library refuses the rule, when it is attached or in the first step.
     """
     with torch.random.fork_rng():
         net, attached = begin(task, rule, seed, splits)
         optimizer = task.optimize(net, rate)
-        torch.manual_seed(seed)  # of dropout: what the rule has drawn must not shift it
+        torch.manual_seed(seed)  # so that dropout does not depend on the numbers that the rule has drawn
         best, first = Run(net, attached, math.nan, None), True
         for epoch in range(epochs):
             for batch in task.batches(splits.train, seed, epoch):
@@ -111,7 +111,7 @@ def train(task: Task, rule: str, rate: float, seed: int, splits: Splits, epochs:
 
 
 def better(task: Task, tried: dict[float, float]) -> float | None:
-    """The rate with the best held-out score; ``None`` where every run has diverged."""
+    """The rate with the best held-out score; ``None`` if every run has diverged."""
     finite = {rate: held for rate, held in tried.items() if math.isfinite(held)}
     if not finite:
         return None

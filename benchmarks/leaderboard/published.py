@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Published(NamedTuple):
-    """Rule -> value, and where it stands."""
+    """{rule: value}, the source, and the differences from our setting."""
 
     values: dict[str, float]
     source: str
@@ -28,14 +28,14 @@ PUBLISHED: dict[str, Published] = {
     "autoencoder": Published(
         {"bp": 9.42, "dfa": 29.95},
         "Meulemans et al. 2021, table 1: loss x 1e-2 after 25 epochs (their DFC: 11.28)",
-        "The normalisation of that paper's loss is not known to us, so that only the order of rules can be compared.",
+        "We do not know the normalisation of that paper's loss, so that only the order of rules can be compared.",
     ),
 }
 SOLO = Published(
     {"bp": 67.1, "solo": 70.6, "local": 75.3, "lafs": 98.9},
     "Yin et al. 2026, arXiv 2609.35440, second-hand: perplexities of language models of 40M parameters",
-    "Of ours, whose rates were chosen by accuracy, the three rows share network, data and normalisation: a layer's output is "
-    "normalised, so that the normalisation of `solo` changes nothing. They differ in the readout and in what comes with it: "
-    "`lafs` draws it uniform and keeps it, `local` starts it at zero and has a bias, `solo` copies the head's in every pass.",
+    "Our rates were chosen by accuracy. Our three rows share network, data and normalisation: a layer's output is normalised, so "
+    "that the normalisation of `solo` changes nothing. The rows differ in the readout: `lafs` draws it uniformly and keeps it, "
+    "`local` starts it at zero with a bias, and `solo` copies the head's in every pass.",
 )
-"""Perplexities of local readouts, which stand below a figure of their own."""
+"""Published perplexities of local readouts, for the caption of the figure of readouts."""

@@ -1,4 +1,4 @@
-"""One row: tuned, trained and measured, on disk after every run, so that a cut row goes on where it was."""
+"""One row: tuned, trained and measured. The row is written after every run, so that an interrupted row continues."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def path_of(out: Path, task: str, rule: str, preset: str) -> Path:
 
 
 def settings(task: Task, rule: str, preset: str, splits: Splits) -> dict[str, Any]:
-    """What a row's numbers follow from, beside code and machine."""
+    """The settings on which a row's numbers depend, besides code and machine."""
     chosen = {"batch": task.batch, "optimizer": task.optimizer, "weight_decay": task.decay, "stop": task.stop}
     own = {key: value for key, value in make(task, rule, 0).config().items() if key != "seed"}
     wanted = {"data": splits.label, **asdict(task.presets[preset]), **chosen, "rule": own}
@@ -36,10 +36,10 @@ def settings(task: Task, rule: str, preset: str, splits: Splits) -> dict[str, An
 
 
 def run(task: Task, rule: str, preset: str, splits: Splits, out: Path = RESULTS) -> dict[str, Any] | None:
-    """The finished row, or ``None`` where another process is at it.
+    """The row, run to its end, or ``None`` if another process runs it.
 
     Raises:
-        ValueError: the row on disk was made with other settings.
+        ValueError: The row on disk was made with other settings.
     """
     path = path_of(out, task.name, rule, preset)
     with claimed(out, f"{preset}-{task.name}-{rule}") as mine:
@@ -53,7 +53,7 @@ def run(task: Task, rule: str, preset: str, splits: Splits, out: Path = RESULTS)
 
 
 def cost_again(task: Task, rule: str, preset: str, splits: Splits, out: Path = RESULTS) -> dict[str, Any] | None:
-    """The row with its cost measured now, where nothing else runs; ``None`` where the row is not finished."""
+    """The row with its cost measured again; ``None`` if the row is not finished. The machine should be idle."""
     path = path_of(out, task.name, rule, preset)
     row = _begun(path, settings(task, rule, preset, splits))
     if row["status"] != "finished":
@@ -64,7 +64,10 @@ def cost_again(task: Task, rule: str, preset: str, splits: Splits, out: Path = R
 
 
 def again(task: Task, rule: str, preset: str, splits: Splits, out: Path = RESULTS) -> dict[str, Any] | None:
-    """The row with a note of whether all its numbers but time and cost came out the same now; ``None`` if not finished."""
+    """The row with a note on whether a second training gave the same numbers; ``None`` if the row is not finished.
+
+    Time and cost are not compared.
+    """
     path = path_of(out, task.name, rule, preset)
     row = _begun(path, settings(task, rule, preset, splits))
     if row["status"] != "finished":
@@ -130,7 +133,7 @@ def _reported(task: Task, rule: str, rate: float, seed: int, splits: Splits, epo
 
 
 def write(path: Path, row: dict[str, Any]) -> None:
-    """Replace the file in one step, so that a cut leaves the previous content."""
+    """Replace the file in one step, so that an interruption leaves the previous content."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
     unfinished.write_text(json.dumps(row, indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -138,5 +141,5 @@ def write(path: Path, row: dict[str, Any]) -> None:
 
 
 def threads(count: int) -> None:
-    """Small networks are slower on several threads, and their sums would depend on the number."""
+    """Set the number of threads. Small networks are slower on several threads, and sums would depend on the number."""
     torch.set_num_threads(count)

@@ -1,4 +1,4 @@
-"""The tables of the page, from rows as they are on disk."""
+"""The tables of the page, from the rows on disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.leaderboard.published import PUBLISHED
 from benchmarks.leaderboard.task import Task
 
 Rows = Mapping[str, Mapping[str, Any]]
-"""Rule -> its row, of one task and preset."""
+"""{rule: its row} of one task and preset."""
 CONTROLS = ("bp", "shallow")
 READOUTS = {
     "bp": "backpropagation",
@@ -22,10 +22,10 @@ READOUTS = {
     "lafs": "random, per block",
     "shallow": "frozen",
 }
-"""Rule -> where the readout comes from by which a block hears the targets; the ends of the scale around them."""
+"""{rule: the readout of its blocks}. Backpropagation and the frozen control are the ends of the scale."""
 RUN = "python -m benchmarks.leaderboard run"
 SHOWN = 3
-"""The number of seeds below which a row is not shown."""
+"""The least number of seeds of a row that is shown."""
 
 
 def scores(row: Mapping[str, Any]) -> list[float]:
@@ -33,44 +33,44 @@ def scores(row: Mapping[str, Any]) -> list[float]:
 
 
 def shown(rows: Rows) -> bool:
-    """Whether both controls are there to read other rows against."""
+    """Whether both controls are finished, which the other rows need."""
     return all(rule in rows and rows[rule]["status"] == "finished" for rule in CONTROLS)
 
 
 def outdone(task: Task, rows: Rows) -> bool:
-    """Whether the frozen control is as good as backpropagation, or better: then there is nothing to recover."""
+    """Whether the frozen control is at least as good as backpropagation, so that there is nothing to recover."""
     backprop, frozen = (statistics.mean(scores(rows[name])) for name in CONTROLS)
     return frozen >= backprop if task.higher else frozen <= backprop
 
 
 def recovered(task: Task, rule: str, rows: Rows) -> Interval | None:
-    """The row's recovery; ``None`` for the controls, where it is not finished, and where there is nothing to recover."""
+    """The row's recovery; ``None`` for the controls, for unfinished rows, and if there is nothing to recover."""
     if rule in CONTROLS or not shown(rows) or rows[rule]["status"] != "finished" or outdone(task, rows):
         return None
     return recovery(*[scores(rows[name]) for name in (rule, *CONTROLS)])
 
 
 def perplexity(row: Mapping[str, Any]) -> Interval:
-    """Student's interval of the mean cross-entropy, as perplexities."""
+    """Student's interval of the mean cross-entropy, converted to perplexities."""
     found = of_mean([run["cross_entropy"] for run in row["runs"].values()])
     return Interval(*map(math.exp, found))
 
 
 def further(row: Mapping[str, Any], than: Mapping[str, Any]) -> Interval:
-    """How much more cross-entropy a row has than another, over runs that are paired by their seeds."""
+    """The cross-entropy of a row minus that of another, over runs that are paired by their seeds."""
     pairs = [(run["cross_entropy"], than["runs"][seed]["cross_entropy"]) for seed, run in row["runs"].items()]
     return of_mean([mine - theirs for mine, theirs in pairs])
 
 
 def compared(task: Task, rows: Rows) -> bool:
-    """Whether every row of the comparison of readouts is there."""
+    """Whether all rows of the comparison of readouts are finished."""
     return task.readouts and all(rule in rows and rows[rule]["status"] == "finished" for rule in READOUTS)
 
 
 def table(task: Task, rows: Rows, *, published: bool = False) -> str:
-    """Every registered rule has a line: measured, failed with its reason, or not run.
+    """A table with a line for every registered rule: measured, failed with its reason, or not run.
 
-    ``published``: whether the setting is that of the published numbers, so that they stand beside ours.
+    ``published`` says whether the setting is that of the published numbers, which then have a column.
     """
     head = ["rule", task.unit, "recovery", "angle", "time", "FLOPs", "saved", "rate", *["published"] * published]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
@@ -83,7 +83,7 @@ def table(task: Task, rows: Rows, *, published: bool = False) -> str:
 
 
 def overview(tasks: Mapping[str, tuple[Task, Rows]]) -> str:
-    """Every rule on every task that was run, as recoveries without their intervals."""
+    """A table of recoveries without intervals: every rule on every task that was run."""
     lines = [f"| rule | {' | '.join(tasks)} |", "|---" * (1 + len(tasks)) + "|"]
     for rule in fa.RULES:
         if rule not in CONTROLS:
@@ -131,7 +131,7 @@ def _of(interval: Interval) -> str:
 
 
 def _angle(row: Mapping[str, Any]) -> str:
-    """The mean over seeds of the mean over weight matrices."""
+    """The angle as text: the mean over seeds of the mean over weight matrices."""
     means = [statistics.mean(found["angles"].values()) for found in row["runs"].values() if found["angles"]]
     return f"{statistics.mean(means):.0f}°" if means else "-"
 
@@ -142,7 +142,7 @@ def _rate(row: Mapping[str, Any]) -> str:
 
 
 def _sentence(reason: str) -> str:
-    """The first sentence, fit for a cell."""
+    """The first sentence of a reason, cut to 160 characters and without characters that end a cell."""
     first = reason.split(". ")[0].replace("|", "/").replace("\n", " ")
     return first if len(first) < 160 else first[:157] + "..."
 
@@ -150,31 +150,31 @@ def _sentence(reason: str) -> str:
 def facts(task: Task, preset: str, rows: Rows) -> list[str]:
     """Data, budget, time, code and machine of a preset's rows."""
     used = task.presets[preset]
-    samples = "all samples" if used.samples is None else f"{used.samples} samples with those held out"
+    samples = "all samples" if used.samples is None else f"{used.samples} samples including the held-out samples"
     rates = ", ".join(f"{rate:g}" for rate in used.rates)
     labels = sorted({row["settings"]["data"] for row in rows.values()})
     commits = sorted({(row["environment"]["commit"] or "unknown")[:10] for row in rows.values()})
     machines = sorted({_machine(row["environment"]["machine"]) for row in rows.values()})
-    told = "The frozen control is as good as backpropagation here, or better, so that there is nothing to recover."
+    told = "The frozen control is at least as good as backpropagation here, so that there is nothing to recover."
     missing = [rule for rule in fa.RULES if rule not in rows or rows[rule]["status"] == "unfinished"]
     command = f"`{RUN} {task.name} --preset {preset} --rules {' '.join(missing)}`"
     repeated = {
         same: [rule for rule in rows if rows[rule].get("again", {}).get("same") is same] for same in (True, False)
     }
     return [
-        f"`{preset}`: {' and '.join(labels)}, {samples}; {used.epochs} epochs from {used.seeds} seeds; learning rate out of "
-        f"{rates} by one run of {used.tuning_epochs} epochs each; {task.optimizer} with weight decay {task.decay:g}, "
-        f"batches of {task.batch or 'all'}.",
-        f"{sum(row['minutes'] for row in rows.values()):.0f} minutes in all; commit {', '.join(commits)}; "
+        f"`{preset}`: {' and '.join(labels)}, {samples}, {used.epochs} epochs from {used.seeds} seeds. The learning rate is "
+        f"one of {rates}, chosen by one run of {used.tuning_epochs} epochs each. {task.optimizer} with weight decay "
+        f"{task.decay:g}, batches of {task.batch or 'all samples'}.",
+        f"{sum(row['minutes'] for row in rows.values()):.0f} minutes in all. Commit {', '.join(commits)}. "
         f"{'; '.join(machines)}.",
         *([told] if outdone(task, rows) else []),
         *([f"Not run: {command}"] if missing else []),
         *(
-            [f"Trained once more, with the same numbers in every digit: {_named(repeated[True])}."]
+            [f"Trained again, with the same numbers in every digit: {_named(repeated[True])}."]
             if repeated[True]
             else []
         ),
-        *([f"Trained once more, with **other numbers**: {_named(repeated[False])}."] if repeated[False] else []),
+        *([f"Trained again, with **other numbers**: {_named(repeated[False])}."] if repeated[False] else []),
     ]
 
 
@@ -187,6 +187,6 @@ def _machine(machine: Mapping[str, Any]) -> str:
 
 
 def order(task: Task, rules: Sequence[str], rows: Rows) -> list[str]:
-    """Rules with a recovery, the largest first."""
+    """The rules with a recovery, sorted from the largest recovery to the smallest."""
     known = {rule: found.value for rule in rules if rule in rows and (found := recovered(task, rule, rows))}
     return sorted(known, key=lambda rule: -known[rule])

@@ -1,4 +1,4 @@
-"""What a task is: data, a network, a loss, a score, and the budget of each preset."""
+"""A task of the leaderboard: data, a network, a loss, a score, and the budget of each preset."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 IGNORED = -100
-"""The class of a node or position that is not scored: PyTorch's own ``ignore_index``."""
+"""The class of a node or position that is not scored (the default ``ignore_index`` of PyTorch)."""
 
 
 class Split(NamedTuple):
-    """Inputs and targets, samples first."""
+    """Inputs and targets. The first dimension is samples."""
 
     x: Tensor
     y: Tensor
 
 
 class Splits(NamedTuple):
-    """The held-out part chooses the learning rate; the test part is read once per reported run."""
+    """The data of a task. The held-out part chooses the learning rate. The test part is read once per reported run."""
 
     train: Split
     held: Split
     test: Split
     label: str
-    """The data's name to print, which says so where other data stand in."""
+    """The name of the data to print. It says if other data stand in."""
     edges: Tensor | None = None
-    """Of a graph, which is part of its network."""
+    """The edges of a graph, which are part of the network."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """How much of everything: samples (``None``: all), epochs, and what is spent to choose the learning rate."""
+    """The budget: samples (``None`` means all), epochs, seeds, and the rates and epochs for the choice of the learning rate."""
 
     samples: int | None
     epochs: int
@@ -47,30 +47,30 @@ class Preset:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One column of the leaderboard. Only ``settings`` may differ between rules: what the loss of a local rule has to be."""
+    """One column of the leaderboard. Only ``settings`` may differ between rules, such as the loss of a local rule."""
 
     name: str
     title: str
     data: Callable[[Preset, Path | None], Splits]
     build: Callable[[Splits], nn.Module]
-    """PyTorch's default initialisation, after the caller has seeded it."""
+    """Builds the network with PyTorch's default initialisation. The caller sets the seed."""
     kind: Literal["classes", "values"]
     presets: Mapping[str, Preset]
     head: str
-    """Name of the module whose gradient is true under every rule, and which no angle is taken of."""
+    """The name of the module whose gradient is true under every rule. Its angle is not measured."""
     batch: int | None = 128
-    """``None``: all samples at once, as a graph."""
+    """``None`` means all samples at once, as for a graph."""
     optimizer: Literal["Adam", "AdamW"] = "AdamW"
     decay: float = 0.01
     stop: Literal["last", "best"] = "last"
-    """``best``: the epoch that is best on held-out data, of the tuning runs too."""
+    """``best`` means the scores of the epoch that is best on held-out data, in tuning runs too."""
     blocks: str | Sequence[str] | None = None
     controls: str = ""
-    """The task whose backpropagation and frozen control are this task's as well: all but the blocks is the same."""
+    """The task whose rows of backpropagation and the frozen control this task shares. Only the blocks of the two tasks differ."""
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Rule -> its settings, where the defaults are for another kind of targets."""
+    """{rule: its settings}, for rules whose defaults are for another kind of targets."""
     readouts: bool = False
-    """Whether the figure that compares the readouts of local rules is drawn, for which runs keep their test cross-entropy."""
+    """Whether the page compares the readouts of local rules in a figure. Runs then keep their test cross-entropy."""
     notes: str = ""
 
     @property
@@ -87,7 +87,7 @@ class Task:
         return getattr(torch.optim, self.optimizer)(learned, lr=rate, weight_decay=self.decay)
 
     def batches(self, split: Split, seed: int, epoch: int) -> Iterator[Split]:
-        """The whole split in an order that (seed, epoch) fixes."""
+        """The batches of one epoch, in an order fixed by (seed, epoch)."""
         if self.batch is None:
             yield split
             return
@@ -100,7 +100,7 @@ class Task:
 
 
 def loss(task: Task, rule: str, output: Tensor, y: Tensor) -> Tensor:
-    """Mean squared error or cross-entropy; for Kickback, whose signal that makes zero, a logistic loss per class."""
+    """Mean squared error or cross-entropy. Kickback has a logistic loss per class, because its signal is zero under softmax."""
     if task.kind == "values":
         return F.mse_loss(output, y)
     output, y = output.flatten(0, -2), y.flatten()
@@ -113,7 +113,7 @@ def loss(task: Task, rule: str, output: Tensor, y: Tensor) -> Tensor:
 
 @torch.no_grad()
 def score(task: Task, net: nn.Module, split: Split) -> float:
-    """Accuracy in percent over what is not ignored, or 100 times the mean squared error."""
+    """The accuracy in percent over targets that are not IGNORED, or 100 times the mean squared error."""
     was = net.training
     net.eval()
     size = len(split.x) if task.batch is None else 1000
@@ -130,7 +130,7 @@ def score(task: Task, net: nn.Module, split: Split) -> float:
 
 @torch.no_grad()
 def cross_entropy(net: nn.Module, split: Split) -> float:
-    """In nats, over what is not ignored; its exponential is the perplexity."""
+    """The mean cross-entropy in nats over targets that are not IGNORED. Its exponential is the perplexity."""
     was = net.training
     net.eval()
     total, count = 0.0, 0

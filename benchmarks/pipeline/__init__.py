@@ -1,1 +1,1 @@
-"""Pipelines: measured on two processes, simulated on more."""
+"""Pipelines, measured on two processes and simulated on more."""

@@ -1,7 +1,7 @@
 """Pipelines measured on two processes, and simulated on more: ``python -m benchmarks.pipeline [--smoke | --page]``.
 
-Ways take turns, each in processes of its own. ``--smoke`` looks whether it works, and writes nothing; ``--page`` writes
-docs/parallel.md from what was measured.
+The ways of training take turns, each in processes of its own. ``--smoke`` only shows that the code works, and writes nothing.
+``--page`` writes docs/parallel.md from the last measurement.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROUNDS = 3
 
 
 def once(name: str, task: Task) -> list[dict[str, float]] | str:
-    """What every rank found, or why there is nothing."""
+    """The numbers of every rank, or the text of the error."""
     world, job, arguments = ways(task)[name]
     try:
         found = launch(job, world, task, *arguments)
@@ -40,14 +40,14 @@ def costs(task: Task) -> dict[str, Any]:
 
 
 def median(runs: list[Any]) -> Any:
-    """Of numbers in equal nests of mappings."""
+    """The median of numbers in mappings that are nested in the same way."""
     if isinstance(runs[0], dict):
         return {key: median([run[key] for run in runs]) for key in runs[0]}
     return statistics.median(runs)
 
 
 def of_ranks(found: list[dict[str, float]]) -> dict[str, float]:
-    """The slower rank's time, the mean of idle shares, all bytes."""
+    """The time of the slowest rank, the mean of the idle shares, and the sum of the bytes."""
     return {
         "seconds": max(r["seconds"] for r in found),
         "idle": statistics.mean(r["idle"] for r in found),
@@ -61,9 +61,9 @@ def measure(task: Task, rounds: int) -> dict[str, Any]:
     prices: dict[str, Any] = {}
     for number in range(rounds):
         for name, runs in found.items():
-            if not runs or not isinstance(runs[0], str):  # what failed once is not tried again
+            if not runs or not isinstance(runs[0], str):  # a way that has failed is not tried again
                 runs.append(once(name, task))
-        if number == rounds // 2:  # amid the rounds, for a machine whose speed drifts
+        if number == rounds // 2:  # in the middle of the rounds, because the speed of the machine may drift
             prices = costs(task)
     summary = {}
     for name, runs in found.items():

@@ -1,4 +1,4 @@
-"""What the simulation is fed with: the times of a stage, measured alone in one process, and of a message between two."""
+"""The inputs of the simulation: the times of a stage, measured alone in one process, and of a message between two."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Costs = dict[str, float]
 
 
 def repeat(task: Task, step: Callable[[], Any]) -> float:
-    """Seconds, the median."""
+    """The median of the seconds of a step."""
     for _ in range(task.warm_up):
         step()
     found = []
@@ -31,7 +31,7 @@ def repeat(task: Task, step: Callable[[], Any]) -> float:
 
 
 def stage_costs(task: Task, rank: int, microbatches: int) -> Costs:
-    """Per microbatch: forward f, backward b of both stages; the steps of whole networks; the update u."""
+    """Seconds per microbatch: forward f and backward b of both stages, the update u, and steps of the whole network."""
     parts, (x, y) = [*task.net()], task.data()
     size = task.batch // microbatches
     x, y = x[:size], y[:size]
@@ -60,7 +60,7 @@ def stage_costs(task: Task, rank: int, microbatches: int) -> Costs:
 
 
 def stepper(task: Task, rule: str, x: Tensor, y: Tensor) -> Callable[[], None]:
-    """Forward and backward pass of the whole network, without an update."""
+    """A function that runs the forward and backward pass of the whole network, without an update."""
     net = task.net()
     attached = fa.attach(net, rule, example=x[:2])
 
@@ -73,7 +73,7 @@ def stepper(task: Task, rule: str, x: Tensor, y: Tensor) -> Callable[[], None]:
 
 
 def message(task: Task, rank: int) -> Costs:
-    """Seconds of a message: half of the way there and back."""
+    """The seconds of a message, as half of a round trip."""
     dist.init_process_group("gloo")
     tensor = torch.zeros(task.batch, *task.crosses)
 

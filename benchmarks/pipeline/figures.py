@@ -22,7 +22,7 @@ KINDS = {
 
 @styled
 def draw_schedules(costs: Costs, path: Path, stages: int = 4, microbatches: int = 4) -> None:
-    """Every schedule on some stages, and what comes after one step."""
+    """Every schedule on some stages, up to the end of the longest step."""
     cost = typical(costs)
     figure = Figure(figsize=(9, 1.15 * len(SCHEDULES) + 0.6), layout="constrained")
     found = {name: schedule([cost] * stages, microbatches, costs["delay"]) for name, schedule in SCHEDULES.items()}

@@ -1,4 +1,4 @@
-"""The networks that are divided: a chain of parts, cut in the middle for two stages."""
+"""The networks, each a chain of parts that is divided between two stages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 class Unit(nn.Module):
-    """A residual unit, normalised sample by sample, so that microbatches are exact."""
+    """A residual unit that normalises each sample by itself, so that microbatches are exact."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -29,16 +29,16 @@ class Unit(nn.Module):
 
 
 class Task(NamedTuple):
-    """A network, a batch, and how it is measured."""
+    """A network, a batch, and the settings of the measurement."""
 
     name: str
     parts: Callable[[], list[nn.Module]]
     cut: int
-    """How many parts are in the first of two stages."""
+    """The number of parts in the first of two stages."""
     shape: tuple[int, ...]
-    """Of a sample."""
+    """The shape of a sample."""
     crosses: tuple[int, ...]
-    """Shape of a sample's activations where the network is cut."""
+    """The shape of a sample's activations between the two stages."""
     batch: int
     microbatches: tuple[int, ...]
     steps: int
@@ -85,7 +85,7 @@ SMOKE = (
 
 
 class Net(LightningModule):
-    """The network as a user has it."""
+    """The network as a LightningModule of a user."""
 
     def __init__(self, task: Task) -> None:
         super().__init__()

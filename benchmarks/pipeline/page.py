@@ -1,4 +1,4 @@
-"""docs/parallel.md: what stands between its markers follows from results/pipeline.json."""
+"""The generated part of docs/parallel.md, from results/pipeline.json."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ PAGE = Path(__file__).parents[2] / "docs" / "parallel.md"
 BEGIN, END = "<!-- pipeline:begin -->", "<!-- pipeline:end -->"
 RUN = "python -m benchmarks.pipeline"
 NOTE = (
-    "The median of the rounds, in which the ways took turns; one thread a process. Idle: the share of time in which a rank's "
-    "main thread uses no processor, the mean over ranks. MB: tensors sent in a step; those of DDP (a ring) and of "
-    "`torch.distributed.pipelining` (a batch of activations, and of their errors) are counted by hand. Predicted: the simulation "
-    "on two stages, fed with times of each stage measured alone in one process, over the measured time; where it is below one "
-    "the schedule costs more than its passes and messages. GPipe and 1F1B are bare loops; all else is `Trainer.fit`."
+    "All numbers are medians over the rounds, in which the ways of training took turns, with one thread per process. Idle is "
+    "the share of time in which a rank's main thread uses no processor, the mean over ranks. MB are the tensors sent in a step. "
+    "Those of DDP (a ring) and of `torch.distributed.pipelining` (a batch of activations and of their errors) are counted by "
+    "hand. Predicted is the time of the simulation on two stages divided by the measured time. The simulation uses the times of "
+    "each stage, measured alone in one process. A value below 1 means that the schedule costs more than its passes and messages. "
+    "GPipe and 1F1B are bare loops. All other ways use `Trainer.fit`."
 )
 
 
@@ -30,7 +31,7 @@ def seconds(results: dict[str, Any], way: str) -> float | None:
 
 
 def table(task: dict[str, Any]) -> str:
-    """A row for each way."""
+    """A row for each way of training."""
     one = seconds(task, ONE)
     head = "| | ms per step | throughput, LAFS in one process = 1 | idle | MB up | MB down | predicted |"
     lines = [head, "|---|---:|---:|---:|---:|---:|---:|"]
@@ -47,7 +48,7 @@ def table(task: dict[str, Any]) -> str:
 
 
 def idle_table(found: dict[str, dict[str, dict[str, float]]]) -> str:
-    """Idle shares of the simulation."""
+    """The table of idle shares in the simulation."""
     stages = list(next(iter(next(iter(found.values())).values())))
     lines = [f"| idle, simulated | {' | '.join(f'{p} stages' for p in stages)} |", "|---|" + "---:|" * len(stages)]
     for text, by_schedule in found.items():
@@ -57,7 +58,7 @@ def idle_table(found: dict[str, dict[str, dict[str, float]]]) -> str:
 
 
 def render(results: dict[str, Any] | None) -> str:
-    """What stands between the markers."""
+    """The text between the markers."""
     if results is None:
         return f"Not measured yet: `{RUN}`."
     machine = results["machine"]
@@ -69,9 +70,10 @@ def render(results: dict[str, Any] | None) -> str:
         parts += [f"**{name}**, batch {task['batch']}, {task['steps']} steps a round:", table(task)]
     first = next(iter(results["tasks"].values()))
     parts += [
-        "Simulated on more stages, each like the mean of the two of the first network, with messages as slow as between the two "
-        "processes; every microbatch is a batch of that table, and `lafs` makes an update after each. The first figure has 4 "
-        "stages and 4 microbatches; `lafs` is shown with the batches that follow.",
+        "The following numbers are simulated on more stages. Each stage is the mean of the two stages of the first network, and "
+        "messages take as long as between the two processes. Every microbatch has the size of a batch in the first table, and "
+        "`lafs` makes an update after each. The first figure has 4 stages and 4 microbatches. For `lafs` it also shows the "
+        "batches that follow.",
         "![Schedules of four stages](figures/pipeline-schedules.svg)",
         "![Idle share over the number of stages](figures/pipeline-idle.svg)",
         idle_table(many(first["costs"])),
@@ -80,7 +82,7 @@ def render(results: dict[str, Any] | None) -> str:
 
 
 def update(*, check: bool) -> bool:
-    """Whether the page was up to date; it and its figures are made anew unless ``check``."""
+    """Whether the page was up to date. The page and its figures are written again unless ``check``."""
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else None
     if results is not None and not check:
         first = next(iter(results["tasks"].values()))["costs"]

@@ -1,4 +1,4 @@
-"""From measured costs to what the simulation says of two stages, which is compared with what was measured, and of many."""
+"""Simulates two stages, for comparison with the measurement, and more stages, from measured costs."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ SCHEDULES: dict[str, Callable[..., Outcome]] = {
 }
 
 Costs = Mapping[str, Any]
-"""``delay`` of the message of a batch; number of microbatches -> what ``stage_costs`` found."""
+"""``{"delay": seconds of the message of a batch, number of microbatches: result of ``stage_costs``}``."""
 
 
 def two(costs: Costs, microbatches: int, rule: str | None, overhead: float = 0.0) -> list[Cost]:
-    """Both stages. Under a rule the time beside the forward passes is shared as the forward passes are.
+    """The costs of both stages. Under a rule each stage's share of the learning time is its share of the forward passes.
 
     Args:
-        costs: What was measured.
-        microbatches: In how many parts a batch is.
-        rule: ``lafs``, ``dfa``, or backprop.
-        overhead: Seconds of a step that each process spends in the Trainer.
+        costs: The measured costs.
+        microbatches: The number of parts of a batch.
+        rule: ``lafs``, ``dfa``, or ``None`` for backprop.
+        overhead: Seconds per step that each process spends in the Trainer.
     """
     found = costs[str(microbatches)]
     f, b, u = ([found[f"{letter}{s}"] for s in range(2)] for letter in "fbu")
@@ -39,13 +39,13 @@ def two(costs: Costs, microbatches: int, rule: str | None, overhead: float = 0.0
 
 
 def overhead(costs: Costs, one_process: float) -> float:
-    """Seconds of a step of ``Trainer.fit`` beside the network's, from the measurement of LAFS in one process."""
+    """The seconds per step that ``Trainer.fit`` adds to the network's, from the measurement of LAFS in one process."""
     found = costs["1"]
     return max(one_process - found["lafs"] - found["u0"] - found["u1"], 0.0)
 
 
 def predicted(costs: Costs, way: str, trainer: float) -> float | None:
-    """Seconds of a step on two ranks; ``None`` for ways that are no pipeline."""
+    """The seconds of a step on two ranks; ``None`` for ways that are not pipelines."""
     delay = costs["delay"]
     if way == "lafs_pipeline":
         return schedules.local(two(costs, 1, "lafs", trainer), 1, delay).step
@@ -59,7 +59,7 @@ def predicted(costs: Costs, way: str, trainer: float) -> float | None:
 
 
 def typical(costs: Costs) -> Cost:
-    """A stage of the simulation of many: the mean of the two, in the parts that backprop's passes have."""
+    """The cost of every stage in the simulation of many stages: the mean of the two stages, in backprop's parts."""
     found = costs["1"]
     f, b, u = (sum(found[f"{letter}{s}"] for s in range(2)) / 2 for letter in "fbu")
     bw = min(max((found["dfa"] / 2 - f), 0.0), b)
@@ -67,7 +67,7 @@ def typical(costs: Costs) -> Cost:
 
 
 def many(costs: Costs) -> dict[str, dict[str, dict[str, float]]]:
-    """Microbatches, as text -> schedule -> stages -> share of time in which a stage idles. A microbatch is a batch here."""
+    """{text on microbatches: {schedule: {stages: idle share}}}. A microbatch has the size of a measured batch here."""
     cost, delay = typical(costs), costs["delay"]
     return {
         text: {

@@ -1,10 +1,10 @@
-"""What stages do in which order: GPipe, 1F1B and a zero-bubble schedule for backprop; direct rules; local rules.
+"""The order of the tasks of stages: GPipe, 1F1B and a zero-bubble schedule for backprop, direct rules, and local rules.
 
-A stage's forward pass of a microbatch takes f, the backward pass b_x (the error for the stage below) and b_w (the gradients
-of its weights), an update u, a message d.
+A stage's forward pass of a microbatch takes f. The backward pass takes b_x (the error for the stage below) and b_w (the
+gradients of its weights). An update takes u, and a message d.
 
-References: Huang et al. 2019, "GPipe"; Narayanan et al. 2019, "PipeDream" (1F1B), of which this is the synchronous form; Qi et
-al. 2023, "Zero bubble pipeline parallelism" (ZB-H1: b_x before f before b_w, with the activations of 1F1B).
+References: Huang et al. 2019, "GPipe". Narayanan et al. 2019, "PipeDream" (1F1B, here in its synchronous form). Qi et al. 2023,
+"Zero bubble pipeline parallelism" (ZB-H1: b_x before f before b_w, with as many saved activations as 1F1B).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import NamedTuple, TypeAlias
 from benchmarks.pipeline.simulation import Key, Span, Task, simulate
 
 Order: TypeAlias = "list[tuple[str, int]]"
-"""(kind, microbatch), as a stage does them."""
+"""The tasks (kind, microbatch) of a stage in their order."""
 
 
 class Cost(NamedTuple):
-    """Seconds of one stage, for one microbatch; of an update once in a step."""
+    """The seconds of one stage for one microbatch. The update u is once per step."""
 
     f: float
     bx: float
@@ -29,14 +29,14 @@ class Cost(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a schedule comes to."""
+    """The result of a schedule."""
 
     step: float
     """Seconds from one step to the next, when all stages are full."""
     idle: float
-    """The share of the time in which a stage idles, the mean over stages."""
+    """The share of time in which a stage is idle, the mean over stages."""
     held: int
-    """Microbatches whose activations the stage that holds most holds at once."""
+    """The largest number of microbatches whose activations one stage holds at once."""
     spans: Mapping[Key, Span]
 
 
@@ -46,12 +46,12 @@ def gpipe(stages: Sequence[Cost], microbatches: int, delay: float = 0.0) -> Outc
 
 
 def one_forward_one_backward(stages: Sequence[Cost], microbatches: int, delay: float = 0.0) -> Outcome:
-    """One backward pass after each forward pass; a stage holds as many microbatches as there are stages from it on."""
+    """One backward pass after each forward pass. A stage holds as many microbatches as there are stages from it to the last."""
     return _backprop(stages, delay, [_one_by_one(len(stages) - s, microbatches) for s in range(len(stages))])
 
 
 def zero_bubble(stages: Sequence[Cost], microbatches: int, delay: float = 0.0) -> Outcome:
-    """As 1F1B, but stage s computes the gradients of its weights s microbatches later, which fills what would be a wait."""
+    """1F1B in which stage s computes the gradients of its weights s microbatches later, at times at which it would be idle."""
     orders = [_one_by_one(len(stages) - s, microbatches, s) for s in range(len(stages))]
     return _backprop(stages, delay, orders)
 
@@ -86,7 +86,7 @@ def _backprop(stages: Sequence[Cost], delay: float, orders: Sequence[Order]) -> 
 
 
 def direct(stages: Sequence[Cost], microbatches: int, delay: float = 0.0) -> Outcome:
-    """All forward passes, then the backward passes of all stages at once, the last microbatch's first, as autograd does it."""
+    """All forward passes, then the backward passes of all stages at once, from the last microbatch to the first, as autograd."""
     p, m, tasks = len(stages), microbatches, {}
     for s, cost in enumerate(stages):
         for i in range(m):
@@ -101,9 +101,9 @@ def direct(stages: Sequence[Cost], microbatches: int, delay: float = 0.0) -> Out
 
 
 def local(stages: Sequence[Cost], microbatches: int = 1, delay: float = 0.0, steps: int = 8) -> Outcome:
-    """Each stage learns as soon as it has sent its output on, and no stage waits for one above it.
+    """Each stage learns as soon as it has sent its output. No stage waits for a stage above.
 
-    A step has one batch, so that ``microbatches`` are batches of as many samples and steps of their own.
+    A step has one batch, so each of the ``microbatches`` is a batch with a step of its own.
     """
     p, tasks = len(stages), {}
     total = steps * microbatches + 2 * p

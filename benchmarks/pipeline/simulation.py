@@ -1,4 +1,4 @@
-"""A discrete-event simulation: stages that do one task at a time, and tasks that wait for those of other stages."""
+"""A discrete-event simulation. Stages do one task at a time, and tasks wait for tasks of other stages."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ Key: TypeAlias = "tuple[int, str, int]"
 
 
 class Task(NamedTuple):
-    """What a stage does at a time."""
+    """One task of a stage."""
 
     seconds: float
     needs: Mapping[Key, float]
-    """The tasks that it waits for, and how long after their end."""
+    """{task to wait for: seconds to wait after its end}."""
     rank: Any
-    """Of several tasks that could begin, a stage takes the lowest."""
+    """The priority. Of several tasks that could begin, a stage takes the task with the lowest rank."""
 
 
 class Span(NamedTuple):
-    """From when to when a task runs."""
+    """The times at which a task begins and ends."""
 
     begin: float
     end: float
 
 
 def simulate(tasks: Mapping[Key, Task]) -> dict[Key, Span]:
-    """When each task runs. A stage that has a task that can begin does not wait for another.
+    """The span of each task. An idle stage always begins a task if one of its tasks can begin.
 
     Raises:
-        ValueError: tasks wait for one another.
+        ValueError: Tasks wait for one another.
     """
     missing = {key: len(task.needs) for key, task in tasks.items()}
     due = dict.fromkeys(tasks, 0.0)
@@ -47,7 +47,7 @@ def simulate(tasks: Mapping[Key, Task]) -> dict[Key, Span]:
     spans: dict[Key, Span] = {}
     while events:
         now, touched = events[0][0], set()
-        while events and events[0][0] == now:  # all that happens now, before anything begins
+        while events and events[0][0] == now:  # all events of this time, before any task begins
             _, ends, key = heapq.heappop(events)
             touched.add(key[0])
             if not ends:

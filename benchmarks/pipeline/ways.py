@@ -1,7 +1,7 @@
-"""The ways of training one network on one or two processes, and the job of one process of each.
+"""The ways of training one network on one or two processes, and the job of each process.
 
-Lightning's ways go through ``Trainer.fit``; GPipe and 1F1B are the bare loops of ``torch.distributed.pipelining``. A rank idles
-while its main thread uses no processor, so that a machine that does anything else reads as idle.
+Lightning's ways use ``Trainer.fit``. GPipe and 1F1B are the bare loops of ``torch.distributed.pipelining``. A rank counts as idle
+while its main thread uses no processor. Other load on the machine therefore appears as idle time.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ import lightning_fa as fa
 from benchmarks.pipeline.nets import Net, Task
 
 Way: TypeAlias = "tuple[int, Callable[..., dict[str, float]], tuple[Any, ...]]"
-"""(number of processes, the job of one, its arguments)."""
+"""(number of processes, the job of each process, its arguments)."""
 ONE = "lafs, one process"
 
 
 def ways(task: Task) -> dict[str, Way]:
-    """By the name in the table."""
+    """{name in the table: way}."""
     parts = (1, *task.microbatches)
     return {
         "backprop, one process": (1, by_lightning, ("auto",)),
@@ -45,7 +45,7 @@ def ways(task: Task) -> dict[str, Way]:
 
 
 class Clock(Callback):
-    """Wall and processor seconds of the main thread, from the end of the warm-up on; bytes that were sent up and down."""
+    """Records wall time and processor time of the main thread after the warm-up, and the bytes that were sent up and down."""
 
     def __init__(self, task: Task) -> None:
         self.warm_up, self.steps = task.warm_up, task.steps
@@ -71,7 +71,7 @@ def by_lightning(task: Task, rank: int, strategy: str, microbatches: int = 1) ->
     world = 2 if strategy.endswith(("pipeline", "ddp")) else 1
     chosen: Any = fa.PipelineFeedbackStrategy("dfa", microbatches=microbatches) if microbatches > 1 else strategy
     clock, total, net = Clock(task), task.warm_up + task.steps, Net(task)
-    # Each of two ranks of DDP has half of the batch, so that all ways train on as many samples in a step.
+    # Each of the two ranks of DDP has half of the batch, so that a step has equally many samples in all ways.
     x, y = task.data()
     data = [(x[rank::world], y[rank::world]) if strategy == "ddp" else (x, y)] * total
     off = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary", "use_distributed_sampler")
@@ -80,7 +80,7 @@ def by_lightning(task: Task, rank: int, strategy: str, microbatches: int = 1) ->
         net, DataLoader(data, batch_size=None)
     )
     up, down = (n / total for n in clock.sent)
-    if strategy == "ddp":  # a ring of two: each sends as many as there are
+    if strategy == "ddp":  # in a ring of two, each rank sends as many numbers as there are parameters
         up, down = 0.0, float(sum(p.numel() * 4 for p in net.parameters()))
     return {**clock.found, "up": up, "down": down}
 

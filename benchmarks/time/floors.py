@@ -1,6 +1,6 @@
-"""Hand-written training steps of a tanh MLP: what each rule's equations cost in plain PyTorch, without autograd.
+"""Hand-written training steps of a tanh MLP: the cost of each rule's equations in plain PyTorch, without autograd.
 
-Each is a function of the layers ``[(W, b), ...]``, what the rule holds, and a batch; it leaves gradients in ``.grad``.
+A step is a function of the layers ``[(W, b), ...]``, the rule's feedback, and a batch. It stores gradients in ``.grad``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ slope = torch.ops.aten.tanh_backward
 
 
 def forward(layers: Sequence[Layer], x: Tensor) -> tuple[list[Tensor], Tensor]:
-    """The input and all hidden activations, and the logits."""
+    """The list of the input and all hidden activations, and the logits."""
     hs = [x]
     for weight, bias in layers[:-1]:
         hs.append(F.linear(hs[-1], weight, bias).tanh_())
@@ -29,7 +29,7 @@ def forward(layers: Sequence[Layer], x: Tensor) -> tuple[list[Tensor], Tensor]:
 
 
 def error(logits: Tensor, y: Tensor) -> Tensor:
-    """Of the mean cross-entropy."""
+    """The gradient of the mean cross-entropy at the logits."""
     return (logits.softmax(1) - F.one_hot(y, logits.shape[1])) / len(y)
 
 
@@ -103,11 +103,11 @@ FLOORS: dict[str, Callable[..., None]] = {
     "kp": learned_transport,
     "sg": synthetic,
 }
-"""By the rule whose gradients they are."""
+"""{rule: the step that computes the rule's gradients}."""
 
 
 def floor(case: Case, rule: str, *, compiled: bool = False) -> tuple[nn.Module, Step]:
-    """The network, and the hand-written step on it with what the rule would hold."""
+    """The network, and a function that makes the hand-written step with the rule's feedback."""
     net, x, y = case.build()
     attached = fa.attach(net, rule, example=x[:2])
     linears = [module for module in net.modules() if isinstance(module, nn.Linear)]
@@ -125,7 +125,7 @@ def floor(case: Case, rule: str, *, compiled: bool = False) -> tuple[nn.Module, 
 
 
 def held_by(rule: str, net: nn.Module, feedback: dict[str, Tensor], layers: Sequence[Layer]) -> list[Any]:
-    """What the rule holds for every layer, from the input on."""
+    """The rule's feedback of every layer, in order from the input."""
     names = [name for name, module in net.named_modules() if isinstance(module, nn.Linear)]
     if rule == "sg":
         return [{letter: feedback[f"{name}.{letter}"] for letter in "ABC"} for name in names[:-1]]

@@ -1,4 +1,4 @@
-"""What is timed together: a baseline, rules, and their hand-written floors."""
+"""The groups of steps that are timed together: a baseline, rules, and their hand-written steps (floors)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Group(NamedTuple):
     steps: Callable[[], Mapping[str, Step]]
     baseline: str
     aims: Mapping[str, float] = {}
-    """What a ratio is meant to reach."""
+    """{way: the ratio to reach}."""
     rounds: int = 25
 
 
@@ -44,14 +44,14 @@ def against_backprop(case: Case, rules: tuple[str, ...], floors: bool, compiled:
 
 
 def settling(case: Case, rules: tuple[str, ...]) -> dict[str, Step]:
-    """Gradients in the forward pass, over graphs that are kept."""
+    """Steps with gradients in the forward pass, and steps whose graphs are kept."""
     return {
         f"{rule}{', graphs kept' * keep}": stepper(case, rule, keep=keep) for rule in rules for keep in (True, False)
     }
 
 
 class Net(LightningModule):
-    """A case as a user of the Trainer has it."""
+    """A case as a LightningModule of a user."""
 
     def __init__(self, net: nn.Module, example: Tensor) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class Net(LightningModule):
 
 
 def fit(case: Case, rule: str, batches: int) -> Step:
-    """``Trainer.fit`` on as many batches."""
+    """A function that runs ``Trainer.fit`` on `batches` batches."""
     net, x, y = case.build()
     off = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
     options: Any = dict.fromkeys(off, False)
@@ -91,7 +91,7 @@ def repeated(step: Step, times: int) -> Step:
 
 
 def trainers(case: Case, rules: tuple[str, ...], batches: int) -> dict[str, Step]:
-    """``Trainer.fit``, with all that it does before and after, over the bare loop of the same rule."""
+    """``Trainer.fit``, including its start and end, and the bare loop of the same rule."""
     found = {}
     for rule in rules:
         found[f"{rule}, bare loop"] = repeated(stepper(case, rule), batches)
@@ -100,9 +100,9 @@ def trainers(case: Case, rules: tuple[str, ...], batches: int) -> dict[str, Step
 
 
 def groups(smoke: bool) -> list[Group]:
-    """All that stands in the table; ``smoke``: as small as it can be."""
+    """All groups of the table. With ``smoke`` their networks are as small as possible."""
     wide, deep, narrow = map(mlp, ("784-800x3-10", "784-512x20-10", "784-64x3-10"))
-    # A block's graph holds 4 MiB, more than its gradients and those of a predictor: it is not kept.
+    # A block's graph holds 4 MiB, more than the gradients of the block and a predictor, so that it is not kept.
     large = mlp("784-512x20-10", 2048)
     conv, resnet = small_conv(32, 32), resnet18(32, 32)
     batches = 40

@@ -1,4 +1,4 @@
-"""How the time of a step grows with depth, width and batch: the exponent p of t = c n^p, fitted over the upper half."""
+"""The growth of the time of a step with depth, width and batch: the exponent p of t = c n^p, fitted over the upper half."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RULES = ("dfa", "lafs", "fa")
 
 
 class Axis(NamedTuple):
-    """What is varied."""
+    """A quantity that is varied, and its values."""
 
     name: str
     values: Sequence[int]
@@ -38,7 +38,7 @@ def axes(smoke: bool) -> list[Axis]:
 
 
 def measure(axis: Axis) -> dict[str, dict[str, float]]:
-    """Way -> value, as text -> seconds of a step."""
+    """{way: {value as text: seconds of a step}}."""
     found: dict[str, dict[str, float]] = {}
     for value in axis.values:
         case = axis.case(value)
@@ -49,7 +49,7 @@ def measure(axis: Axis) -> dict[str, dict[str, float]]:
 
 
 def exponent(times: dict[str, float]) -> float:
-    """By least squares of the logarithms, over the upper half of the values."""
+    """The exponent by least squares of the logarithms, over the upper half of the values."""
     points = sorted((math.log(float(n)), math.log(t)) for n, t in times.items())
     points = points[len(points) // 2 - (len(points) < 4) :]
     x, y = [p[0] for p in points], [p[1] for p in points]

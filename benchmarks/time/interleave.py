@@ -1,4 +1,4 @@
-"""Steps that take turns, so that a machine that slows down slows all of them alike."""
+"""Times steps that take turns, so that a machine that slows down slows all steps alike."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import NamedTuple
 from benchmarks.time.nets import Step
 
 SHORTEST = 5e-3
-"""Seconds of a turn at least: a step of less is made several times."""
+"""The least seconds of a turn. A shorter step is made several times."""
 
 
 class Ratio(NamedTuple):
-    """The median over the rounds of a step's time over the baseline's in the same round, and where 80 % of them lie."""
+    """The ratio of a step's time to the baseline's in the same round: median over rounds and the range of 80 % of them."""
 
     ratio: float
     low: float
@@ -30,7 +30,7 @@ def seconds(step: Step, times: int) -> float:
 
 
 def interleave(steps: Mapping[str, Step], rounds: int, warm_up: int = 2) -> dict[str, list[float]]:
-    """Seconds of each step in each round."""
+    """{step: its seconds in each round}."""
     times = {}
     for name, step in steps.items():
         for _ in range(warm_up):
@@ -44,7 +44,7 @@ def interleave(steps: Mapping[str, Step], rounds: int, warm_up: int = 2) -> dict
 
 
 def ratios(found: Mapping[str, list[float]], baseline: str) -> dict[str, Ratio]:
-    """Of every step to the baseline's."""
+    """The ratio of every step to the baseline."""
     table = {}
     for name, own in found.items():
         every = sorted(a / b for a, b in zip(own, found[baseline]))

@@ -22,7 +22,7 @@ class Case(NamedTuple):
     name: str
     net: Callable[[], nn.Module]
     shape: tuple[int, ...]
-    """Of a sample."""
+    """The shape of a sample."""
     batch: int = 128
     blocks: Sequence[str] | None = None
 
@@ -32,7 +32,7 @@ class Case(NamedTuple):
 
 
 def mlp(spec: str, batch: int = 128) -> Case:
-    """``784-800x3-10``: input, width x number of hidden layers, outputs; tanh."""
+    """A tanh MLP. ``784-800x3-10`` means inputs, width x number of hidden layers, outputs."""
     first, hidden, outputs = spec.split("-")
     width, depth = (int(part) for part in hidden.split("x"))
     sizes = [int(first), *[width] * depth]
@@ -67,19 +67,19 @@ def resnet18(size: int, batch: int) -> Case:
 
 
 def criterion(rule: str | None, logits: Tensor, y: Tensor) -> Tensor:
-    """Cross-entropy; for kickback, under which its errors sum to zero, the squared error."""
+    """Cross-entropy. For kickback it is the squared error, because the errors of cross-entropy sum to zero."""
     if rule == "kickback":
         return F.mse_loss(logits, F.one_hot(y, logits.shape[1]).to(logits.dtype))
     return F.cross_entropy(logits, y)
 
 
 def stepper(case: Case, rule: str | None, *, keep: bool = False, compiled: bool = False) -> Step:
-    """Forward and backward pass and SGD, under a rule or plain.
+    """A function that runs the forward pass, the backward pass and SGD.
 
     Args:
-        case: The network.
-        rule: ``None``: PyTorch alone.
-        keep: Whether the graphs of a rule that could do without are kept for ``backward()``.
+        case: The network and the batch.
+        rule: The rule, or ``None`` for PyTorch alone.
+        keep: Whether a rule that computes gradients in the forward pass keeps its graphs for ``backward()``.
         compiled: Whether the network is compiled.
     """
     net, x, y = case.build()
@@ -87,7 +87,7 @@ def stepper(case: Case, rule: str | None, *, keep: bool = False, compiled: bool 
 
 
 def biotorch(case: Case, rule: str) -> Step | None:
-    """The same with BioTorch's layers in the place of ``nn.Linear``; ``None`` where it is not installed."""
+    """Like :func:`stepper`, with BioTorch's layers in place of ``nn.Linear``; ``None`` if BioTorch is not installed."""
     try:
         layers = import_module(f"biotorch.layers.{rule}")
     except ImportError:

@@ -1,4 +1,4 @@
-"""docs/speed.md: what stands between its markers follows from results/time.json."""
+"""The generated part of docs/speed.md, from results/time.json."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RUN = "python -m benchmarks"
 
 
 def render(results: dict[str, Any] | None) -> str:
-    """What stands between the markers."""
+    """The text between the markers."""
     if results is None:
         return f"Not measured yet: `{RUN}`."
     machine = results["machine"]
@@ -58,12 +58,12 @@ def _growth(growth: dict[str, dict[str, dict[str, float]]]) -> list[str]:
     for way in next(iter(growth.values())):
         lines.append(f"| {way} | " + " | ".join(f"{exponent(ways[way]):.2f}" for ways in growth.values()) + " |")
     spans = [f"{axis} {min(map(int, ways[way]))} to {max(map(int, ways[way]))}" for axis, ways in growth.items()]
-    text = f"Over {', '.join(spans)}; p is fitted over the upper half of the values."
+    text = f"The values are {', '.join(spans)}. The exponent p is fitted over the upper half of the values."
     return [text, "\n".join(lines), "![Time of a step over depth, width and batch](figures/speed-growth.svg)"]
 
 
 def update(*, check: bool) -> bool:
-    """Whether the page was up to date; it and its figure are made anew unless ``check``."""
+    """Whether the page was up to date. The page and its figure are written again unless ``check``."""
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else None
     if results is not None and not check:
         draw(results["growth"])

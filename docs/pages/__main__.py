@@ -15,12 +15,12 @@ DOCS = Path(__file__).parents[1]
 
 
 def generated() -> dict[str, str | bytes]:
-    """Path below docs/ -> content."""
+    """{path below docs/: content}."""
     return {"assets/families.svg": picture.svg(), **rules.pages(), **callbacks.pages(), **examples.pages()}
 
 
 def stale() -> list[str]:
-    """What does not say what the code says."""
+    """The generated files whose content differs from the file on disk."""
     return [path for path, content in generated().items() if not _holds(DOCS / path, content)]
 
 
@@ -34,7 +34,7 @@ def main() -> int:
     check = parser.parse_args().check
     found = stale()
     if check and found:
-        print(f"error: {', '.join(found)} stale: run `python -m docs.pages`.", file=sys.stderr)
+        print(f"error: stale pages: {', '.join(found)}. Run `python -m docs.pages`.", file=sys.stderr)
         return 1
     for path, content in generated().items() if found else ():
         target = DOCS / path

@@ -1,4 +1,4 @@
-"""docs/callback_names.md: every name that a callback logs."""
+"""docs/callback_names.md: the names that the callbacks log."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ BY = {
 
 
 def pages() -> dict[str, str]:
-    """Path below docs/ -> text."""
+    """{path below docs/: text}."""
     parts = [
         "# Every name that is logged",
-        "`<block>` is a block of the rule and `<layer>` any chosen module, both by their names in the model. The names are "
-        "stable. In code: `lightning_fa.callbacks.NAMES`. What each callback does: [Callbacks](callbacks.md).",
+        "`<block>` is the name of a block of the rule, and `<layer>` the name of any chosen module. The names are stable. "
+        "`lightning_fa.callbacks.NAMES` holds them in code. [Callbacks](callbacks.md) says what each callback does.",
     ]
     for prefix, callback in BY.items():
         logged = {name: meaning for name, meaning in NAMES.items() if name.split("/")[0] == prefix}

@@ -24,7 +24,7 @@ ORDER = (
 
 
 def pages() -> dict[str, str | bytes]:
-    """Path below docs/ -> content."""
+    """{path below docs/: content}."""
     return {"examples.md": _scripts(), **_notebook()}
 
 
@@ -32,8 +32,8 @@ def _scripts() -> str:
     names = sorted(path.stem for path in FOLDER.glob("*.py"))
     parts = [
         "# Examples",
-        "Each file answers one question and runs on a laptop without a download. The tests run them all, made small. "
-        "[A notebook](feedback_alignment.md) shows what feedback alignment does.",
+        "Each file answers one question and runs on a laptop without a download. The tests run a small version of every file. "
+        "[A notebook](feedback_alignment.md) shows how feedback alignment learns.",
     ]
     for name in sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER)):
         source = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
@@ -63,5 +63,7 @@ def _notebook() -> dict[str, str | bytes]:
                 parts.append(f"![The figure that this cell draws]({path})")
             else:
                 parts.append(f"```text\n{''.join(data['text/plain'])}\n```")
-    parts.insert(1, "The notebook itself: [`examples/feedback_alignment.ipynb`](../examples/feedback_alignment.ipynb).")
+    parts.insert(
+        1, "This page is the notebook [`examples/feedback_alignment.ipynb`](../examples/feedback_alignment.ipynb)."
+    )
     return {"feedback_alignment.md": "\n\n".join(parts) + "\n", **files}

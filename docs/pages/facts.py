@@ -1,4 +1,4 @@
-"""What is true of a rule, asked of the code: it is attached to small networks, which make one step."""
+"""Facts about a rule, found by attaching the rule to small networks and making one step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 
 class Reader(nn.Module):
-    """A GRU whose last state is classified."""
+    """A classifier of the last state of a GRU."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Reader(nn.Module):
 
 
 class Pooled(nn.Module):
-    """Two encoder layers whose mean over positions is classified."""
+    """A classifier of the mean over positions after two encoder layers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ NETWORKS = {
 
 
 class Needs(NamedTuple):
-    """What a rule asks of its user."""
+    """The needs of a rule."""
 
     targets: bool
     loss: bool
@@ -75,14 +75,14 @@ class Needs(NamedTuple):
     example: bool
     layers: dict[str, bool]
     one_size: bool
-    """Whether images of another size than the first are refused."""
+    """Whether the rule refuses images of another size than the first."""
     one_unit: bool
-    """Whether FSDP must shard the network as one unit; `tests/distributed/test_ranks.py` shows that the others need not."""
+    """Whether FSDP must shard the network as one unit. `tests/distributed/test_ranks.py` tests the other rules layer by layer."""
 
 
 @cache
 def needs(name: str) -> Needs:
-    """Asked with the rule's defaults."""
+    """The needs of the rule `name` with its default settings."""
     net, x = dense()
     attached = fa.attach(net, name, example=x)
     layers = {layer: _trains(name, make, example=True) for layer, make in NETWORKS.items()}
@@ -94,7 +94,7 @@ def needs(name: str) -> Needs:
 
 
 def _trains(name: str, make: Any, example: bool, then: Tensor | None = None) -> bool:
-    """Whether one step goes through, on samples like those attached with or on other ones."""
+    """Whether one step succeeds, on the samples of `make`, or on `then`. `example` says if attach() gets the samples."""
     net, x = make()
     y = torch.tensor([0, 1, 2, 0])
     try:
@@ -104,7 +104,7 @@ def _trains(name: str, make: Any, example: bool, then: Tensor | None = None) -> 
             attached.targets = y
             output = net(x if then is None else then)
             one_hot = nn.functional.one_hot(y).float()
-            logistic = nn.functional.binary_cross_entropy_with_logits  # softmax leaves Kickback no signal
+            logistic = nn.functional.binary_cross_entropy_with_logits  # the signal of Kickback is zero under softmax
             loss = logistic(output, one_hot) if name == "kickback" else nn.functional.cross_entropy(output, y)
             attached.loss(loss).backward()
     except (ValueError, RuntimeError, TypeError, NotImplementedError):
@@ -113,7 +113,7 @@ def _trains(name: str, make: Any, example: bool, then: Tensor | None = None) -> 
 
 
 def accuracy(name: str) -> tuple[str, str] | None:
-    """On MNIST after two epochs, and the angles to backpropagation by layer; see benchmarks/learning.py."""
+    """The accuracy on MNIST after two epochs, and the angles to backpropagation by layer (benchmarks/learning.py)."""
     found = json.loads((RESULTS / "learning.json").read_text())["rules"].get(name)
     if not found:
         return None
@@ -123,20 +123,20 @@ def accuracy(name: str) -> tuple[str, str] | None:
 
 
 def cost(name: str) -> list[tuple[str, float, float]]:
-    """Per measured network: time and operations of a step as ratios to backpropagation; see benchmarks/speed.py."""
+    """(network, ratio of the time, ratio of the operations) of a step to backpropagation (benchmarks/speed.py)."""
     nets = json.loads((RESULTS / "speed.json").read_text())["nets"]
     return [(net, rows[name]["time"], rows[name]["flops"]) for net, rows in nets.items() if name in rows]
 
 
 def memory(name: str) -> float | None:
-    """Bytes saved for backward at 50 layers as a share of backpropagation's; see benchmarks/memory.py."""
+    """The bytes saved for backward at 50 layers, as a share of backpropagation's (benchmarks/memory.py)."""
     saved = json.loads((RESULTS / "memory.json").read_text())["bytes"]
     return saved[name]["50"]["saved"] / saved["bp"]["50"]["saved"] if name in saved and name != "bp" else None
 
 
 def replicated(name: str) -> list[str]:
-    """Papers whose code here names the rule: by its short name in quotes, or by its class."""
+    """The papers whose code here contains the rule's name in quotes or its class."""
     known = fa.RULES | fa.PAIR_RULES
-    wanted = re.compile(rf'"{name}"|\b{known[name].__name__}\b')  # not the end of a longer name
+    wanted = re.compile(rf'"{name}"|\b{known[name].__name__}\b')  # \b excludes the end of a longer name
     sources = {paper: (ROOT / "replications" / "papers" / paper).rglob("*.py") for paper in papers()}
     return [paper for paper, files in sources.items() if any(wanted.search(file.read_text("utf-8")) for file in files)]

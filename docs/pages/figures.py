@@ -1,8 +1,8 @@
-"""docs/assets/<callback>.svg: the figure that each callback draws, of one short training on scikit-learn's digits.
+"""docs/assets/<callback>.svg: the figures of the callbacks, from one short training on scikit-learn's digits.
 
     python -m docs.pages.figures
 
-They are pictures and not results: nothing checks them.
+The figures are illustrations and not results, and no test checks them.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def main() -> None:
     trainer.fit(Net(), DataLoader(TensorDataset(*train), batch_size=64, shuffle=True))
     for name, callback in callbacks.items():
         svg, png = save(callback.draw(), ASSETS / name)
-        (svg if svg.stat().st_size > png.stat().st_size else png).unlink()  # the smaller one stays
+        (svg if svg.stat().st_size > png.stat().st_size else png).unlink()  # keep the smaller file
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""For the API pages: docstrings come to mkdocstrings as Markdown."""
+"""An extension for the API pages: converts docstrings to Markdown for mkdocstrings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from docs.pages.prose import markdown
 
 
 class Roles(griffe.Extension):
-    """Math and cross-references of every docstring."""
+    """Converts math and cross-references of every docstring."""
 
     def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
         if obj.docstring is not None:

@@ -1,5 +1,7 @@
-"""For the site: math is drawn by the browser itself, the changelog and the figures of results are part of it, links out of
-docs/ lead nowhere and so are plain text.
+"""Hooks of the site. Math becomes MathML, which browsers draw themselves.
+
+The changelog and the figures of results become pages and files of the site. Other links out of docs/ become plain text, because
+their targets are not on the site.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ from latex2mathml.converter import convert
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT))  # MkDocs takes it back when this file is loaded
-import_module("docs.pages.prose")  # so that griffe_roles has it later
+sys.path.append(str(ROOT))  # MkDocs restores sys.path after this file is loaded
+import_module("docs.pages.prose")  # loaded now, so that griffe_roles can import it later
 
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(((?:\.\./)+[^)\s]+)\)")
 MATH = re.compile(r'<(span|div) class="arithmatex">\s*\\([(\[])(.*?)\\[)\]]\s*</\1>', re.DOTALL)

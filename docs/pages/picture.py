@@ -1,4 +1,4 @@
-"""docs/assets/families.svg: where the error travels under each family of rules."""
+"""docs/assets/families.svg: the path of the error under each family of rules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TOP = 62
 
 
 def _y(block: int) -> int:
-    """The middle of a block; 0 is the lowest."""
+    """The y coordinate of the middle of a block. Block 0 is the lowest."""
     return TOP + (BLOCKS - 1 - block) * (HIGH + GAP) + HIGH // 2
 
 
@@ -32,7 +32,7 @@ def _text(
 
 
 def transport() -> Iterator[str]:
-    """From each block to the one below, through what stands for W."""
+    """Arrows from each block to the block below, through the backward weight."""
     for block in range(BLOCKS - 1, 0, -1):
         yield _arrow(f"M{RIGHT - 14} {_y(block) + HIGH // 2} V{_y(block - 1) - HIGH // 2 - 5}")
         yield _text(
@@ -41,7 +41,7 @@ def transport() -> Iterator[str]:
 
 
 def direct() -> Iterator[str]:
-    """From the output to every block at once."""
+    """Arrows from the output to every block."""
     for block in range(BLOCKS - 1):
         end = RIGHT + 14 + 14 * (BLOCKS - 2 - block)
         yield _arrow(f"M{LEFT + WIDE // 2 + 10} {OUT - 4} H{end} V{_y(block)} H{RIGHT + 6}")
@@ -49,14 +49,14 @@ def direct() -> Iterator[str]:
 
 
 def local() -> Iterator[str]:
-    """From the targets beside every block."""
+    """Arrows from the targets to every block."""
     for block in range(BLOCKS - 1):
         yield _text(RIGHT + 40, _y(block) + 5, "y", BLUE, bold=True)
         yield _arrow(f"M{RIGHT + 32} {_y(block)} H{RIGHT + 6}")
 
 
 def synthetic() -> Iterator[str]:
-    """From a predictor behind every block, which learns from above."""
+    """Arrows from a predictor above every block, which learns from the block above."""
     for block in range(BLOCKS - 1):
         y = _y(block) - HIGH // 2 - GAP // 2
         yield f'<circle cx="{RIGHT + 16}" cy="{y}" r="13" fill="none" stroke="{BLUE}" stroke-width="2"/>'
@@ -66,7 +66,7 @@ def synthetic() -> Iterator[str]:
 
 
 def indirect() -> Iterator[str]:
-    """From the output to the first block, and up again through W."""
+    """Arrows from the output to the first block, and from there upwards through W."""
     yield _arrow(f"M{LEFT + WIDE // 2 + 10} {OUT - 4} H{RIGHT + 20} V{_y(0)} H{RIGHT + 6}")
     yield _text(RIGHT + 26, _y(1) - 26, "B e", RED, anchor="start")
     for block in range(BLOCKS - 2):
@@ -75,7 +75,7 @@ def indirect() -> Iterator[str]:
 
 
 def frozen() -> Iterator[str]:
-    """Nowhere but to the head."""
+    """No arrows, because only the head receives an error."""
     yield _text(RIGHT + 8, _y(1) + 4, "fixed", GREY, 11, "start")
     yield _text(RIGHT + 8, _y(0) + 4, "fixed", GREY, 11, "start")
 
@@ -106,7 +106,7 @@ def _panel(title: str, rules: str, errors: Callable[[], Iterator[str]]) -> Itera
 
 
 def svg() -> str:
-    """The file's content."""
+    """The content of the file."""
     wide, high = PANEL * len(PANELS), BELOW + 24
     heads = "".join(
         f'<marker id="{name}" viewBox="0 0 8 8" refX="4" refY="4" markerWidth="4.5" markerHeight="4.5" orient="auto">'

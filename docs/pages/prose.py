@@ -1,4 +1,4 @@
-"""A docstring of the library as Markdown that a code host renders as well: math in dollars, roles as code."""
+"""Converts docstrings of the library to Markdown that code hosts render too: math in dollars, roles as code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BLOCK = re.compile(r"^( *)\.\. math::([^\n]*(?:\n+\1 +[^\n]+)*)", re.MULTILINE)
 
 
 def markdown(text: str) -> str:
-    """Roles and directives replaced; everything else as it is."""
+    """The text with roles and directives replaced by Markdown. The rest is unchanged."""
     text = BLOCK.sub(lambda found: _display(found[1], found[2]), text)
     text = CODE.sub(lambda found: f"{found[1]}```{found[2]}\n{_outdented(found[3])}\n{found[1]}```\n\n", text)
     text = MATH.sub(lambda found: f"${found[1].strip()}$", text)
@@ -29,7 +29,7 @@ def _display(indent: str, body: str) -> str:
 
 
 def parts(docstring: str) -> dict[str, str]:
-    """The text before any section under "", and that of ``Args``, ``References`` and others under their names."""
+    """{section: its text}, such as ``Args`` and ``References``. The text before the first section has the key ""."""
     text = markdown(textwrap.dedent(docstring).strip())
     found, name = {"": ""}, ""
     for line in text.splitlines():
@@ -40,7 +40,7 @@ def parts(docstring: str) -> dict[str, str]:
 
 
 def listed(arguments: str) -> str:
-    """``name: what it is`` with indented continuations, as a list."""
+    """A Markdown list of arguments, from lines ``name: description`` with indented continuations."""
     items = re.split(r"\n(?=\S)", arguments)
     split = [(name.strip(), " ".join(text.split())) for name, _, text in (item.partition(":") for item in items)]
     return "\n".join(f"- `{name}`: {text}" for name, text in split)

@@ -1,4 +1,4 @@
-"""Print the Python of docs/index.md as one script, with what runs it where nothing but the package is installed."""
+"""Print the Python code of docs/index.md as one script, which needs only the package."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""docs/rules/<name>.md, one page per rule, from its docstring and from what the code says of itself."""
+"""docs/rules/<name>.md, one page per rule, from the rule's docstring and from facts that its code shows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def family(rule: type[fa.Rule]) -> tuple[str, str]:
 
 
 def pages() -> dict[str, str]:
-    """Path below docs/ -> text."""
+    """{path below docs/: text}."""
     return {f"rules/{name}.md": _page(name, rule) for name, rule in fa.RULES.items()} | {
         "rules/bidirectional.md": _page_of_pair(),
         "rules/index.md": _index(),
@@ -67,26 +67,28 @@ def _head(rule: type[fa.Rule]) -> str:
 
 
 def _when(name: str) -> str:
-    works, fails = WHEN.get(name, ("not said yet.", "not said yet."))
+    works, fails = WHEN.get(name, ("Not written yet.", "Not written yet."))
     return f"## When\n\n- **It works.** {works}\n- **It does not.** {fails}"
 
 
 def _needs(name: str) -> str:
     needs = facts.needs(name)
-    targets = "yes: `attached.targets = y`; in Lightning `batch[1]` or a usual key" if needs.targets else "no"
-    loss = "yes: `attached.loss(loss).backward()`; in Lightning it happens by itself" if needs.loss else "no"
-    learned = "after the rule is attached, since the feedback is among the parameters" if needs.learned else "any time"
+    targets = "yes: `attached.targets = y`, in Lightning `batch[1]` or a usual key" if needs.targets else "no"
+    loss = "yes: `attached.loss(loss).backward()`, in Lightning called by the strategy or mixin" if needs.loss else "no"
+    learned = (
+        "after the rule is attached, because the optimizer must hold the feedback" if needs.learned else "any time"
+    )
     example = (
-        "yes, where a block's width is not known, as after a convolution: `example=`, in Lightning `example_input_array`"
+        "yes, if a block's width is not known, as after a convolution: `example=`, in Lightning `example_input_array`"
         if needs.example
-        else "no; with one, all feedback is drawn and blocks are checked before training"
+        else "no. With an example, all feedback is drawn and all blocks are checked before training"
     )
     trains = ", ".join(f"`{layer}`" for layer, works in needs.layers.items() if works)
     refused = ", ".join(f"`{layer}`" for layer, works in needs.layers.items() if not works)
     sizes = (
-        "of one size in training, with the default settings"
+        "of one size during training, with the default settings"
         if needs.one_size
-        else "of any size, which may change in training"
+        else "of any size, which may change during training"
     )
     shards = "the network as one unit" if needs.one_unit else "layer by layer, or the network as one unit"
     rows = [
@@ -110,23 +112,23 @@ def _measured(name: str) -> str:
         assert best
         assert shallow
         lines += [
-            f"- MNIST, 784-256-256-256-10 tanh, two epochs: **{learning[0]}** of test samples (`bp` {best[0]}, `shallow` "
-            f"{shallow[0]}). The rate is tuned for each rule alike; see `benchmarks/learning.py`.",
-            f"- Angle between its gradient and backpropagation's there, by hidden layer from below: {learning[1]}. 90° is "
-            "chance.",
+            f"- Test accuracy on MNIST, 784-256-256-256-10 tanh, two epochs: **{learning[0]}** (`bp` {best[0]}, `shallow` "
+            f"{shallow[0]}). The learning rate is tuned in the same way for every rule (`benchmarks/learning.py`).",
+            f"- Angle between the gradients of the rule and of backpropagation in that network, by hidden layer from the input: "
+            f"{learning[1]}. 90° is chance.",
         ]
     for net, time, flops in facts.cost(name):
         lines.append(
-            f"- A step of {net} takes {time:.2f} of the time and {flops:.2f} of the operations of backpropagation's (batch "
-            "128, two CPU cores; `benchmarks/speed.py`)."
+            f"- A step of {net} takes {time:.2f} of the time and {flops:.2f} of the operations of backpropagation (batch 128, "
+            "two CPU cores, `benchmarks/speed.py`)."
         )
     saved = facts.memory(name)
     if saved:
         lines.append(
-            f"- Between the forward and the backward pass, 50 layers hold {saved:.2f} of the tensors that they hold under "
-            "backpropagation (batch 1024; `benchmarks/memory.py`)."
+            f"- Between the forward and the backward pass, 50 layers hold {saved:.2f} of the bytes that they hold under "
+            "backpropagation (batch 1024, `benchmarks/memory.py`)."
         )
-    lines.append("- Other tasks, time and memory, each rule beside backpropagation: [leaderboard](../leaderboard.md).")
+    lines.append("- The [leaderboard](../leaderboard.md) compares the rule with backpropagation on other tasks.")
     return "\n".join(lines)
 
 
@@ -199,10 +201,11 @@ def _index() -> str:
     text = [
         "# The rules",
         "![Where the error travels under each family of rules](../assets/families.svg)",
-        "In Lightning targets and `attached.loss` are provided by the strategy and the mixin; only plain PyTorch code meets "
-        "them. Where feedback learns, make the optimizer after the rule is attached, as `configure_optimizers` does.",
+        "In Lightning the strategy and the mixin provide the targets and call `attached.loss`. Plain PyTorch code must do both. "
+        "If feedback learns, make the optimizer after the rule is attached, as `configure_optimizers` does.",
         table(head, rows),
-        "What each rule learns on one small network, and on which tasks it was measured: [README](../../README.md#rules) and "
-        "[leaderboard](../leaderboard.md), which also says why some published rules are not here (PEPITA, Forward-Forward).",
+        "The [README](../../README.md#rules) has the accuracy of each rule on one small network. The "
+        "[leaderboard](../leaderboard.md) has other tasks, and says why some published rules are not here (PEPITA, "
+        "Forward-Forward).",
     ]
     return "\n\n".join(text) + "\n"

@@ -1,4 +1,4 @@
-"""Data sets held in memory: where they come from, whether they are intact, and batches made of them."""
+"""Data sets in memory: sources, checks of the files, and batches."""
 
 from replications.data.batches import batches as batches
 from replications.data.dataset import Dataset as Dataset

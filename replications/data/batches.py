@@ -1,4 +1,4 @@
-"""Batches cut from tensors in memory: one indexing operation per batch, nothing per sample."""
+"""Batches from tensors in memory, with one indexing operation per batch and no work per sample."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 class _Rows(TorchDataset[Batch]):
-    """Samples addressed by a whole list of row numbers at once."""
+    """A data set that takes a list of row numbers and returns these rows as one batch."""
 
     def __init__(self, inputs: Tensor, labels: Tensor) -> None:
         self.inputs, self.labels = inputs, labels
@@ -25,9 +25,10 @@ class _Rows(TorchDataset[Batch]):
 def batches(
     inputs: Tensor, labels: Tensor, size: int, shuffle_seed: int | None = None, *, drop_last: bool = False
 ) -> DataLoader[Batch]:
-    """A loader of batches; a new order in every epoch from `shuffle_seed`, or the given order if that is None.
+    """A loader of batches of `size` samples.
 
-    The last batch is smaller when `size` does not divide the number of samples, or left out with `drop_last`.
+    `shuffle_seed` fixes the orders of the epochs, each of which is new. If `shuffle_seed` is None, the order is the given one.
+    The last batch is smaller if `size` does not divide the number of samples; `drop_last` leaves such a batch out.
     """
     rows = _Rows(inputs, labels)
     if shuffle_seed is None:

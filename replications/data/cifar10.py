@@ -25,18 +25,18 @@ FILES = (
 
 
 def read(root: Path) -> Dataset:
-    """The data set from `root`/cifar-10-batches-py after a check of its files."""
+    """The data set from `root`/cifar-10-batches-py. The files are checked first."""
     check_files(root / FOLDER, FILES)
     return Dataset("cifar10", *_tensors(root, train=True), *_tensors(root, train=False))
 
 
 def is_absent(root: Path) -> bool:
-    """Whether `root` holds none of the files, so that a download would replace nothing."""
+    """Whether `root` holds none of the files. A download then replaces nothing."""
     return not any((root / FOLDER / file.name).exists() for file in FILES)
 
 
 def download(root: Path) -> None:
-    """Unpack the archive beside its place and move it there once complete and checked."""
+    """Download to `root`. The archive is unpacked into a temporary folder, checked, and moved into place as a whole."""
     from torchvision.datasets import CIFAR10
 
     root.mkdir(parents=True, exist_ok=True)

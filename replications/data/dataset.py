@@ -19,7 +19,7 @@ class Dataset:
 
     @property
     def label(self) -> str:
-        """The name to print: says so when the data only stand in for those of the paper."""
+        """The name to print. It ends in "(stand-in)" if these data stand in for the paper's data."""
         return f"{self.name} (stand-in)" if self.stand_in_for else self.name
 
     @property
@@ -33,7 +33,7 @@ class Dataset:
         return int(self.train_labels.max()) + 1
 
     def part(self, train: int | None, test: int | None, seed: int = 0) -> "Dataset":
-        """A fixed random part of the samples; None keeps all of them."""
+        """A random part with `train` and `test` samples, fixed by `seed`. None keeps all samples."""
         chosen = _choose(len(self.train_labels), train, seed)
         tested = _choose(len(self.test_labels), test, seed)
         return replace(
@@ -45,7 +45,7 @@ class Dataset:
         )
 
     def hold_out(self, count: int) -> "Dataset":
-        """Without the last training samples, at most a fifth of them, which take the place of the test samples."""
+        """The data set whose last `count` training samples, at most a fifth of them, replace the test samples."""
         inputs, labels = self.train_inputs, self.train_labels
         kept = len(labels) - min(count, len(labels) // 5)
         return replace(

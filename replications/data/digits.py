@@ -1,4 +1,4 @@
-"""The 1797 digits of 8 x 8 pixels that come with scikit-learn: no download, no files of our own."""
+"""The 1797 digits of 8 x 8 pixels that come with scikit-learn, so that no download is needed."""
 
 from dataclasses import replace
 

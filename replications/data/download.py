@@ -1,4 +1,4 @@
-"""Downloads that fail fast and that leave either a complete, checked file or nothing."""
+"""Downloads with a short time limit and a check of the content."""
 
 import hashlib
 import threading
@@ -15,7 +15,10 @@ class DownloadError(ReplicationError):
 
 
 def fetch(urls: Sequence[str], md5: str) -> bytes:
-    """The content behind the first of `urls` that answers in time and has the right checksum."""
+    """The content at the first of `urls` that answers in time with the right checksum.
+
+    Raises DownloadError, with the problem of each address, if there is none.
+    """
     problems = []
     for url in urls:
         try:
@@ -31,7 +34,7 @@ def fetch(urls: Sequence[str], md5: str) -> bytes:
 
 
 def _read(url: str) -> bytes:
-    """Read `url`; a mirror that has not answered in time counts as absent, even where name resolution hangs."""
+    """Read `url`. Raises OSError if no answer begins in time; the time limit also holds for name resolution."""
     answer: list[bytes | OSError] = []
     begun = threading.Event()
 
@@ -40,7 +43,7 @@ def _read(url: str) -> bytes:
             with urllib.request.urlopen(url, timeout=SECONDS_TO_ANSWER) as response:
                 begun.set()
                 answer.append(response.read())
-        except Exception as error:  # http.client raises more than OSError, and a thread's exception would be lost
+        except Exception as error:  # http.client raises other errors too, and an exception in a thread would be lost
             answer.append(error if isinstance(error, OSError) else OSError(repr(error)))
         begun.set()
 

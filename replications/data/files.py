@@ -1,4 +1,4 @@
-"""Data files whose content is known in advance: an intact file or an error that names it."""
+"""Checks of data files whose size and checksum are known in advance."""
 
 import hashlib
 from collections.abc import Iterable
@@ -8,15 +8,15 @@ from pathlib import Path
 from replications.errors import ReplicationError
 
 REMEDY = (
-    "Nothing was changed. Put an intact copy there, or name another folder by --data-dir or LIGHTNING_FA_DATA; "
-    "`torchvision.datasets.MNIST(FOLDER, download=True)`, and CIFAR10 likewise, fill a folder with the published files; "
-    "a file in the cache folder may simply be deleted together with its neighbours: it is downloaded again."
+    "Nothing was changed. Put an intact copy there, or name another folder by --data-dir or LIGHTNING_FA_DATA. "
+    "`torchvision.datasets.MNIST(FOLDER, download=True)`, and CIFAR10 likewise, fill a folder with the published files. "
+    "If the file is in the cache folder, delete it together with the files beside it: they are downloaded again."
 )
 
 
 @dataclass(frozen=True)
 class KnownFile:
-    """A file as its publisher made it; `magic` is the big-endian number in its first four bytes, where there is one."""
+    """A file as published. `magic` is the big-endian number in its first four bytes, or None where there is no such number."""
 
     name: str
     md5: str
@@ -25,7 +25,7 @@ class KnownFile:
 
 
 def check_files(folder: Path, files: Iterable[KnownFile]) -> None:
-    """Raise ReplicationError for the first file that is missing, cut off, or not the published one."""
+    """Raise ReplicationError for the first file that is missing, truncated, or different from the published file."""
     for file in files:
         problem = _problem(folder / file.name, file)
         if problem:
@@ -38,7 +38,7 @@ def _problem(path: Path, file: KnownFile) -> str | None:
         return f"Expected a file{size} at {path} but there is none."
     content = path.read_bytes()
     if file.size is not None and len(content) != file.size:
-        return f"Expected {path} to have {file.size} bytes but it has {len(content)}: it is cut off or not the file."
+        return f"Expected {path} to have {file.size} bytes but it has {len(content)}: it is truncated or another file."
     magic = int.from_bytes(content[:4], "big")
     if file.magic is not None and magic != file.magic:
         return f"Expected {path} to start with the magic number {file.magic} but got {magic}: it is another file."

@@ -21,18 +21,18 @@ FILES = (
 
 
 def read(root: Path) -> Dataset:
-    """The data set from `root`/MNIST/raw, torchvision's layout, after a check of all four files."""
+    """The data set from `root`/MNIST/raw (torchvision's layout). All four files are checked first."""
     check_files(root / RAW, FILES)
     return Dataset("mnist", *_tensors(root, train=True), *_tensors(root, train=False))
 
 
 def is_absent(root: Path) -> bool:
-    """Whether `root` holds none of the files, so that a download would replace nothing."""
+    """Whether `root` holds none of the files. A download then replaces nothing."""
     return not any((root / RAW / file.name).exists() for file in FILES)
 
 
 def download(root: Path) -> None:
-    """Put all four files into `root`/MNIST/raw, or none: they are moved there once complete and checked."""
+    """Download to `root`/MNIST/raw. The four files are collected in a temporary folder, checked, and moved as a whole."""
     from torchvision.datasets import MNIST
 
     target = root / RAW

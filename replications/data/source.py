@@ -1,4 +1,4 @@
-"""Where a data set comes from: --data-dir, else LIGHTNING_FA_DATA, else a cache folder that is filled by download."""
+"""Reads a data set from --data-dir, else from LIGHTNING_FA_DATA, else from a cache folder that is filled by download."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from replications.errors import DataMissingError, ReplicationError
 
 
 class _Reader(Protocol):
-    """What the module of a downloadable data set provides."""
+    """The functions that the module of a downloadable data set provides."""
 
     def read(self, root: Path) -> Dataset: ...
 
@@ -26,10 +26,10 @@ NAMES = (*_READERS, "digits")
 
 
 def load(name: str, data_dir: Path | None = None) -> Dataset:
-    """The data set `name`, complete and checked, or an error that says which file is wrong and what to do.
+    """The data set `name`, complete and checked. Raises ReplicationError, which says which file is wrong and what to do.
 
-    Only where no folder was named and the download fails do scikit-learn's digits stand in for MNIST; the data set
-    says so itself, in `stand_in_for`.
+    If no folder was named and the download of MNIST fails, scikit-learn's digits stand in for MNIST. `stand_in_for` of the
+    data set is then "mnist".
     """
     if name == "digits":
         return digits.read()
@@ -56,7 +56,8 @@ def _cached(name: str) -> Dataset:
             if name == "mnist":
                 print(f"Could not download {name}: {error}")
                 print(
-                    f"scikit-learn's digits stand in: the runs show that it works, and no claim about {name} is judged."
+                    "scikit-learn's digits stand in. The runs only show that the code works, "
+                    f"and no claim about {name} is judged."
                 )
                 return digits.read(stand_in_for=name)
             raise DataMissingError(
@@ -67,6 +68,6 @@ def _cached(name: str) -> Dataset:
 
 
 def cache_folder() -> Path:
-    """The folder for downloads, by the XDG convention."""
+    """The folder for downloads: lightning-fa below $XDG_CACHE_HOME or ~/.cache."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "lightning-fa"

@@ -1,1 +1,1 @@
-"""From a request to finished runs on disk."""
+"""Turns a request into finished runs on disk."""

@@ -1,4 +1,4 @@
-"""What a result was obtained with: versions, commit, machine. No path, no host name, no user."""
+"""The environment of a result: versions, commit, machine. It names no path, host or user."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ PACKAGES = ("torch", "lightning", "torchmetrics")
 
 
 def environment() -> dict[str, Any]:
-    """The part of results.json that is not about the paper."""
+    """The value of "environment" in results.json."""
     return {
         "python": platform.python_version(),
         **{package: _version(package) for package in PACKAGES},
@@ -32,7 +32,7 @@ def environment() -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """The commit of the code that runs, with "-dirty" after it if files differ; None outside a git checkout."""
+    """The commit of this code, with "-dirty" appended if files differ from the commit; None outside a git checkout."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()

@@ -1,4 +1,4 @@
-"""One training with Lightning: Trainer, loggers, test. The same for all papers."""
+"""One training with Lightning (Trainer, loggers, test), the same for all papers."""
 
 import logging
 import warnings
@@ -27,7 +27,7 @@ def fit(
     data: Dataset,
     callbacks: Sequence[Callback],
 ) -> Curve:
-    """Train and test `module` on one data set; returns everything that was logged, as read from the CSV log.
+    """Train and test `module` on one data set; returns all logged numbers, read from the CSV log.
 
     `run.settings` has the fields batch_size, epochs and max_steps (-1 for no limit).
     """
@@ -47,7 +47,7 @@ def fit_loaders(
     *,
     steps_per_epoch: int,
 ) -> Curve:
-    """The same for batches of any kind, as of several data sets at once."""
+    """Like :func:`fit`, for loaders of any batches, such as batches from several data sets."""
     settings = run.settings
     shown = [ShowSteps(session.loop.progress)] if session.loop.progress else []
     with quiet_lightning(), session.loggers(run.label, run, seed=run.seed) as logged_to:
@@ -80,7 +80,7 @@ def quiet_trainer(session: Session) -> dict[str, Any]:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """No notes about hardware, about worker processes (tensors in memory need none), about Lightning's own calls."""
+    """Silences Lightning's notes about hardware, worker processes (tensors in memory need none) and its own deprecated calls."""
     log = logging.getLogger("lightning.pytorch")
     level = log.level
     log.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""The loggers of every run: a CSV file, from which figures are drawn, and Weights & Biases."""
+"""The loggers of every run: a CSV file, which the figures read, and Weights & Biases."""
 
 import csv
 import os
@@ -16,14 +16,14 @@ from replications.errors import ReplicationError
 
 PROJECT = "lightning-fa"
 FINISH_SECONDS = 300
-"""How long the end of a run waits for a W&B that does not answer; WANDB_FINISH_TIMEOUT overrides it."""
+"""Seconds for which the end of a run waits for W&B to answer. WANDB_FINISH_TIMEOUT overrides this limit."""
 TAIL_SECONDS = 10.0
 _UNREACHABLE: set[str | None] = set()
 Curve = dict[str, dict[int, float]]
 
 
 def check_wandb(mode: str | None) -> str:
-    """The mode to use; None means offline where wandb is installed and off where it is not."""
+    """The mode to use. For None the mode is offline if wandb is installed, else off."""
     installed = find_spec("wandb") is not None
     if mode is None:
         return "offline" if installed else "off"
@@ -41,14 +41,14 @@ def check_wandb(mode: str | None) -> str:
 def loggers(
     folder: Path, wandb_folder: Path, mode: str, *, group: str, rule: str, name: str, config: dict[str, Any]
 ) -> Iterator[list[Logger]]:
-    """A CSV logger in `folder` and, unless `mode` is off, a W&B logger; both are complete when the block ends."""
+    """A CSV logger in `folder` and, unless `mode` is off, a W&B logger. Both logs are complete when the `with` block ends."""
     to_csv = CSVLogger(folder, name="", version="")
     if mode == "off":
         yield [to_csv]
         return
     before = _wandb_variables()
     about = {"group": group, "job_type": rule, "name": name, "config": config, "dir": wandb_folder}
-    # not WandbLogger(offline=True), which leaves WANDB_MODE=dryrun in the environment and would start online runs offline
+    # WandbLogger(offline=True) would leave WANDB_MODE=dryrun in the environment, so that later online runs start offline
     run = _start(mode, about)
     file = Path(run.settings.sync_file)
     whole = False
@@ -69,7 +69,7 @@ def loggers(
 
 
 def _start(mode: str, about: dict[str, Any]) -> Any:
-    """A run; offline where W&B does not answer, since a replication of hours must not end because a web service does."""
+    """A W&B run. It is offline if W&B does not answer, so that a long replication does not depend on a web service."""
     import wandb
 
     quiet: dict[str, Any] = {
@@ -80,15 +80,15 @@ def _start(mode: str, about: dict[str, Any]) -> Any:
         "x_disable_stats": True,
     }
     if "finish_timeout" in getattr(wandb.Settings, "model_fields", ()) and "WANDB_FINISH_TIMEOUT" not in os.environ:
-        quiet["finish_timeout"] = FINISH_SECONDS  # W&B itself waits for a service that has died for days
+        quiet["finish_timeout"] = FINISH_SECONDS  # the default of W&B is to wait for days
     service = os.environ.get("WANDB_BASE_URL")
     if mode == "online" and service not in _UNREACHABLE:
         try:
             return wandb.init(project=PROJECT, mode="online", settings=wandb.Settings(**quiet), **about)
-        except wandb.errors.UsageError:  # what the user can mend, before hours are spent
+        except wandb.errors.UsageError:  # the user can correct this before hours are spent
             raise
-        except wandb.errors.Error as error:  # a CommError by time, a plain one where its retries are used up before
-            _UNREACHABLE.add(service)  # not again for each of a hundred runs
+        except wandb.errors.Error as error:  # CommError after the time limit, Error after the last retry
+            _UNREACHABLE.add(service)  # the next runs do not wait again
             print(
                 f"W&B does not answer ({error}). The runs are kept offline: `wandb sync` them later.", file=sys.stderr
             )
@@ -96,7 +96,7 @@ def _start(mode: str, about: dict[str, Any]) -> Any:
 
 
 def _wait_for_tail(file: Path) -> None:
-    """`finish` of an online run returns before W&B's service has written the end of the run's file."""
+    """Wait for the end of the run's file, because `finish` of an online run returns before W&B has written it."""
     end = time.monotonic() + TAIL_SECONDS
     while time.monotonic() < end:
         if file.exists() and EXIT in file.read_bytes()[-TAIL:]:
@@ -105,15 +105,15 @@ def _wait_for_tail(file: Path) -> None:
 
 
 def is_whole(run: Path) -> bool:
-    """Whether the W&B run in that folder went to its end: neither interrupted, nor killed, nor still going on."""
+    """Whether the W&B run in the folder `run` is complete: neither interrupted, nor killed, nor still in progress."""
     files = list(run.glob("run-*.wandb"))
     return not (run / CUT).exists() and all(EXIT in file.read_bytes()[-TAIL:] for file in files)
 
 
 CUT = "interrupted"
-"""Tag of a W&B run that was cut, and name of the mark in its folder: another run of the same name has the whole training."""
+"""The tag of an interrupted W&B run, and the name of the file that marks its folder. The repeated run has the same name."""
 EXIT, TAIL = b"\x92\x01", 100
-"""The protobuf tag of the last record of a file, and about how long that record is."""
+"""The protobuf tag of the last record of a file, and the number of bytes at the end of the file in which to look for it."""
 
 
 def _wandb_variables() -> dict[str, str]:
@@ -121,7 +121,7 @@ def _wandb_variables() -> dict[str, str]:
 
 
 def read_curve(path: Path) -> Curve:
-    """Metric by step from a CSV log: {name: {step: value}}."""
+    """The metrics of a CSV log: {name: {step: value}}."""
     curve: Curve = {}
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):

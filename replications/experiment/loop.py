@@ -1,4 +1,4 @@
-"""The loop over runs: what is on disk is not trained again, and what is trained is on disk at once."""
+"""The loop over runs. A run on disk is not trained again, and a finished run is written to disk at once."""
 
 import math
 import time
@@ -14,17 +14,17 @@ from replications.experiment.sharing import claimed
 from replications.judging.claims import Metrics
 
 SECONDS_BETWEEN_LOOKS = 2.0
-"""At what another process with the same --out has finished."""
+"""Seconds between two looks at the results of other processes with the same --out."""
 Record = dict[str, Any]
 
 
 class Loop:
-    """Finishes runs, and keeps the records of those that this call of the command asked for.
+    """Finishes runs, and keeps the records of the runs that this call of the command asked for.
 
     Args:
-        results: of the output folder
-        hardware: that all runs are trained on; a run on another is another run
-        paper: the number of the present paper and how many there are
+        results: the results of the output folder
+        hardware: the hardware of all runs; a run on other hardware is a different run
+        paper: the number of the present paper, and the number of papers
     """
 
     def __init__(self, results: Results, hardware: Hardware, paper: tuple[int, int] = (1, 1)) -> None:
@@ -32,19 +32,19 @@ class Loop:
         self.records: list[Record] = []
         self.progress: RunProgress | None = None
         self.finished = False
-        """Whether the last runs that were asked for are on disk: an error after that is one of the figures."""
+        """Whether the runs of the last call are on disk. An error after that is an error of the figures."""
 
     def finish(self, runs: Sequence[Run], train: Callable[[Run], Metrics]) -> None:
-        """Train every run that --out does not hold yet; each is in results.json as soon as it is finished.
+        """Train every run that --out does not hold yet. A run is in results.json as soon as it is finished.
 
-        Runs that another process with the same --out has begun are left to it, and waited for.
+        If another process with the same --out has begun a run, this process waits for the result.
         """
         self.finish_together([[run] for run in runs], lambda group: [train(group[0])])
 
     def finish_together(
         self, groups: Sequence[Sequence[Run]], train: Callable[[Sequence[Run]], Sequence[Metrics]]
     ) -> None:
-        """The same for groups of runs that differ in their seeds alone and are computed at once, as in one batch."""
+        """Like :meth:`finish`, for groups of runs. The runs of a group differ only in their seeds and are computed together."""
         self.finished = False
         found: dict[int, list[Record]] = {}
         with RunProgress(groups, self.paper) as self.progress:
@@ -63,7 +63,7 @@ class Loop:
     def _finish(
         self, runs: Sequence[Run], train: Callable[[Sequence[Run]], Sequence[Metrics]], progress: RunProgress
     ) -> list[Record] | None:
-        """Their records, or None where another process is at it."""
+        """The records of `runs`, or None if another process trains them."""
         label = runs[0].label if len(runs) == 1 else together(runs)
         with claimed(self.results.folder, label) as ours:
             if not ours:
@@ -82,7 +82,7 @@ class Loop:
             return records
 
     def _keep(self, run: Run, metrics: Metrics, seconds: float) -> Record:
-        # JSON has no word for nan, which a diverged run measures
+        # JSON has no nan, and a diverged run measures nan
         finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
         record = {**self._identity(run), "metrics": finite, "seconds": round(seconds, 1), "commit": commit()}
         self.results.add_run(record)
@@ -97,7 +97,7 @@ def _trained(train: Callable[[Sequence[Run]], Sequence[Metrics]], runs: Sequence
     try:
         return train(runs)
     except SystemExit as end:
-        # A Trainer that is interrupted exits with a status that means a failed claim here.
+        # An interrupted Trainer exits with status 1, which would mean a failed claim here.
         if isinstance(end.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         raise

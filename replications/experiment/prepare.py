@@ -1,4 +1,4 @@
-"""From options to a session: everything that can be wrong is found here, before any training."""
+"""Turns options into a session. All checks of the request happen here, before any training."""
 
 import argparse
 import functools
@@ -30,15 +30,15 @@ def prepare_all(options: argparse.Namespace) -> list[Session]:
     if twice:
         raise ReplicationError(
             f"Expected every paper once but got {twice[0]} {papers.count(twice[0])} times. Name its experiments together, "
-            f"as {twice[0]}/A,B."
+            f"for example {twice[0]}/A,B."
         )
     several = len(targets) > 1 or registry.ALL in options.targets
     if several and options.settings:
         raise ReplicationError(
             f"Expected one paper with --settings.{options.settings[0][0]} but got {', '.join(papers)}. Each paper has settings "
-            "of its own: run them one by one."
+            "of its own. Run the papers one by one."
         )
-    read = functools.cache(load)  # in memory once, whatever the number of papers
+    read = functools.cache(load)  # several papers share one copy in memory
     sessions = []
     for number, (target, paper) in enumerate(zip(targets, papers, strict=True), start=1):
         out = options.out / paper if options.out and several else options.out
@@ -49,7 +49,7 @@ def prepare_all(options: argparse.Namespace) -> list[Session]:
 
 
 def prepare(options: argparse.Namespace, load: Load) -> Session:
-    """A session in which nothing is left to check."""
+    """The session of one paper, fully checked. Raises ReplicationError for a wrong option."""
     paper, experiments = registry.select(options.target)
     if options.preset not in paper.presets:
         raise ReplicationError(
@@ -62,7 +62,7 @@ def prepare(options: argparse.Namespace, load: Load) -> Session:
     hardware = Hardware(options.accelerator, options.devices, options.precision)
     _check_hardware(hardware)
     wandb = check_wandb(options.wandb)
-    # a paper that was named is refused rather than run on other data than its own, where it is not MNIST
+    # with "all", digits stand in for missing data; a paper named alone is refused if its data are missing
     stand_in = registry.ALL in options.targets
     data = data_of(paper, options.dataset, options.data_dir, load, stand_in=stand_in)
     out = _writable(options.out or Path("runs", paper.name, time.strftime("%Y%m%d-%H%M%S")))
@@ -72,7 +72,7 @@ def prepare(options: argparse.Namespace, load: Load) -> Session:
 
 
 def _check_hardware(hardware: Hardware) -> None:
-    """Let Lightning judge the three options: it knows what this machine has."""
+    """Construct a Trainer, because Lightning knows which hardware options this machine supports."""
     try:
         with quiet_lightning():
             Trainer(

@@ -23,9 +23,9 @@ class RunProgress:
     """Bars for papers, experiments, seeds and runs, and for the epochs and the steps of the present run.
 
     Args:
-        work: the runs in their order; those of one group are computed at once
-        paper: the number of the present paper and how many there are
-        console: where to show it; default: the standard output
+        work: groups of runs in their order; the runs of a group are computed together
+        paper: the number of the present paper, and the number of papers
+        console: where to show the progress; default: the standard output
     """
 
     def __init__(
@@ -56,14 +56,14 @@ class RunProgress:
         self.bars.stop()
 
     def start(self, label: str, runs: Sequence[Run]) -> None:
-        """Runs of that name begin."""
+        """The group `runs`, named `label`, begins."""
         self.label = label
         self.bars.reset(self.epochs_bar, visible=False)
         self.bars.reset(self.steps_bar, total=None, description=label, visible=True)
         self._say(f"run {self.done + 1}/{len(self.work)}{self._place(runs)}: {label}{self._left()}")
 
     def step(self, done: int, total: int, note: str, epochs: tuple[float, int] | None = None) -> None:
-        """The present run has made `done` of `total` steps, and so many of all its epochs."""
+        """The present run has made `done` of `total` steps; `epochs` holds the same two numbers for epochs."""
         self.bars.update(self.steps_bar, completed=done, total=total, description=f"{self.label} {note}")
         if epochs is not None:
             self.bars.update(self.epochs_bar, completed=epochs[0], total=epochs[1], visible=True)
@@ -72,7 +72,7 @@ class RunProgress:
             self._say(f"  {self.label}: {epoch}step {done}/{total} {note}")
 
     def finish(self, note: str) -> None:
-        """The present run is over."""
+        """The present run has ended."""
         self.done += 1
         self.bars.update(self.runs_bar, completed=self.done)
         self.bars.update(self.experiments_bar, completed=self.experiments.finished(self.done))
@@ -83,7 +83,7 @@ class RunProgress:
         self.bars.console.print(message, highlight=False) if self.live else self._say(message)
 
     def _place(self, now: Sequence[Run]) -> str:
-        """Where the present run stands in what there is more than one of."""
+        """The number of the present paper, experiment and seed, for each of the three of which there are several."""
         places = [("paper", *self.paper)]
         places += [(name, kind.number(now), len(kind)) for name, kind in self._kinds() if now]
         several = [f"{name} {number}/{total}" for name, number, total in places if total > 1]
@@ -105,7 +105,7 @@ class RunProgress:
 
 
 class _Kind:
-    """The experiments, or the seeds: each is finished with its last run."""
+    """Counts the experiments, or the seeds. An experiment or seed is finished with its last run."""
 
     def __init__(self, work: Sequence[Sequence[Run]], of: Callable[[Run], Any]) -> None:
         self.of = of
@@ -122,7 +122,7 @@ class _Kind:
 
 
 class ShowSteps(Callback):
-    """Tell a RunProgress about the steps of a Trainer."""
+    """Report the steps of a Trainer to a RunProgress."""
 
     def __init__(self, progress: RunProgress) -> None:
         self.progress = progress

@@ -18,13 +18,13 @@ from replications.judging.claims import Claim
 
 ALL = "all"
 CLOSE = 0.75
-"""Likeness from which on a name may have been meant: one letter of gilmer2017, and not fig4 by fig99."""
+"""Similarity from which a name is suggested. gilmer2018 suggests gilmer2017, whereas fig99 does not suggest fig4."""
 PAPERS = "replications.papers"
 
 
 @dataclass(frozen=True)
 class Paper:
-    """What a paper's module defines, under the same names in capitals, and its function run(session)."""
+    """The definitions of a paper's module. The module uses these names in capitals, except for its function run(session)."""
 
     name: str
     title: str
@@ -34,9 +34,11 @@ class Paper:
     datasets: Sequence[str]
     claims: Sequence[Claim]
     run: Callable[..., None]
-    beside: Mapping[str, Sequence[str]] = field(default_factory=dict)  # BESIDE: what is read besides one of `datasets`
-    captions: Mapping[str, str] = field(default_factory=dict)  # captions.json: by name of a figure, what it shows
-    pages: Mapping[str, Callable[..., str]] = field(default_factory=dict)  # PAGES: by path, what its results say there
+    beside: Mapping[str, Sequence[str]] = field(
+        default_factory=dict
+    )  # BESIDE: {data set: others that are read with it}
+    captions: Mapping[str, str] = field(default_factory=dict)  # captions.json: {figure: caption}
+    pages: Mapping[str, Callable[..., str]] = field(default_factory=dict)  # PAGES: {path: results -> text}
 
 
 def names() -> list[str]:
@@ -51,7 +53,7 @@ def load(name: str) -> Paper:
 
 
 def docstring(name: str) -> str:
-    """The docstring of the paper's package, read without importing it, which takes seconds."""
+    """The docstring of the paper's package. It is parsed, because an import would take seconds."""
     spec = importlib.util.find_spec(f"{PAPERS}.{name}")
     if spec is None or spec.origin is None:
         return ""
@@ -59,13 +61,13 @@ def docstring(name: str) -> str:
 
 
 def cost(name: str) -> str:
-    """What the paper's docstring says under "Cost", in one line."""
+    """The section "Cost" of the paper's docstring, in one line."""
     _, _, rest = docstring(name).partition("\nCost\n")
     return " ".join(re.split(r"\n(?=\S)", rest)[0].split())
 
 
 def from_module(name: str, module: ModuleType) -> Paper:
-    """The paper that `module` describes, or an error that lists what the module lacks."""
+    """The paper that `module` describes. Raises TypeError, which lists the missing definitions."""
     capitals = ("TITLE", "EXPERIMENTS", "PRESETS", "SEEDS", "DATASETS", "CLAIMS")
     missing = [attribute for attribute in (*capitals, "run") if not hasattr(module, attribute)]
     if missing:
@@ -76,19 +78,19 @@ def from_module(name: str, module: ModuleType) -> Paper:
 
 
 def _captions(module: ModuleType) -> dict[str, str]:
-    """What stands in the captions.json beside the module's file; a paper without figures has none."""
+    """The content of the captions.json beside the module's file; empty if there is no such file."""
     path = Path(module.__file__).parent / "captions.json" if module.__file__ else None
     found: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path and path.is_file() else {}
     return found
 
 
 def expand(targets: Sequence[str]) -> list[str]:
-    """The targets, with all papers in place of "all"."""
+    """The targets, with "all" replaced by the names of all papers."""
     return [name for target in targets for name in (names() if target == ALL else [target])]
 
 
 def select(target: str) -> tuple[Paper, tuple[str, ...]]:
-    """The paper and the experiments that "paper", "paper/experiment" or "paper/experiment,experiment" names."""
+    """The paper and the experiments of a target "paper", "paper/experiment" or "paper/experiment,experiment"."""
     name, slash, listed = target.partition("/")
     if "," in name:
         raise ReplicationError(
@@ -105,7 +107,7 @@ def select(target: str) -> tuple[Paper, tuple[str, ...]]:
 
 
 def expect_known(what: str, name: str, known: list[str]) -> None:
-    """An error that lists what is known, where `name` is not; and what may have been meant."""
+    """Raise ReplicationError if `name` is not in `known`. The error lists `known` and suggests a similar name."""
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=CLOSE)
         hint = f" Did you mean {near[0]}?" if near else ""

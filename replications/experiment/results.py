@@ -11,12 +11,12 @@ from replications.experiment.sharing import alone
 FILE = "results.json"
 KEYS = ("paper", "preset", "dataset", "environment", "claims", "runs")
 CLAIM_KEYS = ("id", "statement", "expected", "tolerance", "value", "std", "interval", "n", "verdict", "source")
-# A run already in the file is the same as a requested one if it agrees in these.
+# A run in the file is the requested run if the two agree in these keys.
 IDENTITY = ("experiment", "name", "rule", "seed", "settings", "dataset", "hardware")
 
 
 class Results:
-    """The results of one output folder. Whatever is changed is written at once, and never half."""
+    """The results of one output folder. Every change replaces the whole file at once."""
 
     def __init__(self, folder: Path, paper: str, preset: str, dataset: str) -> None:
         self.folder, self.path = folder, folder / FILE
@@ -25,7 +25,7 @@ class Results:
         self.refresh()
 
     def refresh(self) -> None:
-        """Take in what the folder holds: of an earlier call of the command, or of one that runs beside this."""
+        """Read the file again, because an earlier call of the command, or another process, may have written results."""
         if not self.path.exists():
             return
         earlier = read(self.path)
@@ -51,21 +51,21 @@ class Results:
             self.write()
 
     def conclude(self, environment: dict[str, Any], claims: list[dict[str, Any]]) -> None:
-        """Keep what follows from the runs."""
+        """Keep the environment and the judged claims."""
         with alone(self.folder):
             self.refresh()
             self.content |= {"environment": environment, "claims": claims}
             self.write()
 
     def write(self) -> None:
-        """Replace the file in one step, so that a cut leaves the previous content."""
+        """Replace the file in one step, so that an interruption leaves the previous content."""
         unfinished = self.path.with_suffix(".unfinished")
         unfinished.write_text(json.dumps(self.content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         os.replace(unfinished, self.path)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The content of a results.json, or an error that names what is wrong with it."""
+    """The content of a results.json. Raises ReplicationError if it is not JSON or lacks keys."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

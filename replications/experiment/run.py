@@ -1,4 +1,4 @@
-"""What one training is, and on what it runs."""
+"""One training and its hardware."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Hardware:
 
 @dataclass(frozen=True)
 class Run:
-    """One training. `name` tells it from the other runs of its seed, `settings` is the paper's dataclass."""
+    """One training. `name` distinguishes the runs of one seed, and `settings` is the paper's dataclass."""
 
     experiment: str
     name: str
@@ -26,15 +26,15 @@ class Run:
 
     @property
     def label(self) -> str:
-        """For lines of progress, and for the run's folder."""
+        """The name of the run in lines of progress, and the path of its folder."""
         return f"{self.experiment}/{self.name}-seed{self.seed}"
 
     @property
     def group(self) -> str:
-        """Which runs W&B shows together."""
+        """The name of the group in which W&B shows the run."""
         return self.experiment
 
 
 def together(runs: Sequence[Run]) -> str:
-    """What runs that differ in their seeds alone are called."""
+    """The common name of runs that differ only in their seeds."""
     return f"{runs[0].experiment}/{runs[0].name}"

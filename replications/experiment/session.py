@@ -1,4 +1,4 @@
-"""One call of the command for one paper: what was asked for, checked, and where it goes."""
+"""One call of the command for one paper: the checked request and the output folder."""
 
 import shutil
 from collections.abc import Callable, Iterable, Sequence
@@ -23,9 +23,9 @@ from replications.judging.verdicts import by_seed, judged, rest
 
 @dataclass(frozen=True)
 class Session:
-    """What a paper's run() works with: the request, and the loop that finishes its runs.
+    """The argument of a paper's run(): the request, and the loop that finishes its runs.
 
-    `preset` is the name of the preset with the changes that were made to its settings, and `settings` are those with them.
+    `preset` is the name of the preset, followed by the changes to its settings. `settings` include these changes.
     """
 
     paper: Paper
@@ -41,31 +41,31 @@ class Session:
 
     @property
     def title(self) -> str:
-        """For figures: which paper, which data."""
+        """The title of figures: paper, data and preset."""
         return f"{self.paper.name}, {self.data.label}, preset {self.preset}"
 
     @property
     def logs(self) -> Path:
-        """Where the logs of all runs lie."""
+        """The folder with the logs of all runs."""
         return self.out / "logs"
 
     def folder(self, run: Run) -> Path:
-        """Where the logs of a run lie."""
+        """The folder with the logs of a run."""
         return self.logs / run.label
 
     def curve(self, run: Run) -> Curve:
-        """What a run has logged."""
+        """The numbers that a run has logged."""
         return read_curve(self.folder(run) / "metrics.csv")
 
     def curves(self, runs: Iterable[Run]) -> dict[str, list[Curve]]:
-        """The same of all seeds, by the name of the run."""
+        """The curves of `runs`: {name of the run: one curve per seed}."""
         found: dict[str, list[Curve]] = {}
         for run in runs:
             found.setdefault(run.name, []).append(self.curve(run))
         return found
 
     def loggers(self, label: str, run: Run, **config: Any) -> AbstractContextManager[list[Logger]]:
-        """Loggers into the folder `label`, emptied, of one group in W&B; `config` is kept beside the run's settings."""
+        """Loggers into the folder `label`, which is emptied first. W&B gets `config` together with the run's settings."""
         folder = self.logs / label
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -85,7 +85,7 @@ def planned(
     train: Callable[[Session, Run], Metrics],
     draw_figures: Callable[[Session, Sequence[Run]], None],
 ) -> Callable[[Session], None]:
-    """The `run` of a paper whose runs are all known before the first of them: train what --out lacks, then draw."""
+    """The `run` of a paper that can list all its runs in advance: train the runs that --out lacks, then draw the figures."""
 
     def run(session: Session) -> None:
         runs = plan(session)
@@ -96,7 +96,7 @@ def planned(
 
 
 def conclude(session: Session) -> None:
-    """Fill in the claims of the chosen experiments over the chosen seeds; those of other experiments are kept."""
+    """Judge the claims of the chosen experiments over the chosen seeds. The claims of other experiments are kept."""
     paper, results = session.paper, session.loop.results
     known = {record["id"]: record for record in results.content["claims"]}
     seeds = by_seed(session.loop.records, session.seeds)

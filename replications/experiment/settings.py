@@ -1,4 +1,4 @@
-"""Settings of a paper's preset that were changed on the command line: each is typed and checked by jsonargparse."""
+"""Changes of a preset's settings on the command line. jsonargparse converts and checks each value."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from replications.judging.presets import changed
 
 
 def with_changes(paper: Paper, preset: str, changes: Sequence[tuple[str, str]]) -> tuple[str, Any]:
-    """What the preset is called with these changes, and its settings with them."""
+    """The name and the settings of the preset after these changes."""
     settings = paper.presets[preset]
     plain = {name: (hint, value) for name, hint, value in _fields(settings)}
     for name, text in changes:
@@ -22,7 +22,7 @@ def with_changes(paper: Paper, preset: str, changes: Sequence[tuple[str, str]]) 
 
 
 def _fields(value: Any, hint: Any = None, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(name, type, value) of each field; of what is nested the name is a path with dots."""
+    """(name, type, value) of each field. The name of a nested field is a path with dots."""
     if is_dataclass(value):
         hints = get_type_hints(type(value))
         inside = [(field.name, hints[field.name], getattr(value, field.name)) for field in fields(value)]
@@ -36,13 +36,13 @@ def _fields(value: Any, hint: Any = None, path: str = "") -> Iterator[tuple[str,
 
 
 def _typed(name: str, hint: Any, text: str) -> Any:
-    from jsonargparse import ArgumentError, ArgumentParser  # late: most calls change nothing
+    from jsonargparse import ArgumentError, ArgumentParser  # imported late, because most calls change no setting
 
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--value", type=hint)
     try:
         value = parser.parse_args([f"--value={text}"]).value
-        json.dumps(value, allow_nan=False)  # what is kept in results.json
+        json.dumps(value, allow_nan=False)  # results.json cannot hold nan
         return value
     except (ArgumentError, ValueError) as error:
         wanted = hint.__name__ if isinstance(hint, type) else hint

@@ -1,4 +1,4 @@
-"""Several processes that were started with the same --out share its runs: each is trained by the one that claims it first."""
+"""Processes with the same --out share its runs: the first process that claims a run trains it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ FOLDER = "locks"
 
 @contextmanager
 def claimed(out: Path, label: str) -> Iterator[bool]:
-    """Whether the run `label` is this process's, until the block or the process ends, however it ends."""
+    """Whether this process has claimed the run `label`. The claim ends with the `with` block, or when the process ends."""
     lock = _lock(out, label)
     try:
         lock.acquire(blocking=False)
@@ -26,7 +26,7 @@ def claimed(out: Path, label: str) -> Iterator[bool]:
 
 @contextmanager
 def alone(out: Path) -> Iterator[None]:
-    """Inside, no other process changes what `out` says."""
+    """Inside the `with` block no other process changes the results in `out`."""
     with _lock(out, "results"):
         yield
 

@@ -1,4 +1,4 @@
-"""The data of a paper: what it is about, what it reads beside, what stands in."""
+"""The data of a paper: its data set, the data sets that are read with it, and the stand-in."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ Load = Callable[[str, Path | None], Dataset]
 
 
 def data_of(paper: Paper, name: str | None, folder: Path | None, load: Load, *, stand_in: bool) -> Dataset:
-    """The data set `name`, or the paper's first; with `stand_in`, digits where this paper's data cannot be had."""
+    """The data set `name`, or the paper's first. With `stand_in`, digits replace data that are missing."""
     wanted = name or paper.datasets[0]
     if wanted not in paper.datasets:
         raise ReplicationError(
@@ -27,7 +27,7 @@ def data_of(paper: Paper, name: str | None, folder: Path | None, load: Load, *, 
 
 
 def _complete(paper: Paper, data: Dataset, folder: Path | None, load: Load) -> Dataset:
-    """`data`, after a look whether what the paper reads beside them is there as well."""
+    """`data`, after a check that the data sets that the paper reads with it exist too."""
     for other in paper.beside.get(data.name, ()):
         if load(other, folder).stand_in_for:
             raise DataMissingError(

@@ -1,4 +1,4 @@
-"""Logs of runs that need no Trainer, with the same CSV file and W&B run: of one run, or of many seeds computed at once."""
+"""Logs of runs without a Trainer, in the same CSV file and W&B run: of one run, or of many seeds computed together."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,14 +18,14 @@ SendSeeds = Callable[[int, Mapping[str, Tensor]], None]
 
 @contextmanager
 def logged(session: Session, run: Run) -> Iterator[Send]:
-    """A function that logs numbers at a step; the logs are complete when the block ends."""
+    """A function that logs numbers at a step. The logs are complete when the `with` block ends."""
     with _log(session, run.label, run, seed=run.seed) as send:
         yield send
 
 
 @contextmanager
 def seed_log(session: Session, runs: Sequence[Run]) -> Iterator[SendSeeds]:
-    """The same for runs that differ in their seeds alone: of {name: [seeds]} every seed has a column of one log."""
+    """Like :func:`logged`, for runs that differ only in their seeds. One log holds a column per number and seed."""
     with _log(session, together(runs), runs[0], seeds=len(runs)) as send:
 
         def send_seeds(step: int, numbers: Mapping[str, Tensor]) -> None:
@@ -49,7 +49,7 @@ def _log(session: Session, label: str, run: Run, **config: Any) -> Iterator[Send
 
 
 def read_seeds(session: Session, runs: Sequence[Run]) -> list[Curve]:
-    """What `seed_log` wrote: for each seed {name: {step: value}}."""
+    """The numbers that `seed_log` wrote, for each seed as {name: {step: value}}."""
     curve = read_curve(log_file(session, runs))
     ends = {run.seed: f"/seed{run.seed}" for run in runs}
     return [

@@ -1,4 +1,4 @@
-"""`python -m replications audit`: a table of the judged claims of each paper, and which planted fault each one catches."""
+"""`python -m replications audit`: a table of the judged claims of each paper, and of the planted faults that each catches."""
 
 import argparse
 import os
@@ -23,34 +23,34 @@ FAULTS = ("backprop", "exchanged", "untrained", "idle", "redrawn")
 MEANING = """# Planted faults
 
 Can the verdict "reproduced" fail? Each judged claim of each paper is judged again on numbers with a planted fault. A claim
-that no fault makes fail says nothing, and is reported in place of judged. The table is written by
-`python -m replications audit --train`, which trains short runs for the last two faults.
+that passes under every fault says nothing, so that it is only reported. `python -m replications audit --train` writes the
+tables and trains short runs for the last three faults.
 
-- `backprop`: every run has the numbers of the backpropagation run beside it, or of the run in which the mechanism is off
-  (recorded numbers);
-- `exchanged`: two runs, or two numbers of a run, have each other's names (recorded numbers; several such faults);
-- `untrained`: no weight is trained (preset smoke, learning rate 0; step 0 where a paper has loops of its own);
-- `idle`: only the runs of the paper's rule are untrained, those that they are compared with are as recorded;
-- `redrawn`: every B has its entries in other places in every step (gilmer2017, 600 steps; caught if the same run with a B
-  that stays reproduces the claim). For czarnecki2017 the last column has other faults: signals of table 1 of twice the
-  size, exchanged flags, the gate of proposition 2 always open, and in figure 6 an SG that never learns.
+- `backprop`: every run has the numbers of the backpropagation run of the same setting, or of the run with the mechanism off
+  (recorded numbers).
+- `exchanged`: two runs, or two numbers of a run, have exchanged names (recorded numbers; several faults of this kind).
+- `untrained`: no weight is trained (preset smoke, learning rate 0; step 0 where a paper has training loops of its own).
+- `idle`: only the runs of the paper's rule are untrained. The runs that they are compared with are as recorded.
+- `redrawn`: the entries of every B are permuted in every step (gilmer2017, 600 steps). The fault counts as caught only if
+  the same run with a fixed B reproduces the claim. For czarnecki2017 this column has other faults: the signals of table 1 are
+  doubled, flags are exchanged, the gate of proposition 2 is always open, and the SG of figure 6 never learns.
 
-"caught": the claim is not reproduced. "survives": it is. "-": the fault does not change the numbers that the claim is about,
-or its runs are too short or not there.
+"caught" means that the claim is not reproduced under the fault, "survives" that it is reproduced. "-" means that the fault
+does not change the numbers that the claim judges, or that the runs are missing or too short.
 """
 
 
 def audit(arguments: Sequence[str]) -> int:
-    """Run the command with these arguments; returns 1 if a judged claim survives every fault that touches it."""
+    """Run the command with these arguments; returns 1 if a judged claim survives every fault that changes its numbers."""
     options = argparse.ArgumentParser("python -m replications audit", description=__doc__)
     options.add_argument("papers", nargs="*", metavar="PAPER", help="default: all")
-    options.add_argument("--train", action="store_true", help="plant the faults that need training too: minutes")
+    options.add_argument("--train", action="store_true", help="also plant the faults that need training (minutes)")
     options.add_argument("--data-dir", type=Path, metavar="D", help="folder of the data; default: LIGHTNING_FA_DATA")
     options.add_argument(
         "--out",
         type=Path,
         metavar="FILE",
-        help="write the page; of what is not trained now it keeps what it says of the faults that need training",
+        help="write the page; without --train, and for other papers, its columns of the faults that need training are kept",
     )
     chosen = options.parse_args(arguments)
     folder = chosen.data_dir or (Path(os.environ["LIGHTNING_FA_DATA"]) if "LIGHTNING_FA_DATA" in os.environ else None)
@@ -70,7 +70,7 @@ def audit(arguments: Sequence[str]) -> int:
 
 
 def verdicts(paper: str, data_dir: Path | None, *, train: bool) -> dict[str, dict[str, str]]:
-    """For each judged claim {fault: caught, survives or -}."""
+    """{judged claim: {fault: "caught", "survives" or "-"}}."""
     claims = [claim for claim in registry.load(paper).claims if claim.tolerance]
     recorded = _recorded(paper)
     faults = planted_in(paper)
@@ -96,7 +96,7 @@ def verdicts(paper: str, data_dir: Path | None, *, train: bool) -> dict[str, dic
 
 
 def rows_of(page: str, paper: str) -> dict[str, dict[str, str]]:
-    """What a page says: {claim: {fault: word}}."""
+    """The rows of `paper` on a page: {claim: {fault: word}}."""
     section = page.partition(f"## {paper}\n")[2].partition("\n## ")[0]
     table = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
     return {cells[0]: dict(zip(table[0][1:], cells[1:], strict=True)) for cells in table[1:]}
@@ -108,7 +108,7 @@ def _keep_trained(rows: dict[str, dict[str, str]], known: dict[str, dict[str, st
 
 
 def uncaught(row: dict[str, str]) -> bool:
-    """Whether a claim survives every fault that touches it, and one does."""
+    """Whether at least one fault changes the claim's numbers and the claim survives all these faults."""
     return "caught" not in row.values() and "survives" in row.values()
 
 
@@ -126,7 +126,7 @@ def _on_records(faults: Planted, claim: Claim, honest: Sequence[Runs]) -> dict[s
 
 
 def _idle(honest: Sequence[Runs], untrained: Runs, pairs: Pairs) -> list[Runs]:
-    """The recorded runs, but for those that would have another's numbers under the fault `backprop`."""
+    """The recorded runs. Runs that get another run's numbers under the fault `backprop` are replaced by untrained runs."""
     rules = {left[0] for runs in honest for left, _ in matches(runs, pairs) if left[1] is None}
     return [{**runs, **{name: untrained[name] for name in rules if name in untrained}} for runs in honest]
 
@@ -134,7 +134,7 @@ def _idle(honest: Sequence[Runs], untrained: Runs, pairs: Pairs) -> list[Runs]:
 def _formulas(
     claims: Sequence[Claim], rows: dict[str, dict[str, str]], untrained: list[Any], data: Path | None
 ) -> None:
-    """What czarnecki2017 computes in loops of its own: at rest, and with wrong formulas."""
+    """The runs that czarnecki2017 computes without a Trainer, once untrained and once with wrong formulas."""
     smoke = registry.load("czarnecki2017").presets["smoke"]
     rest = trained.train("czarnecki2017", formulas.at_rest(smoke), data, experiments=formulas.EXPERIMENTS)
     for runs, more in zip(untrained, rest, strict=True):
@@ -150,13 +150,13 @@ def _word(found: bool | None) -> str:
 
 
 def _recorded(paper: str) -> list[list[Runs]]:
-    """The runs of each committed preset by seed and name, from full on."""
+    """The runs of each committed preset by seed and name, from full to smoke."""
     results = [result for result in committed() if result["paper"] == paper and result["preset"] in PRESETS]
     return [list(by_seed(r["runs"], sorted({run["seed"] for run in r["runs"]}))) for r in results]
 
 
 def _runs_of(claim: Claim, recorded: Sequence[list[Runs]]) -> list[Runs]:
-    """Those of the longest preset that has what the claim needs."""
+    """The runs of the longest preset that has the numbers that the claim needs."""
     from replications.judging.claims import measured
 
     return next((seeds for seeds in recorded if any(measured(claim, runs) is not None for runs in seeds)), [])

@@ -1,4 +1,4 @@
-"""Faults in what czarnecki2017 computes without a Trainer: a formula of table 1 is another's, a gate is always open."""
+"""Faults in the runs that czarnecki2017 computes without a Trainer, such as wrong formulas of table 1."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ EXPERIMENTS = "table1,fig6,thm1,prop2,table2,fig2"
 
 
 def at_rest(settings: Settings) -> dict[str, Any]:
-    """The settings in which no loop makes a step."""
+    """Settings with which no training loop changes a weight."""
     return {
         "table2": replace(settings.table2, learning_rate=0.0, deep_learning_rate=0.0),
         "grid": replace(settings.grid, learning_rate=0.0),
@@ -27,7 +27,11 @@ def at_rest(settings: Settings) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def wrong() -> Iterator[None]:
-    """Signals of table 1 are doubled, two of its columns have each other's flags, every step is taken, an SG stays at 0."""
+    """Inside the `with` block four faults are planted.
+
+    The signals of table 1 are doubled, its columns FA and DFA have exchanged flags, the gate of proposition 2 is always open,
+    and the SG of figure 6 does not learn.
+    """
     columns = table1.columns
 
     def doubled(alpha: float) -> dict[str, table1.Column]:

@@ -1,4 +1,4 @@
-"""Which faults are planted in a paper: what the `faults.json` beside its module says."""
+"""The faults that are planted in a paper, read from the `faults.json` beside its module."""
 
 import importlib.util
 import json
@@ -18,16 +18,16 @@ FILE = "faults.json"
 class Planted:
     """The keys of the file.
 
-    A run's name may be a pattern with one `*`, which stands for the same text in both names; a name with `:` is one number
-    of a run. Settings are those that take the place of preset smoke's.
+    A run's name may be a pattern with one `*`, which matches the same text in both names of a pair. A name with `:` means one
+    number of a run. Settings replace settings of preset smoke.
 
-    experiments: what Lightning trains, to be trained with nothing learnt; the others have loops of their own
-    backprop: every left run has the numbers of the right one: of backpropagation, or of that with the mechanism off
-    exchanged: two runs, or two numbers of a run, have each other's names; each entry is a fault of its own
-    untrained: settings where preset smoke stops before the first moment that a claim is about, or has other sizes
-    redrawn: settings of the runs in which B is drawn anew in every step, long enough for most claims to hold of a B that
-        stays; without them there are no such runs
-    redrawn_experiments: what is trained with them
+    experiments: the experiments that a Trainer trains; they are trained with learning rate 0
+    backprop: pairs of runs; the left run gets the numbers of the right run, which uses backpropagation or has the mechanism off
+    exchanged: pairs of runs, or of numbers of a run, that exchange their names; each entry is one fault
+    untrained: settings of the untrained runs, where those of preset smoke end too early for a claim or have other sizes
+    redrawn: settings of the runs in which B is permuted in every step, long enough for most claims to hold with a fixed B;
+        without these settings there are no such runs
+    redrawn_experiments: the experiments that are trained with the settings `redrawn`
     """
 
     experiments: str
@@ -39,7 +39,7 @@ class Planted:
 
 
 def planted_in(paper: str) -> Planted:
-    """What is planted in `paper`."""
+    """The faults of `paper`. Raises ReplicationError if the file is missing."""
     spec = importlib.util.find_spec(f"{PAPERS}.{paper}")
     path = Path(spec.origin if spec and spec.origin else paper).parent / FILE
     if not path.is_file():
@@ -52,5 +52,5 @@ def planted_in(paper: str) -> Planted:
 
 
 def _as_settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has lists for tuples."""
+    """Lists become tuples, which JSON does not have."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""Faults that are planted in recorded numbers: nothing is trained anew."""
+"""Faults that are planted in recorded numbers. Nothing is trained."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ Runs = Mapping[str, Metrics]
 
 
 def replaced(runs: Runs, pairs: Pairs) -> dict[str, dict[str, float]]:
-    """Every run on the left has the numbers of its partner on the right, where there is such a partner."""
+    """The runs, where the left of each pair has the numbers of the right. Pairs that the runs lack are ignored."""
     changed = {name: dict(metrics) for name, metrics in runs.items()}
     for (run, key), (other, other_key) in matches(runs, pairs):
         if key is None:
@@ -21,12 +21,12 @@ def replaced(runs: Runs, pairs: Pairs) -> dict[str, dict[str, float]]:
 
 
 def exchanged(runs: Runs, pairs: Pairs) -> dict[str, dict[str, float]]:
-    """The two of each pair have each other's numbers."""
+    """The runs, where the two of each pair have exchanged numbers."""
     return replaced(runs, [*pairs, *((right, left) for left, right in pairs)])
 
 
 def matches(runs: Runs, pairs: Pairs) -> list[tuple[tuple[str, str | None], tuple[str, str | None]]]:
-    """The ((run, number), (partner, number)) that the patterns name and the results have."""
+    """The ((run, number), (partner, number)) that match the patterns and exist in `runs`; None for number means the whole run."""
     found = []
     for left, right in pairs:
         run_pattern, _, key = left.partition(":")
@@ -42,7 +42,7 @@ def matches(runs: Runs, pairs: Pairs) -> list[tuple[tuple[str, str | None], tupl
 
 
 def caught(claim: Claim, honest: Sequence[Runs], faulty: Sequence[Runs]) -> bool | None:
-    """Whether the claim is not reproduced under the fault; None where the fault does not change what it is about."""
+    """Whether the claim is not reproduced under the fault; None if the fault does not change the claim's values."""
     values = [[measured(claim, runs) for runs in seeds[: claim.seeds]] for seeds in (honest, faulty)]
     if repr(values[0]) == repr(values[1]) or all(value is None for value in values[1]):
         return None
@@ -50,5 +50,5 @@ def caught(claim: Claim, honest: Sequence[Runs], faulty: Sequence[Runs]) -> bool
 
 
 def reproduced(claim: Claim, seeds: Sequence[Runs]) -> bool:
-    """Judged as if these runs were of full length and of the claim's own data."""
+    """Whether the claim is reproduced if these runs count as runs of preset full on the claim's own data."""
     return judge(claim, seeds[: claim.seeds], "full", claim.datasets[0])["verdict"] == "reproduced"

@@ -1,4 +1,4 @@
-"""Faults that are planted in training: short runs in which nothing is trained, or B is drawn anew in every step."""
+"""Faults that are planted in training: short runs with learning rate 0, or with a B that is permuted in every step."""
 
 import contextlib
 import tempfile
@@ -21,7 +21,7 @@ from replications.judging.verdicts import by_seed
 
 
 class NothingTrained(Callback):
-    """The optimiser makes steps of length 0."""
+    """Sets the learning rate to 0 before every optimiser step."""
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: optim.Optimizer
@@ -31,7 +31,7 @@ class NothingTrained(Callback):
 
 
 class FreshFeedback(Callback):
-    """Every B has its entries in other places at every step."""
+    """Permutes the entries of every B before every training batch."""
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         attached = getattr(trainer.strategy, "attached", None)
@@ -42,7 +42,7 @@ class FreshFeedback(Callback):
 
 @contextlib.contextmanager
 def planted(*faults: type[Callback]) -> Iterator[None]:
-    """Every Trainer of a replication has these callbacks."""
+    """Inside the `with` block every Trainer of a replication has these callbacks."""
     original = fit.Trainer
 
     class Faulty(original):  # type: ignore[misc, valid-type]
@@ -63,7 +63,7 @@ def train(
     *faults: type[Callback],
     experiments: str,
 ) -> list[Runs]:
-    """The metrics of two seeds of the preset smoke with these settings changed, with the faults planted."""
+    """The metrics of two seeds of preset smoke, trained with these changes of settings and with the faults planted."""
     _, names = select(f"{paper}/{experiments}")
     options = Namespace(
         targets=[paper], target=f"{paper}/{','.join(names)}", preset="smoke", seeds=2, data_dir=data_dir,

@@ -1,1 +1,1 @@
-"""What a claim is, what is measured for it, and the verdict on it: plain numbers, no training."""
+"""Claims, the values measured for them, and the verdicts. Nothing is trained here."""

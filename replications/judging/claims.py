@@ -12,16 +12,16 @@ Metrics = Mapping[str, float]
 SIGNIFICANT = 0.01
 HOLDS = f"it holds; preset {LOOK} fails claims and reproduces none"
 ANY_DATA = ("mnist", "digits", "digits (stand-in)")
-"""Of claims that are not about data: which images were loaded beside does not matter."""
+"""The data sets of claims that are not about data, so that any images may be loaded."""
 Verdict = Literal["reproduced", "undecided", "failed", "reported", "not run yet"]
 
 
 class NotRunError(KeyError):
-    """A claim needs a run, or a number of a run, that the results do not have."""
+    """A claim needs a run, or a number of a run, that is missing from the results."""
 
 
 class Recorded(dict[str, Any]):
-    """Runs by name, or the numbers of one of them by name: what is missing was not run."""
+    """Runs by name, or the numbers of one run by name. A missing name raises NotRunError."""
 
     def __missing__(self, name: str) -> Any:
         raise NotRunError(name)
@@ -29,17 +29,17 @@ class Recorded(dict[str, Any]):
 
 @dataclass(frozen=True)
 class Claim:
-    """One statement and how it is judged. What the claims of one figure share, a paper names once: ``partial(Claim, ...)``.
+    """One statement and how it is judged. ``partial(Claim, ...)`` holds the arguments that the claims of one figure share.
 
-    measure: from the metrics of one seed's runs, by the name of the run, to the value in question
-    expected: what the paper says, in words
+    measure: a function from {name of the run: its metrics}, of one seed, to the value that is judged
+    expected: the paper's result, in words
     tolerance: the closed interval in which the value must lie; None for a value that is only reported
-    source: of the statement and of the bound, "evidence: name" where that is an entry of the paper's evidence.json
+    source: the source of the statement and of the tolerance, "evidence: name" for an entry of the paper's evidence.json
     over_seeds: "mean" judges the mean over seeds by its 95 % interval, "every" judges each seed's value, "t-test" asks
         that the mean be above the lower end of the tolerance with p < 0.01 (one-sided t test), and not above its upper end
-    seeds: how many seeds the claim is about, where that is fewer than the preset has (1 for what has no randomness)
-    possible: what the value cannot leave, as 0 of a distance: an interval that reaches beyond it crosses no bound there
-    judged_from: the shortest preset whose runs are long enough for a verdict; below it the value is only reported
+    seeds: the number of seeds of the claim if it is smaller than the preset's (1 for a value without randomness)
+    possible: the range of possible values, such as 0 to infinity for a distance; the 95 % interval is clipped to it
+    judged_from: the shortest preset whose runs are long enough for a verdict; a shorter preset only reports the value
     """
 
     id: str
@@ -58,9 +58,9 @@ class Claim:
 
 
 def judge(claim: Claim, seeds: Sequence[Mapping[str, Metrics]], preset: str, dataset: str) -> dict[str, Any]:
-    """The record of one claim for results.json; `seeds` holds, for each seed, the metrics of its runs by name.
+    """The record of one claim for results.json. `seeds` holds {name of the run: its metrics} of each seed.
 
-    Seeds without the runs that the claim needs do not count; `n` is the number of those with them.
+    `n` is the number of seeds that have the runs that the claim needs. The other seeds do not count.
     """
     values = [value for runs in seeds if (value := measured(claim, runs)) is not None]
     mean, std, interval = mean_and_interval(values)
@@ -84,7 +84,7 @@ def judge(claim: Claim, seeds: Sequence[Mapping[str, Metrics]], preset: str, dat
 
 
 def measured(claim: Claim, runs: Mapping[str, Metrics]) -> float | None:
-    """The value of one seed, or None where its runs are missing."""
+    """The value of one seed, or None if its runs are missing."""
     try:
         return float(claim.measure(Recorded({name: Recorded(metrics) for name, metrics in runs.items()})))
     except NotRunError:

@@ -1,6 +1,6 @@
-"""What is said of several seeds: mean, 95 % interval, t test, rank correlation. All of it is scipy's.
+"""Statistics over seeds: mean, 95 % interval, t test, rank correlation, computed by scipy.
 
-scipy is imported where it is used: the list of papers should not wait for it.
+scipy is imported inside the functions, so that `list` does not wait for the import.
 """
 
 import math
@@ -13,7 +13,8 @@ CONFIDENCE = 0.95
 def mean_and_interval(values: Sequence[float]) -> tuple[float, float | None, list[float] | None]:
     """The mean, the sample standard deviation, and the 95 % interval of the mean by Student's t.
 
-    The mean is nan where a value is or where there are none; the others are None then, and for one value.
+    The mean is nan if any value is nan or if there are no values. The other two are None if the mean is not finite, and for
+    a single value.
     """
     mean = fmean(values) if values else math.nan
     if len(values) < 2 or not math.isfinite(mean):
@@ -28,10 +29,10 @@ def mean_and_interval(values: Sequence[float]) -> tuple[float, float | None, lis
 
 
 def p_value(differences: Sequence[float]) -> float:
-    """Of the one-sided t test that the mean of `differences` is positive; nan for a single one."""
+    """The p value of the one-sided t test that the mean of `differences` is positive; nan for fewer than two differences."""
     if len(differences) < 2:
         return math.nan
-    if len(set(differences)) == 1:  # no spread at all, of which scipy makes inf or nan
+    if len(set(differences)) == 1:  # the variance is 0, for which scipy would divide by 0
         return 0.0 if differences[0] > 0 else 1.0
     from scipy import stats
 
@@ -39,10 +40,13 @@ def p_value(differences: Sequence[float]) -> float:
 
 
 def spearman(values: Sequence[float]) -> float:
-    """The rank correlation of a sequence with its order, ties sharing a rank; nan if it is constant or a value is nan."""
+    """The rank correlation of `values` with their positions; nan if the values are constant or any value is nan.
+
+    Equal values share a rank.
+    """
     if any(map(math.isnan, values)) or len(set(values)) < 2:
         return math.nan
     from scipy import stats
 
     found = float(stats.spearmanr(values, range(len(values))).statistic)
-    return max(-1.0, min(1.0, found))  # claims accept it up to 1
+    return max(-1.0, min(1.0, found))  # rounding may exceed 1, the upper end of the claims' tolerances

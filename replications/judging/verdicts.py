@@ -1,4 +1,4 @@
-"""From finished runs to the records of the claims; the same when a replication ends and when its results are read again."""
+"""Turns finished runs into records of claims, both at the end of a replication and when its results are read again."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ Record = dict[str, Any]
 
 
 def by_seed(runs: Iterable[Mapping[str, Any]], seeds: Iterable[int]) -> list[dict[str, Metrics]]:
-    """For each seed the metrics of its runs by name, the later of two with one name; null becomes nan again."""
+    """For each seed {name of the run: its metrics}. The later of two runs with one name counts, and null becomes nan again."""
     found: dict[int, dict[str, Metrics]] = {seed: {} for seed in seeds}
     for run in runs:
         if run["seed"] in found:
@@ -33,7 +33,7 @@ def judged(
 
 
 def rest(paper: str, claims: Sequence[Claim], seeds: int, preset: str, records: Sequence[Record]) -> str | None:
-    """The command for the experiments that have claims about fewer seeds than the preset, or none; else None."""
+    """The command for the experiments whose claims were judged on fewer seeds than they need; None if there are none."""
     n = {record["id"]: record["n"] for record in records}
     wanted = {claim.id: min(seeds, claim.seeds or seeds) for claim in claims}
     short = [claim for claim in claims if n.get(claim.id, 0) < wanted[claim.id]]

@@ -1,1 +1,1 @@
-"""What the networks of several papers log in the same way."""
+"""Measurements that several papers share."""

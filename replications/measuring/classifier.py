@@ -1,4 +1,4 @@
-"""What the networks of all papers that classify images have in common: they are trained and tested like any other."""
+"""The training and test steps shared by all papers that classify images."""
 
 from lightning.pytorch import LightningModule
 from torch import Tensor

@@ -12,14 +12,14 @@ ROWS = 1000
 
 
 class HeldOut(Callback):
-    """Log `name`: the accuracy in percent, or another measure, on fixed samples after chosen numbers of steps.
+    """Log the accuracy in percent, or another score, on fixed samples after chosen numbers of steps.
 
     Args:
-        logits: from the module and some inputs to its outputs
+        logits: a function from the module and inputs to the module's outputs
         x, y: the fixed samples
         steps: numbers of optimiser steps after which to measure
-        name: what to call the number
-        score: from all outputs and y to the number
+        name: the name under which the score is logged
+        score: a function from all outputs and `y` to the score
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class HeldOut(Callback):
 
     @torch.no_grad()
     def measure(self, module: LightningModule) -> float:
-        """The score of the present weights; the module's mode is as before."""
+        """The score of the present weights, in evaluation mode. The module's mode is restored afterwards."""
         training = module.training
         module.eval()
         logits = torch.cat([self.logits(module, part) for part in self.x.split(ROWS)])

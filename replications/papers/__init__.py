@@ -1,1 +1,1 @@
-"""The papers, a module or package each; `python -m replications NAME` runs one."""
+"""The papers, each a module or package. `python -m replications NAME` runs one paper."""

@@ -1,1 +1,1 @@
-"""What is made of results.json: tables, pages of the documentation, one HTML page, a W&B report."""
+"""Reports from results.json: tables, pages of the documentation, one HTML page, a W&B report."""

@@ -1,4 +1,4 @@
-"""`python -m replications report`: the page, the W&B report's description, and on request its publication."""
+"""`python -m replications report`: writes the HTML page and the description of a W&B report, and publishes it on request."""
 
 import argparse
 from collections.abc import Sequence
@@ -24,7 +24,9 @@ def report(arguments: Sequence[str]) -> int:
     options.add_argument("--timeout", type=float, default=publishing.SECONDS, help="seconds; default: %(default)s")
     chosen = options.parse_args(arguments)
     if chosen.publish and not chosen.entity:
-        raise ReplicationError("Expected --entity with --publish: the W&B user or team that shall own the report.")
+        raise ReplicationError(
+            "Expected --entity with --publish but got none. Name the W&B user or team that shall own the report."
+        )
     results = find(chosen.papers, chosen.runs)
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     chosen.out.write_text(page(results), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Results that are kept with the code: replications/results/<paper>/<preset>/, from the papers' output folders."""
+"""Results that are committed with the code, in replications/results/<paper>/<preset>/."""
 
 import json
 from collections.abc import Mapping
@@ -13,22 +13,22 @@ from replications.judging.verdicts import by_seed, judged, rest
 
 RESULTS = Path(__file__).parents[1] / "results"
 LONGEST_FIRST = PRESETS[::-1]
-"""What one of them has judged needs no verdict of the next."""
+"""The presets in reading order. A claim that is judged in a longer preset needs no verdict in a shorter preset."""
 
 
 def folders(root: Path = RESULTS, paper: str = "*") -> list[Path]:
-    """Where results lie, by the name of the paper and from full to smoke; a name that is not one of these comes last."""
+    """The folders with results, sorted by paper and then from full to smoke. Names that are no preset come last."""
     found = (path.parent for path in root.glob(f"{paper}/*/{FILE}"))
     return sorted(found, key=lambda folder: place(folder.parent.name, folder.name))
 
 
 def committed(root: Path = RESULTS) -> list[dict[str, Any]]:
-    """The results of all papers in this order."""
+    """The results of all papers, in the order of :func:`folders`."""
     return [_checked(folder) for folder in folders(root)]
 
 
 def judge_again(root: Path = RESULTS, *, check: bool) -> bool:
-    """Whether every result had the claims as the code judges them; they are rewritten unless `check`."""
+    """Whether the claims in every results.json are as the code judges them. Stale claims are rewritten unless `check`."""
     current = True
     for folder in folders(root):
         content = _checked(folder)
@@ -40,7 +40,7 @@ def judge_again(root: Path = RESULTS, *, check: bool) -> bool:
 
 
 def judged_again(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Results with the claims as the code now states and judges them; those of experiments without any run are left out."""
+    """The results with the claims as the code now states and judges them. Experiments without any run are left out."""
     paper, preset = load(content["paper"]), content["preset"]
     seeds = by_seed(content["runs"], sorted({run["seed"] for run in content["runs"]}))
     records = judged(paper.claims, seeds, preset, content["dataset"], paper.experiments)
@@ -52,12 +52,12 @@ def judged_again(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def place(paper: str, preset: str) -> tuple[str, int, str]:
-    """In the order of the papers' names, then from full to smoke; last what is no preset."""
+    """The sort key of a paper and a preset: by paper, then from full to smoke. Names that are no preset come last."""
     return paper, LONGEST_FIRST.index(preset) if preset in PRESETS else len(PRESETS), preset
 
 
 def _checked(folder: Path) -> dict[str, Any]:
-    """The results, after a look whether they are of the paper and the preset that their folders are called after."""
+    """The results in `folder`. Raises ReplicationError if the folder names another paper or preset."""
     results = read(folder / FILE)
     named = (folder.parent.name, folder.name)
     if named != (results["paper"], results["preset"]):

@@ -1,4 +1,4 @@
-"""Figures of a replication, all drawn by `lightning_fa.figures`: where they go, and what they are called."""
+"""Figures of a replication, drawn by `lightning_fa.figures` and saved in the session's folder."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,10 +14,10 @@ Line = Sequence[Mapping[int, float]]  # {step: value} of each seed
 def draw(
     session: Session, name: str, lines: Mapping[str, Mapping[str, Line]], *, title: str | None = None, **axes: Any
 ) -> None:
-    """{title of panel: {label: line}}; `axes` are those of `lightning_fa.figures.panels`."""
+    """Draw and save `lines`, given as {title of panel: {label: line}}. `axes` go to `lightning_fa.figures.panels`."""
     keep(session, name, panels(lines, title=title or session.title, **axes))
 
 
 def keep(session: Session, name: str, figure: Figure, *, image: bool = False) -> None:
-    """Write a figure among those of the session; of an `image` there is no SVG, which would hold it no better."""
+    """Save a figure in the session's folder. An `image` gets no SVG, because SVG would only embed the same pixels."""
     save(figure, session.out / "figures" / name, svg=not image)

@@ -1,4 +1,4 @@
-"""What there is to report on: the newest results of each paper."""
+"""Finds the results to report on: the newest of each paper."""
 
 import inspect
 import re
@@ -20,8 +20,8 @@ SECTIONS = ("Paper", "Claims", "Set-up", "Differences", "Cost")
 class Found:
     """The results of one replication.
 
-    folder: where results.json lies, with figures/ and wandb/ beside it
-    content: of results.json
+    folder: the folder with results.json, figures/ and wandb/
+    content: the content of results.json
     """
 
     folder: Path
@@ -34,7 +34,7 @@ class Found:
 
     @property
     def anchor(self) -> str:
-        """What the page calls it: a paper may be there in several presets."""
+        """The anchor on the page. It names the preset, because a page may show several presets of one paper."""
         return f"{self.name}-{self.content['preset']}"
 
     @property
@@ -44,18 +44,18 @@ class Found:
 
     @property
     def figures(self) -> list[Path]:
-        """One file per figure, the SVG where there is one, in the order of their names."""
+        """One file per figure, sorted by name: the SVG if it exists, else the PNG."""
         folder = self.folder / "figures"
         stems = {path.stem: path for suffix in (".png", ".svg") for path in folder.glob(f"*{suffix}")}
         return [stems[stem] for stem in sorted(stems)]
 
     def caption(self, figure: str) -> str:
-        """What the paper's module says that a figure shows; empty if it says nothing."""
+        """The caption of a figure from the paper's captions.json; empty if there is none."""
         return registry.load(self.name).captions.get(figure, "") if self.name in registry.names() else ""
 
     @property
     def command(self) -> str:
-        """What repeats it."""
+        """The command that repeats the replication."""
         seeds = len({run["seed"] for run in self.content["runs"]})
         return (
             f"python -m replications {self.name} {options(self.content['preset'])} --seeds {seeds} "
@@ -64,7 +64,7 @@ class Found:
 
     @property
     def offline_runs(self) -> list[Path]:
-        """W&B runs that wait to be synced."""
+        """The folders of offline W&B runs that were not synced yet."""
         return [path for path in sorted(self.folder.glob("wandb/offline-run-*")) if not list(path.glob("*.synced"))]
 
     def section(self, heading: str) -> str:
@@ -77,9 +77,9 @@ class Found:
 
 
 def find(targets: Sequence[str], runs: Path, committed: Path = RESULTS) -> list[Found]:
-    """The newest results under `runs` of each paper in `targets`, or else its committed ones; of all papers if empty.
+    """The newest results under `runs` of each paper in `targets`, or the paper's committed results if `runs` has none.
 
-    A target may also be a folder that holds a results.json.
+    Empty `targets` mean all papers. A target may also be a folder that holds a results.json.
     """
     names = {folder.parent.name for root in (runs, committed) for folder in folders(root)}
     if not (targets or names):
@@ -90,17 +90,17 @@ def find(targets: Sequence[str], runs: Path, committed: Path = RESULTS) -> list[
 
 
 def _of(target: str, runs: Path, committed: Path) -> list[Found]:
-    """One result where there is a newest one, else one for each preset."""
+    """The newest result under `runs`, else the committed results, one of each preset."""
     if (Path(target) / FILE).exists():
         return [_read(Path(target))]
-    # a path is no name, and glob takes no absolute one
+    # only a name is looked up, because glob refuses absolute paths
     named = Path(target).name == target
     newest, kept = (folders(root, target) if named else [] for root in (runs, committed))
     chosen = sorted(newest, key=lambda folder: (folder / FILE).stat().st_mtime)[-1:] or kept
     if not chosen and (not named or Path(target).is_dir()):
         raise ReplicationError(
-            f"Expected {FILE} in the folder {target} but there is none: no run there is finished. The command that began it "
-            f"goes on with --out {target}."
+            f"Expected {FILE} in the folder {target} but there is none, because no run there is finished. The command that "
+            f"began the run continues it with --out {target}."
         )
     if not chosen:
         raise ReplicationError(

@@ -1,4 +1,4 @@
-"""One table over several papers, and how many claims of each have which verdict."""
+"""One table of claims over several papers, and the number of claims per verdict of each paper."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ COLUMNS = ("paper", "claim", "paper says", "accepted", "we got", "verdict")
 
 
 def show_all(results: Sequence[Mapping[str, Any]], broken: Collection[str], console: Console | None = None) -> None:
-    """Print it: ruled on a terminal, in Markdown elsewhere. `broken` are the papers that did not come to their end."""
+    """Print the table, ruled on a terminal and in Markdown elsewhere. `broken` names the papers that ended with an error."""
     console = console or Console()
     rows = [(result["paper"], *cells(claim)) for result in results for claim in result["claims"]]
     if console.is_terminal:

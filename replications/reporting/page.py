@@ -1,4 +1,4 @@
-"""The HTML page: one file, nothing loaded from anywhere. It is written in templates/page.html.j2."""
+"""The HTML page: one file that loads no other files. Its template is templates/page.html.j2."""
 
 import base64
 import json
@@ -25,7 +25,7 @@ MARKS = {
 
 def page(results: Sequence[Found]) -> str:
     """The whole page."""
-    # whatever the template is given is escaped
+    # all values are escaped
     templates = Environment(loader=PackageLoader("replications.reporting"), autoescape=True, undefined=StrictUndefined)
     templates.trim_blocks = templates.lstrip_blocks = True
     filters = (accepted, counts, embedded, flat, got, settings)
@@ -39,19 +39,19 @@ def page(results: Sequence[Found]) -> str:
 
 
 def counts(claims: Sequence[Mapping[str, Any]]) -> str:
-    """How many claims have which verdict."""
+    """The number of claims per verdict."""
     verdicts = [claim["verdict"] for claim in claims]
     return ", ".join(f"{verdicts.count(v)} {v}" for v in MARKS if v in verdicts) or "no claims judged"
 
 
 def embedded(figure: Path) -> str:
-    """The image as an address that holds it."""
+    """The image as a data URL."""
     kind = "svg+xml" if figure.suffix == ".svg" else "png"
     return f"data:image/{kind};base64,{base64.b64encode(figure.read_bytes()).decode()}"
 
 
 def settings(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[str]]]:
-    """{setting: {value: runs that had it}}."""
+    """{setting: {value: runs with this value}}."""
     found: dict[str, dict[str, list[str]]] = {}
     for run in runs:
         for name, value in run["settings"].items():
@@ -62,7 +62,7 @@ def settings(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[str]
 
 
 def flat(environment: Mapping[str, Any]) -> dict[str, Any]:
-    """The environment with what is nested at its end."""
+    """The environment without nesting. The nested entries come last."""
     outer = {key: value for key, value in environment.items() if not isinstance(value, Mapping)}
     nested = (value for value in environment.values() if isinstance(value, Mapping))
     return outer | {key: value for inner in nested for key, value in inner.items()}

@@ -1,4 +1,4 @@
-"""Texts and tables as Markdown and HTML. In a paper's docstring headings stand at the margin, paragraphs are indented."""
+"""Texts and tables as Markdown and HTML. In a paper's docstring, headings are not indented and paragraphs are."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -11,7 +11,7 @@ EXPONENT = re.compile(r"(?<=\S)\^(\{[^}]*\}|\([^)]*\)|\w|\+)")
 
 
 def sections(docstring: str) -> str:
-    """The docstring without its first line."""
+    """The sections of a paper's docstring as Markdown, without the first line."""
     parts: list[str] = []
     for block in re.split(r"\n(?=\S)", docstring.strip())[1:]:
         heading, _, body = block.partition("\n")
@@ -21,17 +21,17 @@ def sections(docstring: str) -> str:
 
 
 def html(text: str) -> Markup:
-    """The text as HTML, with its exponents raised and preprints as links."""
+    """The text as HTML, with exponents as superscripts and preprints as links."""
     return Markup(ARXIV.sub(r'<a href="https://arxiv.org/abs/\1">arXiv \1</a>', raised(escape(text))))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; a bar within a cell does not end the cell."""
+    """A Markdown table. A `|` within a cell is escaped."""
     return "\n".join([_line(head), f"|{'---|' * len(head)}", *map(_line, rows)])
 
 
 def raised(text: str) -> str:
-    """Outside of code: exponents raised, as in e<sup>i</sup>, and ± for +-."""
+    """The text with exponents as superscripts, as in e<sup>i</sup>, and ± for +-. Code between backticks is unchanged."""
     return _outside_code(lambda part: EXPONENT.sub(_superscript, part.replace("+-", "±")), text)
 
 
@@ -44,7 +44,7 @@ def _superscript(found: re.Match[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Outside of code, what Markdown would take for emphasis or HTML is meant literally."""
+    """The text in Markdown, where emphasis and HTML outside of code are escaped."""
     literal = _outside_code(lambda part: re.sub(r"([*_<\[\]])", r"\\\1", part), text)
     return ARXIV.sub(r"[arXiv \1](https://arxiv.org/abs/\1)", raised(literal))
 

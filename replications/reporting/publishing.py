@@ -1,4 +1,4 @@
-"""To W&B: offline runs, then the report. Whatever fails, what is on disk stays as it is."""
+"""Publishes offline runs and then the report to W&B. Files on disk stay as they are if this fails."""
 
 import os
 import subprocess
@@ -12,12 +12,12 @@ from typing import Any
 from replications.errors import ReplicationError
 from replications.experiment.loggers import is_whole
 
-AGAIN = "Nothing local is lost: run the same command again when it works."
+AGAIN = "The local files are kept. Run the same command again later."
 SECONDS = 120.0
 
 
 def check() -> None:
-    """An error now, rather than after the work, if publishing cannot succeed."""
+    """Raise ReplicationError before any work if publishing cannot succeed."""
     missing = [name for name in ("wandb", "wandb_workspaces") if find_spec(name) is None]
     if missing:
         raise ReplicationError(
@@ -30,9 +30,10 @@ def check() -> None:
 
 
 def sync(runs: Sequence[Path], entity: str, project: str, seconds: float = SECONDS) -> None:
-    """Upload offline runs, one by one; `wandb sync` marks those that arrived, and its exit status says nothing.
+    """Upload offline runs, one by one.
 
-    What was cut stays here: charts would show it beside the run that made good for it.
+    `wandb sync` marks the uploaded runs, and this mark decides whether the upload succeeded. The exit status does not.
+    Interrupted runs are not uploaded, because charts would show them beside the repeated runs.
     """
     for run in filter(is_whole, runs):
         command = [sys.executable, "-m", "wandb", "sync", "--entity", entity, "--project", project, str(run)]
@@ -55,10 +56,10 @@ def save(report: Any, seconds: float = SECONDS) -> str:
     def work() -> None:
         try:
             outcome.append(str(report.save().url))
-        except Exception as error:  # whatever the client raises, for which it has no common base
+        except Exception as error:  # the client's errors have no common base class
             outcome.append(error)
 
-    # a daemon, since the client cannot be told to give up, and must not keep the command from ending
+    # a daemon thread, because the client has no time limit and must not keep the process alive
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(seconds)

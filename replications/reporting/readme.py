@@ -1,4 +1,4 @@
-"""What is generated from replications/results/*/*/results.json: a row per paper in the README, and docs/papers/<paper>.md."""
+"""Generates a row per paper in the README, and docs/papers/<paper>.md, from replications/results/*/*/results.json."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,29 +15,29 @@ from replications.reporting.table import COLOURS, cells, tally
 BEGIN, END = "<!-- replications:begin -->", "<!-- replications:end -->"
 ROOT = Path(__file__).parents[2]
 PAGES = Path("docs", "papers")
-"""Beside the README."""
+"""Relative to the folder of the README."""
 Result = dict[str, Any]
 BANDS = (
-    "A line is the mean over the seeds; a line without a band is of one seed. What a band is stands in the figure. Where "
-    "neither the figure nor its caption says it, the figure is older, and the band is one standard deviation over the seeds."
+    "A line is the mean over the seeds. A line without a band is of one seed. The figure or its caption says what its bands "
+    "are. If neither does, the figure is older, and a band is one standard deviation over the seeds."
 )
 HEAD = ("verdict", "claim", "paper says", "accepted", "we got: mean [95 % interval]", "preset")
 
 
 def render(results: Iterable[Result]) -> str:
-    """The README's table, without its markers: a row per paper, with the verdicts that its page lists."""
+    """The README's table without its markers: a row per paper, which counts the verdicts on the paper's page."""
     columns = ["paper", "longest runs", *COLOURS, "verdicts of one seed"]
     rows = [_summary(paper, of) for paper, of in _by_paper(results)]
     return table(columns, rows) if rows else "No results yet."
 
 
 def render_pages(results: Iterable[Result]) -> dict[str, str]:
-    """The page of every paper: verdicts, then what its docstring says, then its figures."""
+    """{paper: its page}: the verdicts, the sections of the paper's docstring, and the figures."""
     return {paper: _page(paper, of) for paper, of in _by_paper(results)}
 
 
 def update(readme: Path, results: Iterable[Result], *, check: bool) -> bool:
-    """Whether `readme` and the pages of the papers beside it were up to date; they are rewritten unless `check`."""
+    """Whether `readme` and the papers' pages beside it were up to date. Stale files are rewritten unless `check`."""
     results = list(results)
     current = rewrite(readme, BEGIN, END, render(results), check=check)
     for paper, text in render_pages(results).items():
@@ -51,7 +51,7 @@ def update(readme: Path, results: Iterable[Result], *, check: bool) -> bool:
 
 
 def update_own_pages(folder: Path, results: Iterable[Result], *, check: bool) -> bool:
-    """The same for the pages that a paper writes itself: between the lines <!-- paper:begin --> and <!-- paper:end -->."""
+    """Like :func:`update`, for the `pages` of papers, between the lines <!-- paper:begin --> and <!-- paper:end -->."""
     current = True
     for paper, of in _by_paper(results):
         pages = registry.load(paper).pages if paper in registry.names() else {}
@@ -62,7 +62,7 @@ def update_own_pages(folder: Path, results: Iterable[Result], *, check: bool) ->
 
 
 def rewrite(readme: Path, begin: str, end: str, body: str, *, check: bool) -> bool:
-    """Whether `body` stood between the marker lines of `readme`; it is put there unless `check`."""
+    """Whether `body` was the text between the marker lines of `readme`. The text is replaced by `body` unless `check`."""
     if not readme.is_file():
         raise ReplicationError(f"Expected a README at {readme} but there is none. Name it by --readme.")
     text = readme.read_text(encoding="utf-8")
@@ -79,7 +79,7 @@ def rewrite(readme: Path, begin: str, end: str, body: str, *, check: bool) -> bo
 
 
 def _by_paper(results: Iterable[Result]) -> list[tuple[str, list[Result]]]:
-    """Papers by name, the results of each from full to smoke."""
+    """The papers, sorted by name, and the results of each from full to smoke."""
     ordered = sorted(results, key=lambda result: place(result["paper"], result["preset"]))
     return [(paper, list(of)) for paper, of in groupby(ordered, key=lambda result: result["paper"])]
 
@@ -103,7 +103,7 @@ def _page(paper: str, results: Sequence[Result]) -> str:
 
 
 def _figures(paper: str, results: Sequence[Result]) -> str:
-    """Of each name the figure of the longest preset that has one."""
+    """The section "Figures": each figure of the longest preset that has it."""
     found: dict[str, Path] = {}
     for result in results:
         for path in sorted((RESULTS / paper / result["preset"] / "figures").glob("*.png")):
@@ -122,7 +122,7 @@ def _from_page(path: Path) -> str:
 
 
 def _section(paper: str, results: Sequence[Result]) -> str:
-    """One paper; `results` from the longest preset to the shortest."""
+    """The section "Verdicts" of one paper. `results` are sorted from the longest preset to the shortest."""
     shown = [(result, list(claims)) for result, claims in _not_repeated(results)]
     facts = [_facts(result, claims, larger=results[:number]) for number, (result, claims) in enumerate(shown)]
     if results[0]["preset"] != "full":
@@ -138,9 +138,9 @@ def _section(paper: str, results: Sequence[Result]) -> str:
 
 
 def _not_repeated(results: Sequence[Result]) -> Iterator[tuple[Result, list[dict[str, Any]]]]:
-    """Each result with those claims on which no earlier one has a word, on the same data.
+    """Each result with its claims, without the claims that an earlier result on the same data has shown.
 
-    A claim that was not run yet is a word only where no other preset has one.
+    A claim that was not run yet is shown only if no preset has run it on the same data.
     """
     said = {(r["dataset"], claim["id"]) for r in results for claim in r["claims"] if claim["n"]}
     known: set[tuple[str, str]] = set()
@@ -158,7 +158,7 @@ def _facts(result: Result, claims: Sequence[dict[str, Any]], larger: Sequence[Re
     threads = f"{machine['threads']} thread{'s' if machine['threads'] != 1 else ''}"
     cost = f"{environment['wall_time_s'] / 60:.0f} min; {machine['gpu'] or machine['cpu']}, {threads}"
     beyond = f", beyond {' and '.join('`' + other['preset'] + '`' for other in larger)}" if larger else ""
-    # what a larger preset has run need not be run in this one, and what it has not is named there
+    # only the longest preset names missing runs, because a shorter preset need not repeat them
     missing = f". Not run yet: `{rest}`" if rest and not larger else ""
     return f"- `{result['preset']}` on {result['dataset']}{beyond}: {tally(claims)} ({cost}){missing}"
 

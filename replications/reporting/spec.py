@@ -1,4 +1,4 @@
-"""The same report for W&B: a description that needs neither key nor network until it is published."""
+"""The report for W&B, as a description. The API key and the network are needed only to publish it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from replications.reporting.table import accepted, got
 
 X = "trainer/global_step"
 PANELS = 24
-"""Line plots per experiment at most; the browser draws no more with ease."""
+"""The largest number of line plots per experiment. More plots make the browser slow."""
 
 
 def build(results: Sequence[Found], entity: str, project: str) -> Any:
@@ -29,14 +29,14 @@ def build(results: Sequence[Found], entity: str, project: str) -> Any:
         blocks += [wr.H2("Settings"), wr.CodeBlock(json.dumps(_settings(result), indent=2), language="json")]
         blocks += [wr.H2("How to run it again"), wr.MarkdownBlock(f"```\n{result.command}\n```")]
     title = "Replications: " + ", ".join(dict.fromkeys(result.name for result in results))
-    # With an entity named here, nothing is asked of the network; run sets without one are this report's project's.
+    # Without `entity` W&B would ask the network for the default. Run sets without an entity use the report's entity and project.
     return wr.Report(
         entity=entity, project=project, title=title, description=_tally(results), blocks=blocks, width="fluid"
     )
 
 
 def to_json(report: Any) -> str:
-    """What the service is sent, to read and to keep."""
+    """The JSON text that the service receives."""
     model = json.loads(report._to_model().model_dump_json(by_alias=True, exclude_none=True))
     return json.dumps(model, indent=1) + "\n"
 

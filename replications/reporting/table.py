@@ -1,4 +1,4 @@
-"""The table of claims: paper says, we got, verdict."""
+"""The table of claims, with the columns "paper says", "we got" and "verdict"."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -38,7 +38,7 @@ def _number(value: float) -> str:
 
 
 def accepted(claim: Mapping[str, Any]) -> str:
-    """The interval in which the value had to lie."""
+    """The interval in which the value must lie."""
     if claim["tolerance"] is None:
         return "no bound"
     low, high = claim["tolerance"]
@@ -46,7 +46,7 @@ def accepted(claim: Mapping[str, Any]) -> str:
 
 
 def tally(claims: Iterable[Mapping[str, Any]]) -> str:
-    """How many claims have which verdict, and how many verdicts hang on one run."""
+    """The number of claims per verdict, and the number of verdicts that depend on one seed."""
     claims = list(claims)
     count = Counter(claim["verdict"] for claim in claims)
     always = ("reproduced", "failed", "reported")
@@ -56,24 +56,24 @@ def tally(claims: Iterable[Mapping[str, Any]]) -> str:
 
 
 def cells(claim: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
-    """Of one claim: what it states, what the paper says, what is accepted, what we got, the verdict."""
+    """The statement of one claim, the paper's result, the accepted interval, our result, and the verdict."""
     return claim["statement"], claim["expected"], accepted(claim), got(claim), claim["verdict"]
 
 
 def loud(results: Mapping[str, Any]) -> str:
-    """Why claims are not judged as the paper's are; empty if they are."""
+    """The reasons for which claims are not judged, in capitals; empty if they are judged."""
     reasons = {STAND_IN: "(stand-in)" in results["dataset"], CHANGED: results["preset"] not in PRESETS}
     return "".join(f": {reason}" for reason, holds in reasons.items() if holds)
 
 
 def heading(results: Mapping[str, Any]) -> str:
-    """Paper, data and preset; loud where claims are not judged, or half."""
+    """Paper, data and preset, with a warning in capitals if claims are not judged or cannot be reproduced."""
     text = f"{results['paper']} on {results['dataset']}, preset {results['preset']}{loud(results)}"
     return f"{text}: {A_LOOK}" if results["preset"] == LOOK else text
 
 
 def show(results: Mapping[str, Any], console: Console | None = None) -> None:
-    """Print the table: ruled on a terminal, one line per fact elsewhere."""
+    """Print the table, ruled on a terminal, else as lines of text."""
     console = console or Console()
     if console.is_terminal:
         console.print(_ruled(results))

@@ -34,7 +34,7 @@ def test_a_practice_is_recommended_by_the_interval_of_its_gain():
     assert "Trained for 20 epochs, SGD; 3 seeds." in text
     assert line(text, "| 3072") == "| 3072-800-800-800-10, tanh | 41.0 [38.5, 43.5] | | 0.50 0.25 | - | |"
     assert line(text, "| ReLU").endswith("| -9.8 | 0.50 0.25 | 55.0 | avoid it |")
-    assert line(text, "| batch norm").endswith("| no matter |")
+    assert line(text, "| batch norm").endswith("| no difference |")
     assert line(text, "| leaky ReLU, slope 0.5").endswith("| use it |")
     assert line(text, "| leaky ReLU, slope 0.1").endswith("| undecided |")
 

@@ -304,7 +304,7 @@ def test_a_service_that_fails_gets_a_clear_message_and_leaves_what_is_on_disk(
         done = publish(waiting, tmp_path, service, timeout)
         assert service.views == []
     assert done.returncode == 2
-    assert re.search(f"error: {message}.*Nothing local is lost", done.stderr), done.stderr
+    assert re.search(f"error: {message}.*The local files are kept", done.stderr), done.stderr
     assert "Traceback" not in done.stderr
     assert {path: data for path, data in snapshot(waiting).items() if path in before} == before
     assert (tmp_path / "r.html").exists()
@@ -323,7 +323,7 @@ def test_a_report_that_is_not_taken_is_an_error_that_says_so(runs, tmp_path, mod
     with serving(mode) as service:
         done = publish(runs, tmp_path, service, timeout)
     assert done.returncode == 2
-    assert re.search(f"error: .*{message}.*Nothing local is lost", done.stderr), done.stderr
+    assert re.search(f"error: .*{message}.*The local files are kept", done.stderr), done.stderr
     assert "Traceback" not in done.stderr
 
 

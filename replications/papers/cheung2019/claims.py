@@ -1,6 +1,6 @@
 """The claims of cheung2019, fixed before the runs that judge them.
 
-The paper prints no number of its results. Every bound has its source in `evidence.json`. Every layer is judged by itself.
+The paper prints no numbers. Every bound has its source in `evidence.json`. Every layer has claims of its own.
 The null distribution of a cosine between two random matrices of 1024 x 1024 has the standard deviation 1/1024.
 """
 
@@ -22,12 +22,12 @@ fig3 = partial(Claim, experiment="fig3", source="figure 3; evidence: null-of-a-c
 
 
 def distance(run: str, net: str) -> Measure:
-    """Between the test accuracies of a coupled and of the standard run."""
+    """The distance between the test accuracies of a coupled run and the standard run."""
     return lambda runs: abs(of(run, f"{net}_accuracy")(runs) - of(STANDARD, f"{net}_accuracy")(runs))
 
 
 def slowdown(run: str, net: str) -> Measure:
-    """Steps to 90 % of the standard run's final accuracy, over the standard run's."""
+    """The steps to 90 % of the standard run's final accuracy, divided by the standard run's steps."""
     return lambda runs: of(run, f"{net}_steps")(runs) / of(STANDARD, f"{net}_steps")(runs)
 
 
@@ -39,7 +39,7 @@ def _learns(net: str, bounds: tuple[float, float]) -> Claim:
 
 
 def _fig2(pairing: str) -> list[Claim]:
-    """Of every network that coupling touches: under coupled backward feedback the reverse one is that of the standard run."""
+    """Claims about the networks that coupling changes. Coupled backward feedback does not change the reverse network."""
     claims = []
     for name, nets in ((BACKWARD, ("forward",)), (BOTH, ("forward", "reverse"))):
         run = f"{name}-{pairing}"

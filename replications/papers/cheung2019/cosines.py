@@ -1,4 +1,4 @@
-"""How alike the weights of the two networks are: the measurement of figure 3."""
+"""The cosine between the weights of the two networks, which figure 3 shows."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ PAIRINGS = ("same", "reversed")
 
 
 def hidden_weights(net: nn.Module) -> list[Tensor]:
-    """The square weights between hidden layers, from the input on."""
+    """The square weights between hidden layers, in order from the input."""
     weights = [layer.weight.detach() for layer in net.modules() if isinstance(layer, nn.Linear)]
     return weights[1:-1]
 
@@ -24,14 +24,14 @@ def cosine(U: Tensor, V: Tensor) -> float:
 
 
 def cosines(forward_net: nn.Module, reverse_net: nn.Module, pairing: str) -> list[float]:
-    """Of each hidden matrix of the forward network and its partner: layer l, or layer L + 1 - l transposed."""
+    """The cosine between each hidden matrix of the forward network and its partner: layer l, or layer L + 1 - l transposed."""
     W, B = hidden_weights(forward_net), hidden_weights(reverse_net)
     partners = B if pairing == "same" else [b.T for b in reversed(B)]
     return [cosine(w, b) for w, b in zip(W, partners, strict=True)]
 
 
 class WeightCosines(Monitor):
-    """Log cosine/<pairing>/<layer of the forward network> for both pairings, whichever is trained."""
+    """Log cosine/<pairing>/<layer of the forward network> for both pairings, also for the pairing that is not trained."""
 
     def __init__(self, steps: Steps) -> None:
         super().__init__(steps)

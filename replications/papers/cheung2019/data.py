@@ -1,4 +1,4 @@
-"""The two tasks of cheung2019, and the stream of batches of both."""
+"""The two tasks of cheung2019, and the loaders of their batches."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +16,7 @@ Tasks = Mapping[str, Dataset]
 
 
 def tasks(session: Session) -> Tasks:
-    """CIFAR-10 for the forward network, standardised, and MNIST for the reverse one; or scikit-learn's digits for both."""
+    """Standardised CIFAR-10 for the forward network and MNIST for the reverse network, or scikit-learn's digits for both."""
     settings: Settings = session.settings
     both = {"forward": standardised(session.data), "reverse": _second(session)}
     return {net: both[net].part(settings.train_samples, settings.test_samples) for net in NETS}
@@ -24,7 +24,7 @@ def tasks(session: Session) -> Tasks:
 
 def _second(session: Session) -> Dataset:
     if session.data.name == "digits":
-        # another task on the same images: their order is turned round
+        # another task on the same images: the order of the classes is reversed
         return replace(
             session.data, train_labels=9 - session.data.train_labels, test_labels=9 - session.data.test_labels
         )
@@ -42,7 +42,7 @@ def standardised(data: Dataset) -> Dataset:
 
 
 def train_stream(tasks: Tasks, settings: Settings, seed: int) -> CombinedLoader:
-    """Batches {network: (x, y)}; an epoch is one of the larger data set, the smaller one begins again."""
+    """Batches {network: (x, y)}. An epoch is one pass over the larger data set. The smaller data set starts again at its end."""
     loaders = {
         net: batches(data.train_inputs, data.train_labels, settings.batch_size, shuffle_seed=seed + index)
         for index, (net, data) in enumerate(tasks.items())
@@ -51,10 +51,10 @@ def train_stream(tasks: Tasks, settings: Settings, seed: int) -> CombinedLoader:
 
 
 def held_out_stream(tasks: Tasks) -> CombinedLoader:
-    """All test samples of both tasks, of which there are equally many."""
+    """All test samples of both tasks. The two tasks have equally many."""
     return CombinedLoader({net: batches(d.test_inputs, d.test_labels, 1000) for net, d in tasks.items()}, "min_size")
 
 
 def steps_per_epoch(tasks: Tasks, settings: Settings) -> int:
-    """Of the larger data set."""
+    """The number of steps in one pass over the larger data set."""
     return max(-(-len(data.train_labels) // settings.batch_size) for data in tasks.values())

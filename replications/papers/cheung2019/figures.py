@@ -13,7 +13,7 @@ PANELS = {"forward": "forward network", "reverse": "reverse network"}
 
 
 def draw_figures(session: Session, runs: Sequence[Run]) -> None:
-    """For each pairing the figures of the experiments that were chosen."""
+    """Draw the figures of the chosen experiments for each pairing."""
     curves = session.curves(runs)
     for pairing in session.settings.pairings:
         if "fig2" in session.experiments:

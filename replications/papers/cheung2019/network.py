@@ -1,4 +1,4 @@
-"""The two networks of cheung2019 in one module, each with a task and a stream of data of its own."""
+"""The two networks of cheung2019 in one module. Each network has its own task and data."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -13,21 +13,21 @@ Batch = Mapping[str, tuple[Tensor, Tensor]]
 
 
 class Centre(nn.Module):
-    """Subtract the mean over features: a product with P = I - 11^T/n, and, since P = P^T, the same in backward."""
+    """Subtract the mean over features, a product with P = I - 11^T/n. The backward pass is the same, because P = P^T."""
 
     def forward(self, z: Tensor) -> Tensor:
         return z - z.mean(dim=1, keepdim=True)
 
 
 def network(widths: Sequence[int]) -> nn.Sequential:
-    """Linear layers without biases, W ~ U(-1/sqrt(fan in), 1/sqrt(fan in)), centred and followed by tanh but for the last."""
+    """Linear layers without biases, W ~ U(-1/sqrt(fan in), 1/sqrt(fan in)), each followed by Centre and tanh but the last."""
     layers = [nn.Linear(*pair, bias=False) for pair in pairwise(widths)]
     blocks = [module for layer in layers[:-1] for module in (layer, Centre(), nn.Tanh())]
     return nn.Sequential(*blocks, layers[-1])
 
 
 class TwoNetworks(LightningModule):
-    """A forward and a reverse network, trained at the same time; nothing in them knows by which rule."""
+    """A forward and a reverse network, trained at the same time. Their code does not depend on the learning rule."""
 
     def __init__(self, inputs: Mapping[str, int], hidden: Sequence[int], outputs: int, learning_rate: float) -> None:
         super().__init__()
@@ -36,12 +36,12 @@ class TwoNetworks(LightningModule):
         self.reverse_net = network([inputs["reverse"], *hidden, outputs])
 
     def logits(self, net: str, x: Tensor) -> Tensor:
-        """What one of the networks says."""
+        """The logits of the network `net`."""
         found: Tensor = self.get_submodule(f"{net}_net")(x.flatten(1))
         return found
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        # a sum of two losses that share no weight: each network descends its own
+        # the two losses share no weight, so that each network descends its own loss
         losses = {net: cross_entropy(self.logits(net, batch[net][0]), batch[net][1]) for net in NETS}
         self.log_dict({f"train/{net}_loss": loss for net, loss in losses.items()}, batch_size=len(batch["forward"][1]))
         return losses["forward"] + losses["reverse"]

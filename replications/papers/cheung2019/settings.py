@@ -1,11 +1,11 @@
-"""Settings of cheung2019: the defaults are the paper's, or ours where the package's docstring says so."""
+"""Settings of cheung2019. The defaults are the paper's, or ours where the package's docstring says so."""
 
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Two networks of 5 weight layers, of which 3 are square and can be coupled."""
+    """Two networks of 5 weight layers. 3 of these layers are square and can be coupled."""
 
     hidden: tuple[int, ...] = (1024, 1024, 1024, 1024)
     learning_rate: float = 0.05

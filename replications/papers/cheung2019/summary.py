@@ -1,4 +1,4 @@
-"""From the curves of one run of cheung2019 to the numbers that its claims are about."""
+"""Computes the numbers that the claims of cheung2019 need from the curves of one run."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from replications.papers.cheung2019.network import NETS
 
 
 def summary(curve: Curve, standard: Curve) -> dict[str, float]:
-    """Test accuracies, steps to 90 % of the standard run's, and of every cosine its change since the start and its trend."""
+    """Test accuracies, steps to 90 % of the standard run's accuracy, and the change since the start and trend of each cosine."""
     numbers = {}
     for net in NETS:
         numbers[f"{net}_accuracy"] = last(curve[f"test/{net}_accuracy"])
@@ -33,7 +33,7 @@ def layers(names: Mapping[str, object], pairing: str) -> list[int]:
 
 
 def steps_to(curve: Mapping[int, float], level: float) -> float:
-    """The step at which a curve first is at `level`, between two measurements on a straight line; infinite if never."""
+    """The step at which a curve first reaches `level`, interpolated between two measurements; infinite if it never does."""
     before = (0, 10.0)  # chance
     for step, value in sorted(curve.items()):
         if value >= level:

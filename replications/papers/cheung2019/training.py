@@ -1,4 +1,4 @@
-"""The runs of cheung2019: which there are, and how one of them is trained."""
+"""The list of the runs of cheung2019, and the training of one run."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +22,7 @@ STANDARD, BACKWARD, BOTH = "standard", "coupled-backward", "coupled-both"
 
 
 def plan(session: Session) -> list[Run]:
-    """All runs; figures 2 and 3 show different numbers of the same ones."""
+    """All runs. Figures 2 and 3 show different numbers of the same runs."""
     settings: Settings = session.settings
     runs = []
     for seed in session.seeds:
@@ -35,7 +35,7 @@ def plan(session: Session) -> list[Run]:
 
 
 def train(session: Session, run: Run) -> dict[str, float]:
-    """One run, from seeds to the numbers that the claims are about."""
+    """Train and test one run; returns the numbers that the claims need."""
     settings: Settings = run.settings
     both = tasks(session)
     seed_everything(run.seed, verbose=False)
@@ -47,12 +47,12 @@ def train(session: Session, run: Run) -> dict[str, float]:
     curve = fit_loaders(
         session, run, module, strategy, stream, tested, monitors(settings, both, steps), steps_per_epoch=steps
     )
-    standard = replace(run, name=STANDARD)  # the first run of every seed, to whose final accuracy all are compared
+    standard = replace(run, name=STANDARD)  # every run is compared with the final accuracy of its seed's standard run
     return summary(curve, session.curve(standard))
 
 
 def rule_of(run: Run) -> fa.BidirectionalFeedbackAlignment:
-    """The run's learning rule; its fixed matrices have the distribution of the weights."""
+    """The run's learning rule, whose fixed matrices have the distribution of the weights."""
     settings: Settings = run.settings
     return fa.BidirectionalFeedbackAlignment(
         coupled=settings.coupled,  # type: ignore[arg-type]
@@ -62,7 +62,7 @@ def rule_of(run: Run) -> fa.BidirectionalFeedbackAlignment:
 
 
 def monitors(settings: Settings, both: Tasks, steps: int) -> list[Callback]:
-    """What is measured during training; `steps` per epoch."""
+    """The callbacks that measure during training. `steps` is the number of steps per epoch."""
     last = settings.epochs * steps if settings.max_steps < 0 else settings.max_steps
     every = range(settings.measure_every, last + 1, settings.measure_every)
     held_out = []

@@ -7,7 +7,7 @@ SWAPPED = 0.1
 
 
 def generator(seed: int) -> torch.Generator:
-    """Its own stream of random numbers, whatever else is drawn."""
+    """A generator whose numbers do not depend on other random numbers."""
     return torch.Generator().manual_seed(seed)
 
 
@@ -17,13 +17,13 @@ def gaussian(dimensions: int, samples: int, seed: int) -> Tensor:
 
 
 def grid(points: int, extent: float) -> Tensor:
-    """``points`` x ``points`` places, evenly spaced, in rows from the bottom left."""
+    """``points`` x ``points`` evenly spaced points within +-``extent``, in rows from the bottom left."""
     along = torch.linspace(-extent, extent, points)
     return torch.cartesian_prod(along, along).flip(1)
 
 
 def label(x: Tensor, name: str, seed: int) -> Tensor:
-    """0 or 1 for each row: ``linear``, by a random hyperplane through the origin; ``noisy``, 10 % of them swapped; ``random``."""
+    """0 or 1 for each row. The names are ``linear`` (a random hyperplane through 0), ``noisy`` (10 % swapped) and ``random``."""
     rng = generator(seed + 1000)
     y = (x @ torch.randn(x.shape[1], generator=rng) > 0).long()
     if name == "linear":

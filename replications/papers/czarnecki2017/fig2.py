@@ -1,4 +1,4 @@
-"""Figures 2 and 9: on points of a grid, the true loss beside the loss that every layer's SG module implies."""
+"""Figures 2 and 9: the true loss, and the loss that every layer's SG module implies, on points of a grid."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ FIT = 1e-3
 
 
 def implied(h: Tensor, y: Tensor, theta: Mapping[str, Tensor]) -> Tensor:
-    """The loss of each row, up to a constant, whose gradient at h is ``hA + yB + C``, where A and B may be missing."""
+    """The loss of each row, up to a constant, whose gradient at h is ``hA + yB + C``. A and B may be missing."""
     constant = theta["C"].expand(len(h), -1)
     if "B" in theta:
         constant = constant + one_hot(y, CLASSES).to(h) @ theta["B"]
@@ -36,13 +36,13 @@ def implied(h: Tensor, y: Tensor, theta: Mapping[str, Tensor]) -> Tensor:
 
 
 def within_labels(u: Tensor, v: Tensor, y: Tensor) -> float:
-    """The correlation of two losses within the points of one label, mean over labels weighted by their number."""
+    """The correlation of two losses within the points of one label, the mean over labels weighted by their points."""
     groups = [y == label for label in y.unique()]
     return sum(correlation(u[rows], v[rows]) * int(rows.sum()) for rows in groups) / len(y)
 
 
 def maps(net: nn.Sequential, attached: fa.Attached, x: Tensor, y: Tensor, depth: int, loss: str) -> dict[str, Tensor]:
-    """``{"true": (rows,), "1": ..., depth: ...}``: the true loss, and what each layer's module implies."""
+    """``{"true": (rows,), "1": ..., depth: ...}``: the true loss, and the loss that each layer's module implies."""
     found: dict[str, Tensor] = {}
     with torch.no_grad():
         h = x
@@ -56,7 +56,7 @@ def maps(net: nn.Sequential, attached: fa.Attached, x: Tensor, y: Tensor, depth:
 
 
 def numbers(found: Mapping[str, Tensor], y: Tensor) -> dict[str, float]:
-    """What is logged of the maps at one moment."""
+    """The numbers that are logged for the maps of one step."""
     true, logs = found["true"], {"loss": found["true"].mean().item()}
     for layer, guess in found.items():
         if layer != "true":
@@ -66,16 +66,16 @@ def numbers(found: Mapping[str, Tensor], y: Tensor) -> dict[str, float]:
 
 
 def times(steps: int, measured: int) -> list[int]:
-    """After which steps the maps are taken: evenly spaced in the logarithm, from FIRST on."""
+    """The steps after which the maps are computed, evenly spaced in the logarithm, from FIRST on."""
     first = min(FIRST, steps)
     return sorted({round(first * (steps / first) ** (i / (measured - 1))) for i in range(measured)})
 
 
 def summary(curve: Mapping[int, Mapping[str, float]], depth: int) -> dict[str, float]:
-    """From the logs of all moments to the numbers of the claims, nan where there was no such moment.
+    """The numbers that the claims need, from the logs of all measured steps; nan for a mean over no steps.
 
-    `early` is while the loss is above FIT, where the paper sees the fidelity fall, once the module had SETTLED steps to
-    leave zero; `late` is after.
+    `early` is the mean over steps whose loss is above FIT, and `late` over the others. According to the paper the fidelity
+    falls at FIT. Both means begin at step SETTLED, because the module begins at zero.
     """
     early = [logs for step, logs in curve.items() if step >= SETTLED and not logs["loss"] <= FIT]
     late = [logs for step, logs in curve.items() if step >= SETTLED and logs["loss"] <= FIT]
@@ -97,7 +97,7 @@ def summary(curve: Mapping[int, Mapping[str, float]], depth: int) -> dict[str, f
 
 
 def train(session: Session, run: Run) -> dict[str, float]:
-    """One panel."""
+    """Train the network of one panel; returns its numbers and saves its maps."""
     settings: Grid = run.settings
     x = grid(settings.points, settings.extent)
     y = label(x, settings.labels, run.seed)

@@ -16,7 +16,7 @@ SG_RATE = 0.1
 
 
 class Point(NamedTuple):
-    """Where a system is: slope, offset, and what the SG module says."""
+    """The state of a system: slope a, offset b, and the output c of the SG module."""
 
     a: float
     b: float
@@ -24,7 +24,7 @@ class Point(NamedTuple):
 
 
 def loss(a: Tensor | float, b: Tensor | float) -> Tensor:
-    """``sum_x |ax + b|``; a and b may be tensors of one shape."""
+    """The loss ``sum_x |ax + b|``. a and b may be tensors of one shape."""
     a, b = torch.as_tensor(a, dtype=torch.float64), torch.as_tensor(b, dtype=torch.float64)
     return (a[..., None] * X + b[..., None]).abs().sum(dim=-1)
 
@@ -36,7 +36,7 @@ def equilibrium(a: Tensor | float, b: Tensor | float) -> Tensor:
 
 
 def sg_path(start: tuple[float, float], settings: Spurious) -> list[Point]:
-    """Gradient descent where dL/df is replaced by c, while c follows its own target."""
+    """Gradient descent with c in place of dL/df, while c is trained towards its equilibrium."""
     path = [Point(*start)]
     for _ in range(settings.steps):
         a, b, c = path[-1]
@@ -46,7 +46,7 @@ def sg_path(start: tuple[float, float], settings: Spurious) -> list[Point]:
 
 
 def bp_path(start: tuple[float, float], settings: Spurious) -> list[Point]:
-    """Subgradient descent, the step falling to zero."""
+    """Subgradient descent, with a step size that falls to zero."""
     path = [Point(*start)]
     for step in range(settings.steps):
         a, b, _ = path[-1]
@@ -57,7 +57,7 @@ def bp_path(start: tuple[float, float], settings: Spurious) -> list[Point]:
 
 
 def train(session: Session, run: Run) -> dict[str, float]:
-    """Both systems from all four starts."""
+    """Run both systems from all four starts; returns the numbers that the claims need."""
     settings: Spurious = run.settings
     paths = {"sg": [sg_path(s, settings) for s in STARTS], "bp": [bp_path(s, settings) for s in STARTS]}
     with logged(session, run) as send:

@@ -1,4 +1,4 @@
-"""One network on MNIST from seeds to numbers (figures 3, 4, 5, 7 and 8, footnote 5)."""
+"""The training of one network on MNIST (figures 3, 4, 5, 7 and 8, footnote 5)."""
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
@@ -22,7 +22,7 @@ AT_THE_END: tuple[int, ...] = ()
 
 
 def train(session: Session, run: Run) -> dict[str, float]:
-    """One run of a rule of :func:`rule_of`."""
+    """Train and test one run under its rule (:func:`rule_of`); returns the numbers that the claims need."""
     settings: Mnist = run.settings
     data = session.data.part(settings.train_samples, settings.test_samples)
     seed_everything(run.seed, verbose=False)
@@ -41,12 +41,12 @@ def train(session: Session, run: Run) -> dict[str, float]:
 
 
 def rule_of(run: Run) -> fa.Rule:
-    """The rule of a run, with the SG module after the middle of the hidden layers where there is one."""
+    """The rule of a run. A single SG module is after the middle hidden layer."""
     middle = block(run.settings.depth // 2)
     rules: dict[str, fa.Rule] = {
         "bp": fa.Backpropagation(),
         "bp-as-sg-all": fa.Backpropagation(),
-        "untrained": fa.Backpropagation(),  # at rate 0
+        "untrained": fa.Backpropagation(),  # with learning rate 0
         "dfa": fa.DirectFeedbackAlignment(seed=run.seed),
         "sg-mid": SyntheticGradient(at=middle),
         "sg-all": SyntheticGradient(),
@@ -57,7 +57,7 @@ def rule_of(run: Run) -> fa.Rule:
 
 
 def summary(curve: Curve) -> dict[str, float]:
-    """The last value of everything, and after how many steps the running loss fell to 0.02 (nan if it did not)."""
+    """The last value of every metric, and the step at which the running loss first was at most 0.02 (nan if it never was)."""
     metrics = {name: last(values) for name, values in curve.items() if name != "epoch"}
     reached = [step for step, loss in sorted(curve["train/running_loss"].items()) if loss <= 0.02]
     return metrics | {"steps_to_0.02": float(reached[0]) if reached else float("nan")}
@@ -108,7 +108,7 @@ class FinalAccuracy(Callback):
 
 
 class Progression(Callback):
-    """Log how alike every hidden layer's similarity matrix is to that of the last hidden layer; place it after the monitor."""
+    """Log the likeness of every hidden layer's matrix to that of the last hidden layer. Must come after `monitor`."""
 
     def __init__(self, monitor: RepresentationMonitor) -> None:
         self.monitor = monitor

@@ -1,4 +1,4 @@
-"""The networks that czarnecki2017 trains on MNIST: a plain classifier, which knows nothing of rules."""
+"""The networks that czarnecki2017 trains on MNIST. Their code does not depend on the learning rule."""
 
 from collections import OrderedDict
 from itertools import pairwise
@@ -14,7 +14,7 @@ SMOOTHING = 0.98
 
 
 def stack(inputs: int, width: int, depth: int, outputs: int, activation: str, *, norm: bool) -> nn.Sequential:
-    """``hidden1, act1, norm1, ..., top``: the activation is followed by batch-norm, if there is any."""
+    """``hidden1, act1, norm1, ..., top``. With `norm`, batch-norm follows each activation."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     widths = [inputs] + [width] * depth
     for i, (fan_in, fan_out) in enumerate(pairwise(widths), start=1):
@@ -27,7 +27,7 @@ def stack(inputs: int, width: int, depth: int, outputs: int, activation: str, *,
 
 
 def block(layer: int) -> str:
-    """The name of the block of a hidden layer, from 1."""
+    """The name of the block of a hidden layer, numbered from 1."""
     return f"layers.hidden{layer}"
 
 
@@ -55,7 +55,7 @@ class DeepClassifier(ImageClassifier):
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam for the network and for the SG modules; the penalty is on the network's weight matrices alone."""
+        """Adam for the network and for the SG modules. The penalty is on the network's weight matrices only."""
         weights = [layer.weight for layer in self.modules() if isinstance(layer, nn.Linear)]
         penalised = {id(weight) for weight in weights}
         others = [p for p in self.parameters() if id(p) not in penalised]

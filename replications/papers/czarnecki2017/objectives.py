@@ -1,4 +1,4 @@
-"""The two losses of the paper, per sample, and their smallest value for linear models."""
+"""The two losses of the paper, per sample, and their infimum over linear models."""
 
 from collections.abc import Callable
 
@@ -12,12 +12,12 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def squared(p: Tensor, y: Tensor) -> Tensor:
-    """Mean over the outputs of the squared difference to the one-hot label, ``(rows,)``."""
+    """The squared difference to the one-hot label, the mean over outputs, ``(rows,)``."""
     return (p - one_hot(y, p.shape[1]).to(p)).square().mean(dim=1)
 
 
 def log_loss(p: Tensor, y: Tensor) -> Tensor:
-    """Softmax and cross-entropy, ``(rows,)``."""
+    """The cross-entropy of the softmax, ``(rows,)``."""
     return cross_entropy(p, y, reduction="none")
 
 
@@ -34,6 +34,6 @@ def optimum(x: Tensor, y: Tensor, loss: str, classes: int = 2) -> float:
 
 
 def correlation(u: Tensor, v: Tensor) -> float:
-    """Pearson's; 0 where one of the two is constant."""
+    """Pearson's correlation; 0 if one of the two is constant."""
     found = torch.corrcoef(torch.stack([u.double(), v.double()]))[0, 1].item()
     return found if found == found else 0.0

@@ -1,4 +1,4 @@
-"""Which runs the chosen experiments need: the deep networks of figures 3, 5, 7 and 8 are the same, and trained once."""
+"""The runs that the chosen experiments need. Figures 3, 5, 7 and 8 share their deep networks, which are trained once."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -9,7 +9,7 @@ from replications.experiment.session import Session
 from replications.papers.czarnecki2017.settings import Settings
 
 NOT_RANDOM = ("fig6", "step-time")
-"""Of these there is one run, whatever the number of seeds."""
+"""Experiments with one run for any number of seeds."""
 LABELS = ("linear", "noisy", "random")
 LOSSES = ("mse", "log")
 PICTURED = {
@@ -19,15 +19,15 @@ PICTURED = {
     "fig8": ("bp", "sg-mid", "sg-all", "dfa", "untrained"),
     "footnote5": ("sg-loss-alone", "lower-half-fixed"),
 }
-"""The rules whose networks of the preset's depth an experiment looks at."""
+"""{experiment: the rules whose networks it needs, at the preset's depth}."""
 MODULES_LEARN_FROM_MODULES = ("sg-all", "sg-loss-alone", "lower-half-fixed", "bp-as-sg-all")
-"""Have the paper's rate in every preset; `bp-as-sg-all` is backpropagation at that rate, to compare with."""
+"""Rules with the rate `everywhere_learning_rate`. `bp-as-sg-all` is backpropagation at this rate, for comparison."""
 CALIBRATION = 100
-"""Steps in which the batch-norms of the untrained network see data."""
+"""Steps in which the batch-norms of the untrained network collect their statistics."""
 
 
 def plan(session: Session) -> list[Run]:
-    """All runs of the chosen experiments; what is quick comes first."""
+    """All runs of the chosen experiments. Short runs come first."""
     chosen, runs = set(session.experiments), []
     for seed in session.seeds:
         for names, of in PARTS:
@@ -80,7 +80,7 @@ def _mnist(settings: Settings, seed: int, chosen: set[str]) -> Iterator[Run]:
     for rule, activation, depth in sorted(
         wanted, key=lambda key: (key[1] != base.activation, key[2] != base.depth, key)
     ):
-        # with no other gradient Adam would take the penalty's for the whole of it, and shrink the weights to nothing
+        # without another gradient Adam makes full steps along the penalty's gradient, which would shrink the weights to nothing
         penalty = 0.0 if rule == "lower-half-fixed" else base.penalty
         rate = settings.everywhere_learning_rate if rule in MODULES_LEARN_FROM_MODULES else base.learning_rate
         run_settings: Any = replace(base, activation=activation, depth=depth, learning_rate=rate, penalty=penalty)

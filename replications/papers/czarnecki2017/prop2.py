@@ -1,4 +1,4 @@
-"""Proposition 2 and corollary 1: a deep linear network that moves only while its SG module tracks the true gradient."""
+"""Proposition 2 and corollary 1: a deep linear network that is updated only while its SG tracks the true gradient."""
 
 import copy
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ TRACKED = 1 / 3  # (1 - delta) / (1 + delta) at delta = 1/2
 
 
 class Moment(NamedTuple):
-    """What the condition of proposition 2 compares, and the direction that would be taken."""
+    """One iteration: the loss, whether the condition of proposition 2 holds, and the cosine of the step to the gradient."""
 
     loss: float
     tracked: bool
@@ -29,7 +29,7 @@ class Moment(NamedTuple):
 
 
 class System:
-    """A deep linear network, the library's SG in its middle, and the same weights under plain backprop beside it."""
+    """A deep linear network with the library's SG in its middle, and a plain network that shares its weights."""
 
     def __init__(self, settings: Tracking, seed: int) -> None:
         rng = generator(seed + 1)
@@ -53,16 +53,16 @@ class System:
 
     @property
     def optimum(self) -> float:
-        """The smallest loss of a linear model, which the network is wide enough to be."""
+        """The smallest loss of a linear model. The network is wide enough to reach this loss."""
         readout = torch.linalg.lstsq(self.x, self.y).solution
         return self.loss(self.x @ readout).item()
 
     def loss(self, p: Tensor) -> Tensor:
-        """Half the squared error, mean over samples."""
+        """Half the squared error, the mean over samples."""
         return (p - self.y).square().sum() / 2 / len(p)
 
     def reach(self) -> Tensor:
-        """K: a bound on the norm of dh/dtheta of the weights below, from the norms of the factors of each term."""
+        """K, a bound on the norm of dh/dtheta for the weights below, from the norms of the factors of each term."""
         terms = []
         for i in range(self.below):
             before, after = self.x, torch.eye(self.net[i].out_features, dtype=torch.float64)
@@ -74,7 +74,7 @@ class System:
         return torch.stack(terms).norm()
 
     def visit(self, rate: float) -> Moment:
-        """One iteration: the main step if SG tracks the gradient, and a step of the SG module by line search."""
+        """One iteration: a step of the network if SG tracks the gradient, and a step of the SG module by line search."""
         h = self.plain[: self.below](self.x)
         true_loss = self.loss(self.plain[self.below :](h))
         *true, g = torch.autograd.grad(true_loss, [*self.weights, h])
@@ -111,7 +111,7 @@ def _norm(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def train(session: Session, run: Run) -> dict[str, float]:
-    """The gated training; its distance from the optimum."""
+    """Train with the condition of proposition 2; returns the distance from the optimum and statistics of the steps."""
     settings: Tracking = run.settings
     system = System(settings, run.seed)
     best, cosines, applied = system.optimum, [], 0
@@ -119,7 +119,7 @@ def train(session: Session, run: Run) -> dict[str, float]:
         for step in range(settings.steps):
             moment = system.visit(settings.learning_rate)
             applied += moment.tracked
-            if moment.tracked and moment.loss - best > 1e-14:  # below it directions are rounding errors
+            if moment.tracked and moment.loss - best > 1e-14:  # below this gap the directions are rounding errors
                 cosines.append(moment.cosine)
             if step % max(1, settings.steps // 200) == 0:
                 send(step, {"gap": moment.loss - best, "tracked": float(moment.tracked), "cosine": moment.cosine})

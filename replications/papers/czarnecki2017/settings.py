@@ -1,4 +1,4 @@
-"""Settings of czarnecki2017: the defaults are the paper's, or ours where the package's docstring says so."""
+"""Settings of czarnecki2017. The defaults are the paper's, or ours where the package's docstring says so."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -20,8 +20,8 @@ class Mnist:
     test_samples: int | None = None
     rdm_samples: int = 400
     probe_samples: int | None = None
-    converged_layers: int = 3  # of the logistic probes, from the bottom
-    scored_samples: int = 10000  # for the final training accuracy
+    converged_layers: int = 3  # number of layers with logistic probes, from the lowest
+    scored_samples: int = 10000  # number of samples for the final training accuracy
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Table2:
     deep_learning_rate: float = 1e-3
     deep_steps: int = 3000
     deep_layers: int = 10
-    deep_rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)  # over which the log loss is averaged, with three starts
+    deep_rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)  # the log loss is averaged over these rates and three starts
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Grid:
     width: int = 50
     learning_rate: float = 1e-3
     steps: int = 100_000
-    measured: int = 25  # times, evenly spaced in the logarithm
+    measured: int = 25  # number of measured steps, evenly spaced in the logarithm
 
 
 @dataclass(frozen=True)
@@ -112,10 +112,10 @@ DEPTHS = (3, 5, 10, 20, 50)
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that a preset decides."""
+    """The settings of all experiments."""
 
     mnist: Mnist = Mnist()
-    everywhere_learning_rate: float = 3e-5  # of an SG after every layer
+    everywhere_learning_rate: float = 3e-5  # of networks whose SG modules learn from SG modules
     depths: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: dict.fromkeys(("relu", "sigmoid"), DEPTHS))
     table2: Table2 = Table2()
     table2_sizes: tuple[tuple[int, int], ...] = ((2, 100), (100, 1000))

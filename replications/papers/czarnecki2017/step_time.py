@@ -1,4 +1,4 @@
-"""Time per step of a network of the paper's largest depth: one SG in the middle, against plain PyTorch."""
+"""Time per step of a network of the paper's largest depth, relative to plain PyTorch."""
 
 import time
 from collections.abc import Callable
@@ -26,7 +26,7 @@ INPUTS, OUTPUTS, STEPS = 784, 10, 2
 
 
 def step_of(rule: fa.Rule | None, settings: StepTime) -> Callable[[Tensor, Tensor], None]:
-    """One training step, forward to optimiser, of a fresh network."""
+    """A function that makes one training step, from forward pass to optimiser, of a new network."""
     net: nn.Module = stack(INPUTS, settings.width, settings.depth, OUTPUTS, "relu", norm=True)
     attached = fa.attach(net, rule) if rule else None
     optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=3e-5, fused=True)
@@ -43,7 +43,10 @@ def step_of(rule: fa.Rule | None, settings: StepTime) -> Callable[[Tensor, Tenso
 
 
 def train(session: Session, run: Run) -> dict[str, float]:
-    """Rounds in which all rules take turns; medians of the time that the process was computing, which others do not lengthen."""
+    """Medians of the time per step over rounds in which all rules take turns.
+
+    It is the process's own computing time, which other processes lengthen less than wall time.
+    """
     settings: StepTime = run.settings
     x, y = torch.rand(settings.batch_size, INPUTS), torch.randint(OUTPUTS, (settings.batch_size,))
     steps = {name: step_of(rule(settings.depth), settings) for name, rule in RULES.items()}
@@ -54,7 +57,7 @@ def train(session: Session, run: Run) -> dict[str, float]:
                 begun = time.process_time()
                 for _ in range(STEPS):
                     step(x, y)
-                if round_:  # the first one warms up
+                if round_:  # the first round warms up
                     times[name].append((time.process_time() - begun) / STEPS)
             if round_:
                 send(round_, {f"seconds/{name}": taken[-1] for name, taken in times.items()})

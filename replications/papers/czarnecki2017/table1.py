@@ -1,4 +1,4 @@
-"""Table 1, executed: one scheme (module, target, loss) for six rules, against what the library's rules deliver at h."""
+"""Table 1 as code: one scheme (module, target, loss) for six rules, compared with the library's rules at h."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from replications.papers.czarnecki2017.settings import Unification
 
 
 class Errors(NamedTuple):
-    """True gradients per sample: at h, at g, the next layer's pre-activation, and at p, the network's output."""
+    """True gradients per sample at h, at g (the next layer's pre-activation), and at p (the network's output)."""
 
     h: Tensor
     g: Tensor
@@ -36,7 +36,7 @@ def agreement(target: Tensor, s: Tensor) -> Tensor:
 
 
 class Column(NamedTuple):
-    """One column of table 1. ``own`` and ``through`` weigh SG itself and dL_SG/dh in the signal at h."""
+    """One column of table 1. ``own`` and ``through`` are the weights of SG itself and of dL_SG/dh in the signal at h."""
 
     module: Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor]
     target: Callable[[Errors], Tensor]
@@ -61,7 +61,7 @@ def itself(h: Tensor, y: Tensor, theta: Mapping[str, Tensor]) -> Tensor:
 
 
 def columns(alpha: float) -> dict[str, Column]:
-    """The table, in the paper's order."""
+    """The columns of the table, in the paper's order."""
     return {
         "sg": Column(linear, lambda e: e.h, distance, 1, 0),
         "sgprop": Column(linear, lambda e: e.h, distance, 1, alpha),
@@ -84,7 +84,7 @@ FLAGS: dict[str, tuple[bool, bool, bool, bool]] = {
 
 
 def signal(column: Column, h: Tensor, y: Tensor, errors: Errors, theta: Mapping[str, Tensor]) -> Tensor:
-    """What reaches h by the scheme; targets count as constants."""
+    """The signal at h according to the scheme. Targets count as constants."""
     seen = h.detach().requires_grad_()
     s = column.module(seen, y, theta)
     if not column.through:
@@ -94,7 +94,7 @@ def signal(column: Column, h: Tensor, y: Tensor, errors: Errors, theta: Mapping[
 
 
 def flags(column: Column, learned: bool, h: Tensor, y: Tensor, theta: Mapping[str, Tensor]) -> tuple[bool, ...]:
-    """The four rows, from which true gradients the signal depends on."""
+    """The four flags of a column, derived from the true gradients on which the signal depends."""
     sizes = h.shape, (len(h), theta["A"].shape[1]), (len(h), theta["A"].shape[1])
     errors = Errors(*(torch.ones(size, dtype=h.dtype, requires_grad=True) for size in sizes))
     found = torch.autograd.grad(signal(column, h, y, errors, theta).square().sum(), errors, allow_unused=True)
@@ -115,11 +115,11 @@ class Problem:
         self.rng = rng
 
     def loss(self, p: Tensor) -> Tensor:
-        """Half the squared error, mean over samples."""
+        """Half the squared error, the mean over samples."""
         return (p - self.y).square().sum() / 2 / len(p)
 
     def errors(self) -> tuple[Tensor, Errors]:
-        """h, and the true gradients of each sample's own loss."""
+        """The activation h, and the true gradients of each sample's own loss."""
         h = self.net[:2](self.x)
         g = self.net.hidden2(h)
         p = self.net[3:](g)
@@ -127,7 +127,7 @@ class Problem:
         return h.detach(), Errors(*found)
 
     def delivered(self, rule: fa.Rule, ungoverned: tuple[str, ...] = ()) -> tuple[Tensor, dict[str, Tensor]]:
-        """What the library's rule sends to h, per sample, and the rule's matrices, drawn at random where they learn."""
+        """The signal of the library's rule at h, per sample, and the rule's matrices. Learned matrices are drawn at random."""
         attached = fa.attach(self.net, rule, ungoverned=ungoverned, example=self.x)
         seen: list[Tensor] = []
         hook = self.net.act1.register_forward_hook(lambda _, inputs, h: h.register_hook(seen.append) and None)
@@ -143,7 +143,7 @@ class Problem:
 
 
 def rules(settings: Unification, seed: int) -> dict[str, tuple[fa.Rule, tuple[str, ...], str]]:
-    """For every column the library's rule, what it leaves to backprop, and which of its matrices is A."""
+    """{column: (the library's rule, the blocks that it excludes, the name of the matrix A)}."""
     return {
         "sg": (SyntheticGradient(at="hidden1"), (), ""),
         "sgprop": (SyntheticGradientPropagation(at="hidden1", alpha=settings.alpha), (), ""),
@@ -155,7 +155,7 @@ def rules(settings: Unification, seed: int) -> dict[str, tuple[fa.Rule, tuple[st
 
 
 def differences(settings: Unification, seed: int) -> dict[str, float]:
-    """The largest difference of every column to the library, and the number of wrong flags."""
+    """The largest difference of every column to the library's rule, and the number of wrong flags."""
     problem = Problem(settings, seed)
     h, errors = problem.errors()
     found, wrong = {}, 0
@@ -184,7 +184,7 @@ def kickback_softmax(settings: Unification, seed: int) -> float:
 
 
 def train(session: Session, run: Run) -> dict[str, float]:
-    """One random network."""
+    """Compare the columns with the library on one random network; returns the numbers that the claims need."""
     found = differences(run.settings, run.seed)
     with logged(session, run) as send:
         send(0, found)

@@ -1,4 +1,4 @@
-"""Table 2: linear and deep linear models with a linear SG on artificial data, and how far above the optimum they end."""
+"""Table 2: the final loss above the optimum of linear and deep linear models with a linear SG on artificial data."""
 
 from collections.abc import Callable
 from statistics import fmean
@@ -17,11 +17,11 @@ from replications.papers.czarnecki2017.settings import Table2
 
 CLASSES = 2
 LOGGED = 30
-NEVER_DEEP = "linear"  # the paper has no such rows
+NEVER_DEEP = "linear"  # the paper has no deep models with these labels
 
 
 def shallow(dimensions: int) -> nn.Sequential:
-    """A linear model, and an identity above it, so that the SG module lies between the model's output and the loss."""
+    """A linear model, followed by a fixed identity, so that the SG module is between the model's output and the loss."""
     identity = nn.Linear(CLASSES, CLASSES, bias=False)
     nn.init.eye_(identity.weight)
     identity.weight.requires_grad_(False)
@@ -33,11 +33,11 @@ STARTS: dict[str, Callable[[Tensor], object]] = {
     "orthogonal": nn.init.orthogonal_,
     "xavier": nn.init.xavier_uniform_,
 }
-"""Of the hidden matrices of the deep model, of which the paper says nothing."""
+"""Initialisers of the hidden matrices of the deep model, which the paper does not give."""
 
 
 def deep(dimensions: int, layers: int, start: str = "identity") -> nn.Sequential:
-    """Hidden linear layers, and a linear output."""
+    """Hidden linear layers and a linear output."""
     hidden = [nn.Linear(dimensions, dimensions) for _ in range(layers)]
     for layer in hidden:
         STARTS[start](layer.weight)
@@ -48,7 +48,7 @@ def deep(dimensions: int, layers: int, start: str = "identity") -> nn.Sequential
 def descend(
     net: nn.Sequential, rule: fa.Rule, x: Tensor, y: Tensor, loss: str, rate: float, steps: int, send: Send, name: str
 ) -> tuple[float, float]:
-    """Full batches, Adam for the model and the SG module; the final loss, and its mean over the last fifth of the steps."""
+    """Train on full batches with Adam for the model and SG; returns the final loss and its mean over the last fifth."""
     late: list[float] = []
     attached = fa.attach(net, rule)
     optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=rate, fused=True)
@@ -67,9 +67,9 @@ def descend(
 
 
 def sweep(settings: Table2, x: Tensor, y: Tensor, best: float, seed: int, send: Send) -> dict[str, float]:
-    """The deep model's log loss above the optimum for every start and rate, and the mean of them.
+    """The deep model's log loss above the optimum for every start and rate, and the mean of these numbers.
 
-    One final value is a snapshot of a transient; of every run this is the mean of the last fifth.
+    Each number is a mean over the last fifth of the steps, because the loss is still changing.
     """
     found = {}
     for start in STARTS:
@@ -84,7 +84,7 @@ def sweep(settings: Table2, x: Tensor, y: Tensor, best: float, seed: int, send: 
 
 
 def train(session: Session, run: Run) -> dict[str, float]:
-    """All models and losses on one data set."""
+    """Train all models with all losses on one data set; returns their losses above the optimum."""
     settings: Table2 = run.settings
     x = gaussian(settings.dimensions, settings.samples, run.seed)
     y = label(x, settings.dataset, run.seed)

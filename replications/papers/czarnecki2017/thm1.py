@@ -29,10 +29,10 @@ def error(state: State, p: Tensor, y: Tensor) -> Tensor:
 
 
 def iterate(state: State, x: Tensor, y: Tensor, rate: float, *, learns: bool = True) -> State:
-    """One iteration of both; columns of ``x`` are samples, its last row is ones."""
+    """One iteration of the weights and of SG. The columns of ``x`` are samples, and its last row is ones."""
     p = state.W @ x
     E = error(state, p, y)
-    seen = E @ (p.T @ p + y.T @ y + 1)  # by how much E falls per unit of the SG module's step
+    seen = E @ (p.T @ p + y.T @ y + 1)  # the decrease of E per unit of SG's step
     nu = (seen * E).sum() / seen.square().sum() if learns and seen.any() else torch.tensor(0.0)
     sg = E + p - y
     return State(
@@ -44,7 +44,7 @@ def iterate(state: State, x: Tensor, y: Tensor, rate: float, *, learns: bool = T
 
 
 def problem(settings: Theorem1, seed: int) -> tuple[Tensor, Tensor, State]:
-    """Data, labels, and a start at which SG is zero."""
+    """Data, labels, and an initial state in which SG is zero."""
     rng = generator(seed)
     x = torch.randn(settings.dimensions, settings.samples, generator=rng, dtype=torch.float64)
     y = torch.randn(OUTPUTS, settings.samples, generator=rng, dtype=torch.float64)
@@ -54,7 +54,7 @@ def problem(settings: Theorem1, seed: int) -> tuple[Tensor, Tensor, State]:
 
 
 def train(session: Session, run: Run) -> dict[str, float]:
-    """The iteration, and the same with an SG module that does not learn."""
+    """Iterate with an SG module that learns and with one that does not; returns the final distances."""
     settings: Theorem1 = run.settings
     x, y, start = problem(settings, run.seed)
     solution = torch.linalg.lstsq(x.T, y.T).solution.T

@@ -1,4 +1,4 @@
-"""Which function trains which run."""
+"""The function that trains the runs of each experiment."""
 
 from collections.abc import Callable
 
@@ -20,5 +20,5 @@ TRAINED_BY: dict[str, Callable[[Session, Run], dict[str, float]]] = {
 
 
 def train(session: Session, run: Run) -> dict[str, float]:
-    """One run, from seeds to the numbers that the claims are about."""
+    """Train one run; returns the numbers that the claims need."""
     return TRAINED_BY[run.experiment](session, run)

@@ -1,11 +1,11 @@
 """The claims of gilmer2017, fixed before the runs that judge them.
 
-The paper prints no number of its results. Every bound has its source in `evidence.json` or is mathematics: passing a
-bound from a pilot is a regression check on our own numbers; the paper's own words stand in `expected`. Bounds have two
-sides: a rule that does far better than its pilot may be backpropagation left on.
+The paper prints no numbers, and `expected` quotes its words. Every bound has its source in `evidence.json` or in mathematics.
+A bound from a pilot only checks that our own numbers are unchanged. A bound has two ends, because a result far better than
+the pilot's may mean that backpropagation was left on.
 
 No claim asks for an angle below 90 degrees. Two errors softmax - y of one sample are never more than 60 degrees apart
-(`lightning_fa.metrics.output_error`), so that such a claim holds of any network. An angle is compared with that of a
+(`lightning_fa.metrics.output_error`), so that such a claim holds for any network. An angle is compared with that of a
 fresh B of the same size.
 """
 
@@ -25,7 +25,7 @@ SIZE = "the paper does not give the size of B"
 
 
 def _of(run: str, quantity: str, pick: Callable[[Sequence[float]], float]) -> Measure:
-    """One number out of the layers of one run."""
+    """One number that `pick` chooses from the layers of one run."""
     return lambda runs: pick(over_layers(runs[run], quantity))
 
 
@@ -59,7 +59,7 @@ discussion = partial(Claim, experiment="discussion")
 def _of_rule(
     rule: str, name: str, below: tuple[float, float], readout: tuple[float, float], test: tuple[float, float]
 ) -> list[Claim]:
-    """What is claimed of DFA and LAFS alike."""
+    """The claims that are the same for DFA and LAFS."""
     return [
         fig1(f"{rule}-below-fresh",
             f"{name}: final angle of e^i to e^y below that through a fresh B of the same size, worst layer (degrees)",
@@ -91,7 +91,7 @@ def _of_rule(
 
 
 def _of_scale(bound: float, rule: str, name: str, least_readout: float) -> list[Claim]:
-    """What is claimed of figure 1, asked of another size of B; a better accuracy than there is no fault here."""
+    """The claims of figure 1 for another size of B. Their accuracies have no upper bound."""
     run, of = f"{rule}-b{bound:g}", f"{name}, B within ±{bound:g}"
     return [
         b_scale(f"{run}-readout", f"{of}: final training accuracy of the readout by B^i, worst layer (%)",

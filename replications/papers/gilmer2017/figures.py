@@ -1,4 +1,4 @@
-"""Figure 1 of gilmer2017 and two figures that the paper does not have, drawn from the CSV logs."""
+"""Figure 1 of gilmer2017, and two figures that are not in the paper, drawn from the CSV logs."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -13,7 +13,7 @@ TITLES = {"dfa": "DFA", "lafs": "LAFS"}
 
 
 def draw_figures(session: Session, runs: Sequence[Run]) -> None:
-    """All figures of the experiments that were chosen."""
+    """Draw the figures of the chosen experiments."""
     curves = session.curves(runs)
     standard = {TITLES[name]: curves[name] for name in TITLES if name in curves}
     scaled = {_title(name): seeds for name, seeds in curves.items() if "-b" in name and name.split("-")[0] in TITLES}
@@ -34,7 +34,7 @@ def _hidden(seeds: Sequence[Curve], quantity: str) -> dict[str, Line]:
 
 
 def _angles(seeds: Sequence[Curve]) -> dict[str, Line]:
-    """With the null: the angle through a fresh B of the same size, the mean of the layers."""
+    """The angle of each layer, and the null: the angle through a fresh B of the same size, the mean over layers."""
     names = [f"fresh_error_angle/{i}" for i in layers(seeds[0])]
     fresh = [{step: fmean(curve[name][step] for name in names) for step in curve[names[0]]} for curve in seeds]
     return _hidden(seeds, "error_angle") | {"fresh B": fresh}

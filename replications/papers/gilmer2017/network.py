@@ -10,7 +10,7 @@ from replications.measuring.classifier import ImageClassifier
 
 
 class TanhNetwork(ImageClassifier):
-    """A plain classifier: nothing in it knows by which rule it is trained."""
+    """A plain classifier. Its code does not depend on the learning rule."""
 
     def __init__(self, inputs: int, hidden: Sequence[int], outputs: int, learning_rate: float) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class TanhNetwork(ImageClassifier):
                 nn.init.zeros_(layer.bias)
 
     def activations(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
-        """The hidden activations, which are the inputs of all linear layers but the first, and the logits."""
+        """The hidden activations (the inputs of all linear layers but the first) and the logits."""
         h, hidden = x.flatten(1), []
         for layer in self.layers:
             h = layer(h)

@@ -1,7 +1,7 @@
-"""What gilmer2017 measures at chosen steps: how errors and readouts of the hidden layers agree with the top.
+"""The measurements of gilmer2017: how well errors and readouts of the hidden layers agree with those of the output.
 
 Notation: h [samples, width] a hidden activation, B [width, outputs] its feedback matrix, y [samples] the labels,
-e [samples, outputs] an error at the outputs. Angles are in degrees, accuracies in percent, means over samples.
+e [samples, outputs] an error at the outputs. Angles are in degrees and accuracies in percent, both means over samples.
 """
 
 import copy
@@ -20,19 +20,19 @@ from replications.papers.gilmer2017.network import TanhNetwork
 
 
 class FeedbackProbe(Monitor):
-    """Log, per hidden layer i, on fixed samples: error_angle, readout, backprop_angle; and the accuracy of the top.
+    """Log error_angle, readout and backprop_angle per hidden layer, and the accuracy of the output, on fixed samples.
 
-    Beside the first two stands what a fresh B of the same size gives, fresh_error_angle and fresh_readout: the mean over
-    the same few draws at every step. It is the null of the angle, which depends on the size of the logits. The library's
-    AlignmentMonitor has no such null, and measures no B that the rule does not use.
+    fresh_error_angle and fresh_readout are the same numbers for fresh B of the same size, the mean over `fresh_draws`
+    matrices that are the same at every step. They are the null, which depends on the size of the logits. AlignmentMonitor
+    has no such null, and does not measure a B that the rule does not use.
 
     Args:
-        model: to be trained; its twin, to which no rule is attached, has backpropagation's gradients
+        model: the model that will be trained; a copy without a rule gives backpropagation's gradients
         x, y: the fixed samples
         steps: numbers of optimiser steps after which to measure; the end of training is added
-        local_error: whether the rule delivers B^i e^i (LAFS) rather than B^i e^y (DFA)
-        fresh_draws, seed: how many fresh matrices to compare with, and the seed of them
-        unused: the feedback matrices to measure with where the rule has none, as backpropagation
+        local_error: whether the rule delivers B^i e^i (LAFS) and not B^i e^y (DFA)
+        fresh_draws, seed: the number of fresh matrices and their seed
+        unused: the feedback matrices to measure with if the rule has none, as under backpropagation
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class FeedbackProbe(Monitor):
 
     @torch.enable_grad()
     def numbers(self, feedback: Sequence[Tensor]) -> dict[str, float]:
-        """Of the twin's present weights; `feedback` in order of depth."""
+        """The numbers for the twin's present weights. `feedback` is in order of depth."""
         hidden, logits = self.twin.activations(self.x)
         true_signals = torch.autograd.grad(cross_entropy(logits, self.y, reduction="sum"), hidden)
         e_y = output_error(logits, self.y).detach()
@@ -81,18 +81,18 @@ class FeedbackProbe(Monitor):
 
     @staticmethod
     def send(trainer: Trainer, numbers: dict[str, float]) -> None:
-        """To all loggers."""
+        """Send `numbers` to all loggers."""
         for logger in trainer.loggers:
             logger.log_metrics(numbers, step=trainer.global_step)
 
 
 def fresh(B: Tensor, draws: int, seed: int) -> Iterator[Tensor]:
-    """`draws` matrices that training never saw, of the size of B: the same entries in other places."""
+    """`draws` matrices that training never used. Each is a random permutation of the entries of B."""
     generator = torch.Generator().manual_seed(seed)
     for _ in range(draws):
         yield B.flatten()[torch.randperm(B.numel(), generator=generator).to(B.device)].view_as(B)
 
 
 def _mean_angle(u: Tensor, v: Tensor) -> float:
-    """Rows that are zero have no direction and are left out."""
+    """The mean angle between the rows of `u` and `v`. Rows that are zero have no direction and are left out."""
     return angles(u, v).nanmean().item()

@@ -1,11 +1,11 @@
-"""Settings of gilmer2017: the defaults are the paper's, or ours where the package's docstring says so."""
+"""Settings of gilmer2017. The defaults are the paper's, or ours where the package's docstring says so."""
 
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The paper's set-up; fields it does not give are ours, see the package's docstring."""
+    """The paper's set-up. Fields that the paper does not give are ours (see the package's docstring)."""
 
     hidden: tuple[int, ...] = (800, 800, 800)
     learning_rate: float = 0.1

@@ -1,4 +1,4 @@
-"""From the curves of one run of gilmer2017 to the numbers that its claims are about."""
+"""Computes the numbers that the claims of gilmer2017 need from the curves of one run."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,14 +7,14 @@ from replications.judging.claims import Metrics, NotRunError
 from replications.judging.measured import defined
 
 SETTLED = 100
-"""Steps after which the readouts differ from those of a fresh B: before training they cannot."""
+"""The number of steps after which the readouts differ from those of a fresh B. Without training they cannot differ."""
 
 
 def summary(curve: Curve) -> dict[str, float]:
-    """Of every measured quantity the last value; of the angle between e^i and e^y also the first and the largest.
+    """The last value of every measured quantity, and the first and the largest angle between e^i and e^y.
 
-    `below_fresh` is by how much that angle is below the one of a fresh B at the end, `least_below_fresh` the least of
-    it at the steps from SETTLED on.
+    `below_fresh` is the angle of a fresh B minus this angle, at the end. `least_below_fresh` is the least difference over
+    the steps from SETTLED on.
     """
     metrics = {name: last(values) for name, values in curve.items() if name not in ("epoch", "train/loss")}
     for layer in layers(metrics):
@@ -34,7 +34,7 @@ def layers(metrics: Mapping[str, object]) -> list[int]:
 
 
 def over_layers(metrics: Metrics, name: str) -> Sequence[float]:
-    """One quantity in all hidden layers."""
+    """One quantity in all hidden layers; [nan] if any value is nan. Raises NotRunError if there are no layers."""
     found = layers(metrics)
     if not found:
         raise NotRunError(name)

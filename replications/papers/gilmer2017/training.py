@@ -1,4 +1,4 @@
-"""The runs of gilmer2017: which there are, and how one of them is trained."""
+"""The list of the runs of gilmer2017, and the training of one run."""
 
 from dataclasses import replace
 from math import sqrt
@@ -39,7 +39,7 @@ def plan(session: Session) -> list[Run]:
 
 
 def train(session: Session, run: Run) -> dict[str, float]:
-    """One run, from seeds to the numbers that the claims are about."""
+    """Train and test one run; returns the numbers that the claims need."""
     settings: Settings = run.settings
     data = session.data.part(settings.train_samples, settings.test_samples)
     probed = data.part(settings.probe_samples, None)
@@ -59,7 +59,7 @@ def train(session: Session, run: Run) -> dict[str, float]:
 
 
 def unrelated_feedback(run: Run, outputs: int) -> list[Tensor]:
-    """Matrices of the size that B has, with which training has nothing to do: where backpropagation is measured."""
+    """Matrices of the size of B that training does not use, for runs with backpropagation; empty for other rules."""
     if run.rule != "bp":
         return []
     widths = run.settings.hidden
@@ -69,7 +69,7 @@ def unrelated_feedback(run: Run, outputs: int) -> list[Tensor]:
 
 
 def rule_of(run: Run) -> fa.Rule:
-    """The run's learning rule, with B uniform within the bound of its settings."""
+    """The run's learning rule, with B ~ U(-bound, bound) for the bound in the settings."""
     if run.rule == "bp":
         return fa.Backpropagation()
     bound = run.settings.feedback_bound

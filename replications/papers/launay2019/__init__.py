@@ -2,67 +2,76 @@
 
 Paper
     "Principled Training of Neural Networks with Direct Feedback Alignment", arXiv 1906.04554. Direct feedback alignment
-    hands every layer B e, a fixed random projection of the output error; the cosine of B e to backpropagation's signal
-    tells whether a layer learns anything of use. We had its abstract and the authors' code, not its tables.
+    sends every layer B e, a fixed random projection of the output error. The cosine between B e and backpropagation's signal
+    tells whether a layer learns anything useful. We had the abstract and the authors' code, but not the tables.
 
 Claims
-    Best practices can be justified by alignment angles. A narrow layer ("bottleneck") does not align, and harms. Direct
-    feedback alignment fails in convolutional networks for that reason: the abstract. Which practice is best is from
-    memory or from the code, and only reported. See CLAIMS for how each one is judged.
+    Best practices can be justified by alignment angles. A narrow layer ("bottleneck") does not align and does harm. Direct
+    feedback alignment fails in convolutional networks for this reason. These claims are from the abstract. Claims about the
+    best practice are from memory or from the code, and are only reported. CLAIMS says how each claim is judged.
 
 Set-up
-    CIFAR-10, normalised per colour, no augmentation, batches of 128 without the last incomplete one, 50 epochs, SGD with
-    learning rate 5e-4 and no momentum, cross-entropy, PyTorch's initialisation, 10 seeds; 3072-800-800-800-10, or three
-    convolutions of 5 x 5 (32, 64, 64 channels) each followed by max pooling of 3 with stride 2, then 576-128-10; tanh.
-    Dropout before the activation, batch norm behind it. One N(0, 1) feedback matrix shared by all layers, of which each
-    uses its first rows, scaled to a Frobenius norm of 1 (`nonorm`: not scaled), and for hidden layers an error that is
-    not divided by the batch size: all of the authors' code.
-    Ours: the learning rate of backpropagation is the best of five by the accuracy on 5000 held-out training samples
-    after 5 epochs. Recipes: Adam, batch norm, and for each rule the best of tanh and ReLU and of four learning rates in
-    the same way, that is eight short runs per rule, the same for all. `frozen` is the control in which convolutions stay
-    as drawn and direct feedback alignment trains what stands behind them. VGG-11 is that of 32 x 32 pixels, with one
-    linear layer.
+    From the authors' code: CIFAR-10, normalised per colour, no augmentation, batches of 128 without the last incomplete
+    batch, 50 epochs, SGD with learning rate 5e-4 and no momentum, cross-entropy, PyTorch's initialisation, 10 seeds. The
+    networks are 3072-800-800-800-10, or three convolutions of 5 x 5 (32, 64, 64 channels), each followed by max pooling of 3
+    with stride 2, then 576-128-10, with tanh units. Dropout is before the activation, and batch norm is after it. All layers
+    share one N(0, 1) feedback matrix, and each layer uses its first rows, scaled to a Frobenius norm of 1 (`nonorm`: not
+    scaled). The error of hidden layers is not divided by the batch size.
+
+    The rest is ours. The learning rate of backpropagation is the best of five by the accuracy on 5000 held-out training
+    samples after 5 epochs. The recipes use Adam, batch norm, and for each rule the best of tanh and ReLU and of four learning
+    rates, found in the same way by eight short runs. In the control `frozen` the convolutions keep their initial weights, and
+    direct feedback alignment trains the layers after them. VGG-11 is the version for 32 x 32 pixels, with one linear layer.
 
 Differences
-    We measure cosines in training mode for both signals, whereas the authors' code has dropout and batch norm in
-    evaluation mode for one and in training mode for the other. Cosines are on the first 128 test samples, after every
-    epoch, behind activation, batch norm and pooling, where the feedback enters.
-    `bottleneck` comes in three variants. `narrow`: the second hidden layer has so many units, as the abstract says.
-    `mask`: it has 800, of whose gradients only a random fraction is kept. `repo`: what the authors' code does, which does
-    not find its own masked layer and so puts no feedback before it: the first two layers are one block, and the error
-    that crosses the second is masked as well. In the code the masks of the two compared networks differ, which makes the
-    cosine of the first layer meaningless; ours are the same, and that cosine is not judged.
-    `pre-alignment` starts from weights W^T = D delta^+ of unit norm on the first batch, with both errors taken under the
-    rule, whereas which network's the code takes is not known to us; the authors' log of it is of their `repo` blocks.
-    With `--dataset digits` scikit-learn's digits are enlarged to 32 x 32 pixels.
+    We measure cosines in training mode for both signals, whereas the authors' code has dropout and batch norm in evaluation
+    mode for one signal and in training mode for the other. Cosines are measured on the first 128 test samples, after every
+    epoch, at the output of activation, batch norm and pooling, where the feedback enters.
+
+    `bottleneck` has three variants. In `narrow` the second hidden layer has only the given number of units, as the abstract
+    says. In `mask` the layer has 800 units, and only a random fraction of the entries of its gradients is kept. `repo` does
+    what the authors' code does. The code does not find its own masked layer and therefore puts no feedback before it. The
+    first two layers are then one block, and the error that crosses the second layer is masked too. In the code the masks of
+    the two compared networks differ, so that the cosine of the first layer has no meaning. Our masks are the same, and we do
+    not judge that cosine.
+
+    `pre-alignment` starts from weights W^T = D delta^+ of unit norm on the first batch. We take both errors under the rule,
+    whereas we do not know which network's errors the code takes. The authors' log of this experiment is of their `repo`
+    blocks. With `--dataset digits` scikit-learn's digits are enlarged to 32 x 32 pixels.
 
 Found
-    fc-tanh at full length (two seeds) ends at 45.9 % of test and 87.6 % of training samples with cosines of 0.80, 0.88 and 0.63
-    from below, which develop from the bottom up.
-    The bottleneck (quick, 5 epochs, seed 0) is one of what learns, and not of what is narrow. With the authors' mask the
-    cosine of the second layer falls with the share that may learn, from 0.48 to 0.006 in their own blocks and from 0.43 to
-    0.03 with feedback at every layer, and only in their blocks, where the layer below hears of the error through the masked
-    one, does it cost accuracy (44 to 31 %; otherwise 43 to 41 %). In a layer that is literally narrow the cosine rises: 0.43
-    with 800 units, 0.71 with 18, and 0.81 with one, whose error has one dimension and hence no angle but a sign. It is the
-    layers around a narrow one that lose theirs (width 1: 0.16 below, 0.01 above, 16 % of test samples).
-    Convolutions do not align (quick, 1 epoch: means of 0.01, where fully connected layers have 0.14 to 0.53 after 3), and cost
-    36 points behind tuned backpropagation. At equal effort (10 000 samples, 2 epochs) direct feedback alignment of the
-    convolutional net reaches 45.3 %, less than behind convolutions that stay as drawn (46.6 %): training them gains nothing.
-    In VGG-11, where a frozen net leaves the head alone (24.7 %), it gains 12 points, in the upper layers, whose cosines are
-    0.3 to 0.4. Sign symmetry is where backpropagation is, or 3 points behind.
-    In `quick` the best learning rate of backpropagation is mostly the largest of its three: it might do better still.
-    With ReLU and its leaky kin the settings of the code do not hold: nothing bounds activations, the step of hidden layers is
-    128 times that of the head, and after 300 steps the means of |h| are 2.7, 12 and 50 from below, where tanh has 0.7, 0.6 and
-    0.6, and the loss is in the hundreds. With a fifth of the rate (1e-4) it stays near 2.3, the means at 1.3, 1.7 and 2.6. So
-    that configuration says that tanh stands a large step, not that ReLU cannot be trained.
+    fc-tanh at full length (two seeds) ends with 45.9 % test accuracy, 87.6 % training accuracy, and cosines of 0.80, 0.88 and
+    0.63 from the lowest layer to the highest. The cosines rise first in the lowest layer.
+
+    The bottleneck (quick, 5 epochs, seed 0) arises where few weights learn, and not where a layer is narrow. With the
+    authors' mask the cosine of the second layer falls with the fraction of weights that learn, from 0.48 to 0.006 in their
+    own blocks (`repo`) and from 0.43 to 0.03 with feedback at every layer (`mask`). Only in their blocks does the mask cost
+    accuracy (44 to 31 %, otherwise 43 to 41 %), because there the layer below receives the error through the masked layer. In
+    a layer that is literally narrow (`narrow`) the cosine rises: 0.43 with 800 units, 0.71 with 18, and 0.81 with one. The
+    error of one unit has one dimension, and hence a sign but no angle. The layers next to a narrow layer lose their alignment
+    (width 1: cosines of 0.16 below and 0.01 above, 16 % test accuracy).
+
+    Convolutions do not align (quick, 1 epoch): their mean cosine is 0.01, whereas fully connected layers have 0.14 to 0.53
+    after 3 epochs. The convolutional network is 36 points behind tuned backpropagation. At equal effort (10 000 samples, 2
+    epochs) direct feedback alignment reaches 45.3 % in the convolutional network and 46.6 % with frozen convolutions, so that
+    training the convolutions gains nothing. In VGG-11 the frozen network trains only the head (24.7 %). Direct feedback
+    alignment gains 12 points there, in the upper layers, whose cosines are 0.3 to 0.4. Sign symmetry equals backpropagation
+    in VGG-11 and is 3 points behind in the convolutional network. In `quick` the best learning rate of backpropagation is
+    mostly the largest of the three, so that a larger rate might be better still.
+
+    The settings of the code do not fit ReLU and leaky ReLU. Nothing bounds the activations, and the step of hidden layers is
+    128 times that of the head. After 300 steps the means of |h| are 2.7, 12 and 50 from the lowest layer, whereas tanh has
+    0.7, 0.6 and 0.6, and the loss is in the hundreds. With a fifth of the rate (1e-4) the loss stays near 2.3, and the means
+    are 1.3, 1.7 and 2.6. These configurations therefore show that tanh tolerates a large step. They do not show that ReLU
+    cannot be trained.
 
 Cost
     full: 10 seeds, for each about 3200 epochs of the fully connected network (12 s of one CPU core each), 1000 of the
-    convolutional one (90 s) and 450 of VGG-11 (estimated 300 s), that is 70 hours of one core; a GPU is needed.
+    convolutional network (90 s) and 450 of VGG-11 (estimated 300 s), that is 70 hours of one core; a GPU is needed.
     `alignment` alone is 10 minutes of one core per seed. quick: 3 epochs (convolutional: 1, bottleneck: 5), recipes with
     10 000 samples and VGG-11 with a quarter of its channels, about 40 minutes of one core. smoke: seconds.
-    For all of it: `python -m replications launay2019 --preset full --out DIR`, which goes on where it was cut, and started
-    several times with one DIR shares the configurations between the calls.
+    For all of it: `python -m replications launay2019 --preset full --out DIR`. The same command continues after an
+    interruption. Several calls with one DIR share the configurations.
 """
 
 from collections.abc import Mapping
@@ -79,10 +88,10 @@ from replications.papers.launay2019.training import train
 TITLE = "Launay et al. 2019, Principled Training of Neural Networks with Direct Feedback Alignment"
 EXPERIMENTS: Mapping[str, str] = {
     "alignment": "the configuration fc-tanh at full length: cosines per layer over epochs",
-    "best-practices": "14 configurations beside tuned backpropagation",
+    "best-practices": "14 configurations, compared with tuned backpropagation",
     "bottleneck": "a narrow second layer in three variants: accuracy and cosine over its width",
     "pre-alignment": "fc-tanh with weights that agree with the feedback before training (the authors' code)",
-    "conv": "the configuration conv-tanh: convolutions against the layer behind them",
+    "conv": "the configuration conv-tanh: convolutions compared with the layer after them",
     "recipes": "convolutional nets under five rules at equal tuning effort (ours)",
 }
 DATASETS = ("cifar10", "digits")
@@ -90,7 +99,7 @@ PAGES = {"docs/dfa_in_practice.md": render}
 
 
 def run(session: Session) -> None:
-    """Train what the settings give, then what is tuned, first its short runs; then draw the figures."""
+    """Train the runs with fixed settings and the short runs for tuning, then the tuned runs, then draw the figures."""
     to_tune = tuned(session)
     short = [candidate for tune in to_tune if len(tune.candidates) > 1 for candidate in tune.candidates]
     session.loop.finish([*fixed(session), *short], lambda run: train(session, run))

@@ -1,7 +1,7 @@
 """The claims of launay2019, fixed before the runs that judge them.
 
-Of the paper we had the abstract and the code with two of its logs (`bottleneck`, one seed). Numbers are those logs' or a
-pilot's (evidence.json); what rests on memory alone is reported and not judged.
+We had the paper's abstract, and its code with two logs (`bottleneck`, one seed). Numbers are from these logs or from a pilot
+(evidence.json). Statements from memory alone are reported and not judged.
 """
 
 import math
@@ -31,7 +31,7 @@ MEMORY = "of the paper we had no text to check this"
 
 
 def cosines(run: str, layers: Sequence[int], which: str = "cosine") -> Callable[[Runs], list[float]]:
-    """One cosine per layer; only nan if one of them is, over which max and min would pass."""
+    """One cosine per layer; all nan if any cosine is nan, because max and min may ignore nan."""
 
     def values(runs: Runs) -> list[float]:
         found = [of(run, f"{which}/{layer}")(runs) for layer in layers]
@@ -41,7 +41,7 @@ def cosines(run: str, layers: Sequence[int], which: str = "cosine") -> Callable[
 
 
 def mean_cosine(run: str, layers: Sequence[int]) -> Measure:
-    """Over layers."""
+    """The mean cosine over layers."""
     return lambda runs: sum(cosines(run, layers)(runs)) / len(layers)
 
 
@@ -52,7 +52,7 @@ def behind_backprop(run: str) -> Measure:
 
 
 def rises(variant: str) -> Measure:
-    """The rank correlation of the second layer's cosine with the size of the bottleneck, over all sizes there are."""
+    """The rank correlation of the second layer's cosine with the size of the bottleneck, over all sizes that were run."""
 
     def measure(runs: Runs) -> float:
         line = [of(name, "cosine/" + second(variant))(runs) for name in _names(variant, runs)]
@@ -68,7 +68,7 @@ def _names(variant: str, runs: Runs) -> list[str]:
 
 
 def _drop(runs: Runs, variant: str) -> float:
-    """Of the cosine of the second layer, from no bottleneck to the worst of the sizes up to 5."""
+    """The second layer's cosine without a bottleneck minus its largest cosine over the sizes up to 5."""
     narrow = [name for size in PAPER.sizes if size <= 5 and (name := bottleneck_name(variant, size)) in runs]
     worst = [of(name, "cosine/" + second(variant))(runs) for name in narrow]
     wide = of(bottleneck_name(variant, PAPER.sizes[-1]), "cosine/" + second(variant))(runs)
@@ -89,7 +89,7 @@ conv = partial(
     Claim,
     experiment="conv",
     expected='"direct feedback alignment fails in convolutional networks" for lack of alignment: abstract',
-    judged_from="full",  # after one epoch an untrained network passes
+    judged_from="full",  # after one epoch an untrained network would pass too
     datasets=CIFAR,
 )
 recipes = partial(Claim, experiment="recipes", datasets=CIFAR)

@@ -1,4 +1,4 @@
-"""The 14 configurations of best practices: what each changes in the fully connected or the convolutional network."""
+"""The 14 configurations of best practices, as changes to the fully connected or the convolutional network."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,11 +29,11 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
 
 
 def configuration(name: str, settings: Settings) -> Training:
-    """How the configuration `name` is trained by direct feedback alignment."""
+    """The settings of the configuration `name` under direct feedback alignment."""
     base = settings.conv if name.startswith("conv") else settings.fc
     return replace(base, **CHANGES[name])
 
 
 def baseline(name: str) -> str:
-    """The configuration whose backpropagation it is compared with: backpropagation knows no feedback to normalise."""
+    """The configuration whose backpropagation run is the baseline of `name`. Backpropagation has no feedback to normalise."""
     return name.replace("nonorm", "tanh")

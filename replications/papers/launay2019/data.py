@@ -1,4 +1,4 @@
-"""CIFAR-10 as the authors' code has it, and which samples a run trains on and is tested on."""
+"""CIFAR-10 as in the authors' code, and the samples that a run trains on and is tested on."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 
 
 def prepared(data: Dataset, settings: Training) -> Dataset:
-    """Normalised images of 3 x 32 x 32; the last training samples take the place of the test samples if they are held out."""
+    """Normalised images of 3 x 32 x 32. With `settings.held_out` the last training samples replace the test samples."""
     if settings.held_out:
         part = data.part(settings.train_samples, None, seed=1).hold_out(settings.held_out)
     else:
@@ -24,7 +24,7 @@ def prepared(data: Dataset, settings: Training) -> Dataset:
 
 def _normalised(images: Tensor) -> Tensor:
     if images.shape[1:] != (COLOURS, SIDE, SIDE):
-        # the digits that stand in for CIFAR-10
+        # these are the digits, which stand in for CIFAR-10
         images = interpolate(images, size=(SIDE, SIDE)).expand(-1, COLOURS, -1, -1)
     mean, std = (torch.tensor(numbers).reshape(1, COLOURS, 1, 1) for numbers in (MEAN, STD))
     return (images - mean) / std

@@ -1,4 +1,4 @@
-"""The figures of launay2019, drawn from the CSV logs of the runs that the folder holds."""
+"""The figures of launay2019, drawn from the CSV logs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,11 +12,11 @@ from replications.papers.launay2019.titles import second
 from replications.reporting.figures import Line, draw
 
 EPOCHS: Any = {"xlabel": "epoch", "xscale": "linear"}
-Curves = Mapping[str, Sequence[Curve]]  # of each seed, by the name of the run
+Curves = Mapping[str, Sequence[Curve]]  # {name of the run: one curve per seed}
 
 
 def draw_figures(session: Session) -> None:
-    """All figures of the experiments that were chosen."""
+    """Draw the figures of the chosen experiments."""
     curves = _curves(session)
     for net in ("fc", "conv"):
         shown = [name for name in (*CHANGES, PRE_ALIGNED) if name.startswith(net) and name in curves]
@@ -45,7 +45,7 @@ def _curves(session: Session) -> Curves:
 
 
 def _layers(seeds: Sequence[Curve]) -> dict[str, Line]:
-    """Over epochs, at whose ends they were measured."""
+    """The cosines of each layer over epochs. They are measured at the end of each epoch."""
     return {
         f"layer {layer}": [dict(enumerate(cosines(curve)[layer].values(), start=1)) for curve in seeds]
         for layer in cosines(seeds[0])
@@ -67,7 +67,7 @@ def _second(variant: str) -> Callable[[Curve], dict[str, float]]:
 def _over_sizes(
     session: Session, curves: Curves, variant: str, numbers: Callable[[Curve], dict[str, float]]
 ) -> dict[str, Line]:
-    """A line over the sizes for each number, one value per seed."""
+    """{number: a line over the sizes for each seed}."""
     found: dict[str, list[dict[int, float]]] = {}
     for size in session.settings.sizes:
         for seed, curve in enumerate(curves.get(bottleneck_name(variant, size), ())):

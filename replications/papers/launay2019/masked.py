@@ -1,4 +1,4 @@
-"""The bottleneck of the authors' code: a layer of full width of which only a part learns."""
+"""The bottleneck of the authors' code: a layer of full width, of whose weights only a part learns."""
 
 from typing import cast
 
@@ -8,12 +8,12 @@ from torch.nn.functional import linear
 
 
 class MaskedLinear(nn.Linear):
-    """A linear layer in whose gradients all but a random `kept` of the entries are zero; its outputs are those of any other.
+    """A linear layer that keeps only a random fraction of the entries of its gradients. Its outputs are those of nn.Linear.
 
     Args:
-        width: of inputs and outputs
-        kept: fraction of the entries of the gradients of weight and bias that is kept
-        error: whether the gradient of the input is masked as well
+        width: the width of inputs and outputs
+        kept: the fraction of the entries of the gradients of weight and bias that is kept
+        error: whether the gradient of the input is masked too
     """
 
     def __init__(self, width: int, kept: float, *, error: bool) -> None:
@@ -29,12 +29,12 @@ class MaskedLinear(nn.Linear):
 
 
 def _mask(shape: tuple[int, ...], kept: float) -> Tensor:
-    """Exactly that fraction of entries, rounded up, so that a bottleneck of 1 in a bias of 800 keeps one."""
+    """A random mask that keeps exactly the fraction `kept` of the entries, rounded up, so that it keeps at least one."""
     size = torch.Size(shape).numel()
     chosen = torch.randperm(size)[: -int(-kept * size // 1)]
     return torch.zeros(size).index_fill_(0, chosen, 1.0).reshape(shape)
 
 
 def _learn_in_part(tensor: Tensor, mask: Tensor) -> Tensor:
-    """The same values, of which only those under the mask pass a gradient on."""
+    """The values of `tensor`. Only entries where `mask` is 1 get a gradient."""
     return mask * tensor + ((1 - mask) * tensor).detach()

@@ -1,4 +1,4 @@
-"""The networks of launay2019: blocks one after another, and behind each of them, but the last, direct feedback enters."""
+"""The networks of launay2019 as sequences of blocks. Direct feedback enters at the output of every block but the last."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 class Classifier(ImageClassifier):
-    """A plain classifier of images: nothing in it knows by which rule it is trained."""
+    """A plain classifier of images. Its code does not depend on the learning rule."""
 
     def __init__(self, settings: Training) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Classifier(ImageClassifier):
         return optimizer([p for p in self.parameters() if p.requires_grad], lr=self.settings.learning_rate)
 
     def freeze_convolutions(self) -> None:
-        """Leave all convolutions as they are drawn, for a control; what stands behind them learns."""
+        """Keep the initial weights of all convolutions, for the control `frozen`. The layers after them learn."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 module.requires_grad_(False)
@@ -58,7 +58,7 @@ def fully_connected(settings: Training) -> list[nn.Module]:
         others[0] = _dense(MaskedLinear(widths[1], kept, error=settings.variant == "repo"), widths[1], settings)
     blocks = [[*start, *first], *others, [nn.Linear(widths[-1], CLASSES)]]
     if settings.variant == "repo":
-        # the authors' code looks for nn.Linear itself, and so puts no feedback before the masked layer
+        # the authors' code looks for nn.Linear itself and not for subclasses, so it puts no feedback before the masked layer
         blocks[:2] = [blocks[0] + blocks[1]]
     return [nn.Sequential(*block) for block in blocks]
 
@@ -79,7 +79,7 @@ def vgg(settings: Training) -> list[nn.Module]:
     blocks, before = [], COLOURS
     for size, pooled in VGG_11:
         channels = int(size * settings.channels)
-        # batch norm before the activation, as VGG is known, and not behind it as in the authors' own networks
+        # batch norm before the activation, as is usual for VGG; the authors' own networks have it after the activation
         norm = [nn.BatchNorm2d(channels)] if settings.batch_norm else []
         block = [nn.Conv2d(before, channels, 3, padding=1), *norm, ACTIVATIONS[settings.activation]()]
         blocks.append([*block, nn.MaxPool2d(2)] if pooled else block)

@@ -1,4 +1,4 @@
-"""The page "DFA in practice": what the committed results of launay2019 say to whoever wants to train a network."""
+"""The generated part of the page "DFA in practice", from the committed results of launay2019."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -12,21 +12,21 @@ from replications.papers.launay2019.titles import TITLES, second
 from replications.reporting.prose import table
 
 MATTERS = 1.0
-"""Points of test accuracy under which two configurations are called equal."""
+"""Points of test accuracy. Two configurations that differ by less are called equal."""
 SEEDS, EPOCHS = 3, 15
-"""Fewer or shorter runs recommend nothing."""
+"""The least numbers of seeds and epochs for a conclusion."""
 WORDS = {
     "relu": "ReLU",
     "lrelu.5": "leaky ReLU, slope 0.5",
     "lrelu.1": "leaky ReLU, slope 0.1",
     "lrelu.01": "leaky ReLU, slope 0.01",
-    "bn": "batch norm behind the activation",
+    "bn": "batch norm after the activation",
     "nonorm": "feedback that is not scaled to unit norm",
     "drop-high": "dropout 0.1 at the input, 0.5 inside",
     "drop-low": "dropout 0.1 at the input and inside",
 }
 NETS = {"fc": "3072-800-800-800-10, tanh", "conv": "three convolutions, two linear layers, tanh"}
-Runs = Mapping[str, Sequence[Mapping[str, Any]]]  # of all seeds, by name
+Runs = Mapping[str, Sequence[Mapping[str, Any]]]  # {name: the records of all seeds}
 
 
 def render(results: Sequence[Mapping[str, Any]]) -> str:
@@ -60,13 +60,13 @@ def _practices(runs: Runs, net: str) -> str:
             so = _verdict(runs[name], runs[plain])
             change = WORDS[name.removeprefix(f"{net}-")]
             rows.append([change, _accuracy(runs[name]), f"{gain:+.1f}", _cosines(runs[name], layers), tuned, so])
-    head = ["", "test accuracy (%)", "points", "cosine per layer", "tuned backprop (%)", "so"]
+    head = ["", "test accuracy (%)", "gain (points)", "cosine per layer", "tuned backprop (%)", "conclusion"]
     title = f"### Which practice, {'fully connected' if net == 'fc' else 'convolutional'}"
     return "\n\n".join([title, _length(runs[plain]), table(head, rows)])
 
 
 def _verdict(changed: Sequence[Mapping[str, Any]], plain: Sequence[Mapping[str, Any]]) -> str:
-    """By the 95 % interval of the gain over the seeds that both have; no word from few or short runs."""
+    """The conclusion from the 95 % interval of the gain, over the seeds that both have. Few or short runs give none."""
     before = {record["seed"]: record["metrics"].get("test/accuracy") for record in plain}
     after = {record["seed"]: record["metrics"].get("test/accuracy") for record in changed}
     both = [seed for seed in after if None not in (after[seed], before.get(seed))]
@@ -77,7 +77,7 @@ def _verdict(changed: Sequence[Mapping[str, Any]], plain: Sequence[Mapping[str, 
     low, high = interval
     if low > MATTERS or high < -MATTERS:
         return "use it" if low > 0 else "avoid it"
-    return "no matter" if low > -MATTERS and high < MATTERS else "undecided"
+    return "no difference" if low > -MATTERS and high < MATTERS else "undecided"
 
 
 def _bottleneck(runs: Runs) -> str:

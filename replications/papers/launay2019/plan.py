@@ -1,4 +1,4 @@
-"""The runs of launay2019: which there are, and in which order, since some settings are chosen by others' results."""
+"""The runs of launay2019 and their order. The results of some runs decide the settings of others."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ CONVOLUTIONAL = "conv-tanh"
 
 @dataclass(frozen=True)
 class Configured(Run):
-    """A run that W&B shows together with the other seeds of its configuration, and with the short runs that tuned it."""
+    """A run. W&B groups it with the other seeds of its configuration and with the short runs that tuned it."""
 
     @property
     def group(self) -> str:
@@ -26,13 +26,13 @@ class Configured(Run):
 
 @dataclass(frozen=True)
 class Tuned:
-    """A run whose settings are the best of several short runs."""
+    """A run that takes its settings from the best of several short runs."""
 
     run: Configured
     candidates: tuple[Configured, ...]
 
     def chosen(self, accuracies: dict[str, float]) -> Configured:
-        """The run with the settings of the best candidate, by accuracy on held-out samples; of equals the first."""
+        """The run with the settings of the candidate with the highest held-out accuracy, the first of equal candidates."""
         best = max(self.candidates, key=lambda candidate: accuracies.get(candidate.name, -1.0)).settings
         found = {"learning_rate": best.learning_rate, "activation": best.activation}
         return replace(self.run, settings=replace(self.run.settings, **found))
@@ -48,7 +48,7 @@ def fixed(session: Session) -> list[Configured]:
 
 
 def tuned(session: Session) -> list[Tuned]:
-    """The runs to compare with, whose settings are chosen at equal effort."""
+    """The runs whose settings are tuned: the baselines, and the recipes at equal effort."""
     settings: Settings = session.settings
     runs = []
     for seed in session.seeds:
@@ -63,7 +63,7 @@ def tuned(session: Session) -> list[Tuned]:
 
 
 def configurations(session: Session) -> list[str]:
-    """The configurations that the chosen experiments are about; `alignment` and `conv` look closer at one each."""
+    """The configurations of the chosen experiments. `alignment`, `pre-alignment` and `conv` need one configuration each."""
     known = session.settings.configurations or tuple(CHANGES)
     if "best-practices" in session.experiments:
         return list(known)
@@ -79,7 +79,7 @@ def compared(session: Session) -> list[str]:
 
 
 def bottleneck_name(variant: str, size: int) -> str:
-    """What the run of one size is called."""
+    """The name of the run of one size."""
     return f"{variant}-{size}"
 
 

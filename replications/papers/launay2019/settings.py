@@ -1,19 +1,19 @@
-"""Settings of launay2019: the defaults are those of the authors' code, or ours where the package's docstring says so."""
+"""Settings of launay2019. The defaults are from the authors' code, or ours where the package's docstring says so."""
 
 from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
 class Training:
-    """One network and how it is trained."""
+    """One network and its training."""
 
     net: str = "fc"  # or "conv", "vgg"
     activation: str = "tanh"
     batch_norm: bool = False
     input_dropout: float = 0.0
-    dropout: float = 0.0  # of hidden fully connected layers; convolutions have none in any configuration
-    hidden: tuple[int, ...] = (800, 800, 800)  # of "fc"
-    variant: str = "none"  # of the bottleneck
+    dropout: float = 0.0  # in hidden fully connected layers; convolutions never have dropout
+    hidden: tuple[int, ...] = (800, 800, 800)  # widths of "fc"
+    variant: str = "none"  # variant of the bottleneck
     bottleneck: int = 800
     channels: float = 1.0  # factor on the channels of "vgg"
     normalised: bool = True  # whether feedback is scaled to unit norm
@@ -22,18 +22,18 @@ class Training:
     batch_size: int = 128
     epochs: int = 50
     max_steps: int = -1
-    held_out: int = 0  # training samples that are not trained on but tested on, in place of the test samples
+    held_out: int = 0  # number of training samples that are held out and replace the test samples
     train_samples: int | None = None
     test_samples: int | None = None
-    scored_samples: int = 10_000  # for the accuracy on training samples
+    scored_samples: int = 10_000  # number of training samples for the training accuracy
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """How a setting is chosen: the best of several short runs on held-out training samples."""
+    """How settings are tuned: the best of several short runs, by the accuracy on held-out training samples."""
 
     rates: tuple[float, ...]
-    activations: tuple[str, ...] = ()  # those of the configuration itself if empty
+    activations: tuple[str, ...] = ()  # empty means the activation of the configuration
     epochs: int = 5
     max_steps: int = -1
     train_samples: int | None = None
@@ -42,11 +42,11 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that a preset decides."""
+    """The settings of all experiments."""
 
     fc: Training = Training()
     conv: Training = Training(net="conv")
-    configurations: tuple[str, ...] | None = None  # all
+    configurations: tuple[str, ...] | None = None  # None means all
     baseline: Tuning = Tuning(rates=(0.003, 0.01, 0.03, 0.1, 0.3))
     bottleneck: Training = Training()
     sizes: tuple[int, ...] = (1, 3, 5, 8, 11, 18, 28, 46, 73, 118, 191, 308, 496, 800)

@@ -1,4 +1,4 @@
-"""From the curves of one run of launay2019 to the numbers that its claims are about."""
+"""Computes the numbers that the claims of launay2019 need from the curves of one run."""
 
 import math
 import re
@@ -10,9 +10,9 @@ EARLY, LATE = 5, 10  # epochs
 
 
 def summary(curve: Curve, steps: int, *, held_out: bool) -> dict[str, float]:
-    """Final accuracies, and per hidden block the cosine at the end, early, and the least of the later epochs.
+    """Final accuracies, and for each hidden block the cosine at the end, after 5 epochs, and the least from epoch 10 on.
 
-    Blocks are numbered from 1. `steps` are those of an epoch.
+    Blocks are numbered from 1. `steps` is the number of steps per epoch.
     """
     tested = _last(curve["test/accuracy"])
     if held_out:

@@ -1,4 +1,4 @@
-"""What the page, the claims and the figures of launay2019 call the same things."""
+"""Names that the page, the claims and the figures of launay2019 share."""
 
 TITLES = {
     "bp": "backpropagation",

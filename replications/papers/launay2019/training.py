@@ -1,4 +1,4 @@
-"""One run of launay2019, from seeds to numbers."""
+"""The training of one run of launay2019."""
 
 import torch
 from lightning.pytorch import Callback, LightningModule, seed_everything
@@ -18,14 +18,17 @@ from replications.papers.launay2019.summary import summary
 
 
 def train(session: Session, run: Run) -> dict[str, float]:
-    """One run; of a short one for tuning only the accuracy on held-out samples, without monitors."""
+    """Train and test one run; returns the numbers that the claims need.
+
+    A short run for tuning has no monitors and returns only the accuracy on held-out samples.
+    """
     settings: Training = run.settings
     data = prepared(session.data, settings)
     seed_everything(run.seed, verbose=False)
     model = Classifier(settings)
     if run.rule == "frozen":
         model.freeze_convolutions()
-    # of a small data set one batch of all samples is better than none
+    # a data set smaller than a batch gives one batch of all samples
     size = min(settings.batch_size, len(data.train_labels))
     with quiet_lightning():
         stream = batches(data.train_inputs, data.train_labels, size, shuffle_seed=run.seed, drop_last=True)
@@ -40,7 +43,7 @@ def train(session: Session, run: Run) -> dict[str, float]:
 
 
 def rule_of(run: Run) -> fa.Rule:
-    """The run's learning rule; direct feedback is one shared matrix and the error of the hidden layers is not averaged."""
+    """The run's learning rule. Direct feedback shares one matrix, and the error of the hidden layers is not averaged."""
     settings: Training = run.settings
     if run.rule in ("dfa", "dfa-pai", "frozen"):
         init = "normalised" if settings.normalised else "gaussian"
@@ -51,7 +54,7 @@ def rule_of(run: Run) -> fa.Rule:
 
 
 def monitors(settings: Training, data: Dataset, steps: int) -> list[Callback]:
-    """After every epoch: the cosines on the first batch of test samples, and the accuracies."""
+    """The callbacks that measure after every epoch: cosines on the first batch of test samples, and accuracies."""
     last = settings.max_steps if settings.max_steps >= 0 else settings.epochs * steps
     ends = sorted({*range(steps, last + 1, steps), last})
     first = (data.test_inputs[: settings.batch_size], data.test_labels[: settings.batch_size])

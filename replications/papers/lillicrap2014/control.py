@@ -1,4 +1,7 @@
-"""Figure 2b where the library's monitor has no word: for a B that training does not use, and for a lone sparse W."""
+"""The angle of figure 2b for runs in which AlignmentMonitor does not log it.
+
+These are the runs whose training does not use B, and the sparse runs, in which the rule governs W alone.
+"""
 
 from typing import Any
 
@@ -13,7 +16,7 @@ from replications.papers.lillicrap2014.network import LogisticNetwork
 
 
 class FeedbackAngle(Monitor):
-    """Log control/angle: between B e, for a given B [outputs, hidden], and W^T e, per sample."""
+    """Log control/angle: the angle between B e, for a given B [outputs, hidden], and W^T e, the mean over samples."""
 
     def __init__(self, B: Tensor, steps: Steps) -> None:
         super().__init__(steps)

@@ -1,7 +1,7 @@
 """Figure 3: the flow of the two weights of three neurons in a row, x -> w0 -> w -> y, with B = T = 1.
 
-Its equations are dw0/dt = 1 - w w0 and dw/dt = (1 - w w0) w0. Then w - w0^2 / 2 never changes, and the flow ends on the
-hyperbola w w0 = 1, on the branch W > 0 for most starting points, and on W < 0 for a few.
+Its equations are dw0/dt = 1 - w w0 and dw/dt = (1 - w w0) w0. Therefore w - w0^2 / 2 is constant along the flow. The flow
+ends on the hyperbola w w0 = 1, on the branch w > 0 from most starting points and on w < 0 from a few.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ FRAME = tuple((side * 2.0, -2 + step * 0.5) for step in range(9) for side in (-1
 
 
 def plan(settings: Flow) -> list[list[Run]]:
-    """One run: nothing in it is random."""
+    """One run, because nothing is random."""
     return [[Run("fig3", "flow", "fa", 0, settings)]]
 
 
@@ -51,7 +51,7 @@ def velocity(p: Tensor) -> Tensor:
 
 
 def invariant(p: Tensor) -> Tensor:
-    """W - w0^2 / 2, so that trajectories are parabolas."""
+    """The quantity w - w0^2 / 2, which is constant along the flow, so that trajectories are parabolas."""
     return p[:, 1] - p[:, 0].square() / 2
 
 

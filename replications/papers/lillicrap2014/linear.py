@@ -27,7 +27,7 @@ class Task:
 
 @dataclass
 class Network:
-    """A, W and B of all copies; the noise of node perturbation is the same in all of them."""
+    """A, W and B of all copies. The noise of node perturbation is the same in all copies."""
 
     A: Tensor
     W: Tensor
@@ -37,7 +37,7 @@ class Network:
 
 
 def draw(seed: int, settings: Linear) -> tuple[Task, Network]:
-    """One copy, whatever other copies there are. A seed has the same task and the same directions at any omega."""
+    """The task and the network of one seed, which do not depend on other seeds. `omega` only scales A and W."""
     rng = torch.Generator().manual_seed(seed)
     (i, h, o), omega, beta, examples = settings.sizes, settings.omega, settings.beta, settings.examples
 
@@ -85,12 +85,12 @@ def matched_pseudobackprop(network: Network, e: Tensor, h: Tensor) -> Tensor:
 
 
 def shallow(network: Network, e: Tensor, h: Tensor) -> Tensor:
-    """No signal: A never changes."""
+    """Zero, so that A never changes."""
     return torch.zeros_like(h)
 
 
 def node_perturbation(network: Network, e: Tensor, h: Tensor) -> Tensor:
-    """-(L(h + noise) - L(h)) noise / variance: an estimate of W^T e that needs no feedback path at all."""
+    """-(L(h + noise) - L(h)) noise / variance, an estimate of W^T e that needs no feedback weights."""
     copies, width = h.shape
     noise = network.noise * torch.randn(width, generator=network.rng, dtype=h.dtype).expand(copies, width)
     perturbed = e - times(network.W, noise)
@@ -109,7 +109,7 @@ SIGNALS: dict[str, Signal] = {
 
 @dataclass
 class Moment:
-    """What can be measured after the forward pass of an example, before its update: e, h [copies, ...]."""
+    """The network, e and h [copies, ...] after the forward pass of an example and before its update."""
 
     example: int
     network: Network
@@ -129,6 +129,6 @@ def train(task: Task, network: Network, rule: str, learning_rate: float) -> Iter
         h = times(network.A, x)
         e = y - times(network.W, h)
         yield Moment(example, network, e, h)
-        dh = signal(network, e, h)  # by the W of the forward pass
+        dh = signal(network, e, h)  # before the update of W
         network.W.baddbmm_(e.unsqueeze(2), h.unsqueeze(1), alpha=learning_rate)
         network.A.baddbmm_(dh.unsqueeze(2), x.unsqueeze(1), alpha=learning_rate)

@@ -1,6 +1,6 @@
-"""Theorem 1: the mean dynamics dW/dt = E A^T, dA/dt = B E with E = T - W A drive E to 0, if B^+ B = I and W = A = 0 before.
+"""Theorem 1: the mean dynamics dW/dt = E A^T, dA/dt = B E with E = T - W A drive E to 0, if B^+ B = I and W = A = 0 at first.
 
-On the way V = tr(B E E^T B^T) never rises, and C = B W + W^T B^T - A A^T never changes.
+V = tr(B E E^T B^T) never rises, and C = B W + W^T B^T - A A^T is constant.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ NARROW = 8
 
 
 def plan(settings: MeanFlow, seeds: Sequence[int]) -> list[list[Run]]:
-    """The theorem, and two controls in which B^+ B is not the identity: equal columns, fewer hidden than output units."""
+    """The theorem, and two controls in which B^+ B is not the identity: equal columns of B, fewer hidden than output units."""
     i, _, o = settings.sizes
     groups = {
         "mean-flow": settings,
@@ -31,7 +31,7 @@ def plan(settings: MeanFlow, seeds: Sequence[int]) -> list[list[Run]]:
 
 
 def train_group(session: Session, runs: Sequence[Run]) -> list[dict[str, float]]:
-    """All seeds at once; W and A are two parts of one state [seeds, h, o + i], the first of which is W^T."""
+    """Integrate all seeds together. W^T and A are the two parts of one state [seeds, h, o + i]."""
     settings: MeanFlow = runs[0].settings
     drawn = [draw(run.seed, settings) for run in runs]
     T, B = (torch.cat(each) for each in zip(*drawn, strict=True))
@@ -64,7 +64,7 @@ def train_group(session: Session, runs: Sequence[Run]) -> list[dict[str, float]]
 
 
 def draw(seed: int, settings: MeanFlow) -> tuple[Tensor, Tensor]:
-    """T ~ U(-1, 1) [1, o, i] and B ~ U(-beta, beta) [1, h, o], in the controls with two equal columns."""
+    """T ~ U(-1, 1) [1, o, i] and B ~ U(-beta, beta) [1, h, o]. `repeated_column` makes two columns of B equal."""
     rng = torch.Generator().manual_seed(seed)
     i, h, o = settings.sizes
     T = 2 * torch.rand(1, o, i, generator=rng, dtype=torch.float64) - 1
@@ -75,7 +75,7 @@ def draw(seed: int, settings: MeanFlow) -> tuple[Tensor, Tensor]:
 
 
 def size(E: Tensor) -> Tensor:
-    """The Frobenius norm [seeds]."""
+    """The Frobenius norm of E [seeds]."""
     return E.flatten(1).norm(dim=-1)
 
 

@@ -1,4 +1,4 @@
-"""Task 2: the runs behind figures 2a, 2b and S1."""
+"""Task 2: the runs for figures 2a, 2b and S1."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ RULES = {"mnist-bp": "bp", "mnist-fa": "fa", "mnist-fa-sparse-w": "fa_sparse", "
 FIRST_EPOCHS = 10
 FIELDS = 36
 DENSE = {"fa_sparse": ("layers.0",)}
-"""What the rule leaves alone: the paper removes half of W and of B, not of the input weights W_0."""
+"""The layers that a rule excludes, because the paper removes half of W and of B, but not of the input weights W_0."""
 
 
 def plan(settings: Mnist, seeds: Sequence[int]) -> list[Run]:
@@ -31,7 +31,7 @@ def plan(settings: Mnist, seeds: Sequence[int]) -> list[Run]:
 
 
 def train(session: Session, run: Run) -> dict[str, float]:
-    """One run, from seeds to the numbers that the claims are about."""
+    """Train and test one run; returns the numbers that the claims need."""
     settings: Mnist = run.settings
     data = session.data.part(settings.train_samples, settings.test_samples)
     seed_everything(run.seed, verbose=False)
@@ -47,7 +47,7 @@ def train(session: Session, run: Run) -> dict[str, float]:
 
 
 def rule_of(run: Run) -> fa.Rule:
-    """The run's learning rule, with B uniform within beta; a new B for every seed."""
+    """The run's learning rule, with B ~ U(-beta, beta) and a new B for every seed."""
     if run.rule in ("fa", "fa_sparse"):
         settings: Mnist = run.settings
         # the library's "uniform" is within 1/sqrt(width), and the width is that of the hidden layer
@@ -59,7 +59,7 @@ def rule_of(run: Run) -> fa.Rule:
 
 
 def monitors(run: Run, model: LogisticNetwork, data: Dataset, steps: int) -> list[Callback]:
-    """What is measured during training; `steps` per epoch."""
+    """The callbacks that measure during training. `steps` is the number of steps per epoch."""
     settings: Mnist = run.settings
     test_steps = [epoch * steps for epoch in settings.test_epochs]
     held_out = HeldOut(lambda module, x: module(x), data.test_inputs, data.test_labels, test_steps)
@@ -73,7 +73,7 @@ def monitors(run: Run, model: LogisticNetwork, data: Dataset, steps: int) -> lis
 
 
 def angle_steps(steps: int, settings: Mnist) -> list[int]:
-    """Before which steps angles are measured: some in each of the first epochs, later one per epoch."""
+    """The steps before which angles are measured: several in each of the first epochs, then one per epoch."""
     first = [
         epoch * steps + part * steps // settings.angles_per_epoch
         for epoch in range(FIRST_EPOCHS)
@@ -83,7 +83,7 @@ def angle_steps(steps: int, settings: Mnist) -> list[int]:
 
 
 def angle_of(curve: Curve) -> dict[int, float]:
-    """The angle of B e to W^T e by step, of the rule itself or of the control."""
+    """The angle of B e to W^T e by step, from the control if there is one, else from AlignmentMonitor."""
     angles = curve.get("control/angle")
     if angles is None:
         (name,) = [name for name in curve if name.startswith("align/") and name.endswith("/angle")]
@@ -92,7 +92,7 @@ def angle_of(curve: Curve) -> dict[int, float]:
 
 
 def summary(curve: Curve, steps: int) -> dict[str, float]:
-    """Test errors in percent, at the end and after 15 epochs, and angles in degrees; `steps` per epoch."""
+    """Test errors in percent, at the end and after 15 epochs, and angles in degrees. `steps` is the number per epoch."""
     angles = angle_of(curve)
     numbers = {"test_error": 100 - last(curve["test/accuracy"]), "angle": last(angles)}
     at_15 = curve.get("test/accuracy_at", {}).get(15 * steps)
@@ -107,11 +107,11 @@ def summary(curve: Curve, steps: int) -> dict[str, float]:
 
 
 def receptive_fields(model: LogisticNetwork) -> Tensor:
-    """The input weights of some hidden units [units, inputs], as figure S1 shows them."""
+    """The input weights of the hidden units in figure S1 [units, inputs]."""
     weight: Tensor = model.layers[0].weight
     return weight[:FIELDS].detach().cpu().clone()
 
 
 def fields_file(session: Session, run: Run) -> str:
-    """Where a run leaves its receptive fields."""
+    """The file with the receptive fields of a run."""
     return str(session.folder(run) / "receptive-fields.pt")

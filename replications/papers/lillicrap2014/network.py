@@ -8,7 +8,7 @@ from replications.measuring.classifier import ImageClassifier
 
 
 class LogisticNetwork(ImageClassifier):
-    """A plain classifier with W ~ U(-omega, omega) and b = 0: nothing in it knows by which rule it is trained."""
+    """A classifier with W ~ U(-omega, omega) and b = 0. Its code does not depend on the learning rule."""
 
     def __init__(
         self, inputs: int, hidden: int, outputs: int, omega: float, learning_rate: float, decay: float
@@ -28,7 +28,7 @@ class LogisticNetwork(ImageClassifier):
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         x, y = batch
         target = one_hot(y, self.outputs).float()
-        # its gradient at the logits is y - y*, the error of the linear case, without the derivative of the outputs
+        # the gradient at the logits is y - y*, the error of the linear case, without the derivative of the outputs
         loss = self.outputs * binary_cross_entropy_with_logits(self(x), target)
         self.log("train/loss", loss)
         return loss

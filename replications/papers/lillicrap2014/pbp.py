@@ -19,12 +19,12 @@ RULES, LEARNT = ("bp", "pbp"), 1e-6
 
 
 def plan(settings: Linear, seeds: Sequence[int]) -> list[list[Run]]:
-    """Two groups of runs: steps of one length in the direction of W^T e and of W^+ e."""
+    """Two groups of runs, whose steps have the same length and the directions of W^T e and of W^+ e."""
     return [[Run("pbp", f"matched-{rule}", rule, seed, settings) for seed in seeds] for rule in RULES]
 
 
 def train_group(session: Session, runs: Sequence[Run]) -> list[dict[str, float]]:
-    """All seeds of one algorithm."""
+    """Train all seeds of one algorithm together."""
     settings: Linear = runs[0].settings
     task, network = stack([run.seed for run in runs], settings)
     errors = SquaredErrors(task.y)
@@ -42,10 +42,10 @@ def train_group(session: Session, runs: Sequence[Run]) -> list[dict[str, float]]
 
 
 def gauss_newton(moment: Moment) -> dict[str, Tensor]:
-    """How far W^+ e, and as a control W^T e, are from the Gauss-Newton step of the hidden units.
+    """The relative distance of W^+ e from the Gauss-Newton step of the hidden units, and the angle of W^T e to the step.
 
-    That step solves J dh = -e in the least squares sense with the least norm, where J is the Jacobian of the error
-    e(h) = y* - W h, here by automatic differentiation and a solver that knows nothing of pseudoinverses.
+    The step is the least-squares solution of J dh = -e with the least norm. J is the Jacobian of the error e(h) = y* - W h,
+    computed by automatic differentiation. The solver is independent of `pinv`. The angle is a control.
     """
     network, e, h = moment.network, moment.e, moment.h
     y = e + times(network.W, h)

@@ -1,4 +1,4 @@
-"""Settings of lillicrap2014: the defaults are the paper's, or ours where the package's docstring says so."""
+"""Settings of lillicrap2014. The defaults are the paper's, or ours where the package's docstring says so."""
 
 from dataclasses import dataclass, field, replace
 
@@ -21,18 +21,18 @@ class Mnist:
     """Task 2: 784-1000-10 logistic units."""
 
     hidden: int = 1000
-    learning_rate: float = 0.1  # on the mean over a batch of 100, that is 1e-3 on each example
+    learning_rate: float = 0.1  # for the mean over a batch of 100, which equals 1e-3 for each example
     weight_decay: float = 1e-6
     omega: float = 0.1
     beta: float = 0.5
-    density: float = 0.5  # of the sparse variant
+    density: float = 0.5  # fraction of the weights that the sparse variant keeps
     batch_size: int = 100
     epochs: int = 125
     max_steps: int = -1
     train_samples: int | None = None
     test_samples: int | None = None
     test_epochs: tuple[int, ...] = (1, 2, 3, 5, 10, 15, *range(20, 126, 5))
-    angles_per_epoch: int = 10  # in the first 10 epochs, then one
+    angles_per_epoch: int = 10  # in the first 10 epochs; later epochs have one
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Teacher:
     """Task 3: a student learns the function of a nonlinear teacher."""
 
     teacher: tuple[int, ...] = (30, 20, 10, 10)
-    layers: int = 3  # of neurons: 30-20-10, or 4: 30-20-10-10
+    layers: int = 3  # layers of neurons: 3 means 30-20-10 and 4 means 30-20-10-10
     examples: int = 1_500_000
     learning_rate: float = 1e-3
     teacher_bound: float = 1.0
@@ -67,7 +67,7 @@ class MeanFlow:
     seconds: float = 60.0
     dt: float = 0.01
     beta: float = 0.5
-    repeated_column: bool = False  # of B, so that B^+ B is not the identity
+    repeated_column: bool = False  # whether two columns of B are equal, so that B^+ B is not the identity
     log_every: int = 50
 
 

@@ -1,8 +1,8 @@
 """Theorem 2 (proof 3): learning a single pair from W = A = 0, feedback alignment has the direction of pseudobackpropagation.
 
-With eta_A = eta_W / x^T x there are s_h, s_w such that h = s_h B y* and W = s_w y* (B y*)^T. So W^+ e is parallel to B e,
-since (y* (B y*)^T)^+ y* = B y* / |B y*|^2. The paper prints |B y*|^2 where 1 / |B y*|^2 stands here: an error without
-consequence, both are positive.
+With eta_A = eta_W / x^T x there are numbers s_h, s_w such that h = s_h B y* and W = s_w y* (B y*)^T. Therefore W^+ e is
+parallel to B e, because (y* (B y*)^T)^+ y* = B y* / |B y*|^2. The paper prints |B y*|^2 in place of 1 / |B y*|^2. This error
+has no consequence, because both numbers are positive.
 """
 
 from collections.abc import Sequence
@@ -19,17 +19,17 @@ from replications.papers.lillicrap2014.linear import times
 from replications.papers.lillicrap2014.settings import SinglePair
 from replications.papers.lillicrap2014.task1 import per_seed
 
-ROUNDING = 1e-8  # directions of smaller errors are rounding noise
+ROUNDING = 1e-8  # the direction of a smaller error is rounding noise
 
 
 def plan(settings: SinglePair, seeds: Sequence[int]) -> list[list[Run]]:
-    """The theorem, and the control that does not start from 0."""
+    """The theorem, and the control whose weights do not start from 0."""
     groups = {"single-pair": settings, "single-pair-not-from-0": replace(settings, omega=0.25)}
     return [[Run("thm2", name, "fa", seed, chosen) for seed in seeds] for name, chosen in groups.items()]
 
 
 def train_group(session: Session, runs: Sequence[Run]) -> list[dict[str, float]]:
-    """All seeds at once."""
+    """Train all seeds together."""
     settings: SinglePair = runs[0].settings
     x, y, A, W, B = (torch.cat(each) for each in zip(*(draw(run.seed, settings) for run in runs), strict=True))
     rate_A = settings.learning_rate / x.square().sum(dim=-1)
@@ -50,7 +50,7 @@ def train_group(session: Session, runs: Sequence[Run]) -> list[dict[str, float]]
 
 
 def draw(seed: int, settings: SinglePair) -> tuple[Tensor, ...]:
-    """One copy of x, y* = T x, A, W, B."""
+    """The x, y* = T x, A, W, B of one seed."""
     rng = torch.Generator().manual_seed(seed)
     i, h, o = settings.sizes
 
@@ -68,7 +68,7 @@ def draw(seed: int, settings: SinglePair) -> tuple[Tensor, ...]:
 
 
 def erratum(B: Tensor, y: Tensor) -> dict[str, Tensor]:
-    """The constant s of (y* (B y*)^T)^+ y* = s B y*, over 1 / |B y*|^2 and over the paper's |B y*|^2."""
+    """The constant s in (y* (B y*)^T)^+ y* = s B y*, divided by our 1 / |B y*|^2 and by the paper's |B y*|^2."""
     By = times(B, y)
     found = times(torch.linalg.pinv(y.unsqueeze(2) * By.unsqueeze(1)), y)
     s = (found * By).sum(dim=-1) / By.square().sum(dim=-1)

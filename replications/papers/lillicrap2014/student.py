@@ -1,7 +1,7 @@
-"""Task 3: a student of several layers learns a nonlinear teacher online, in one copy per seed at once.
+"""Task 3: a student of several layers learns a nonlinear teacher online, with one copy per seed in one batch.
 
-Notation: W[l] [copies, n_l, n_l-1] and b[l] [copies, n_l, 1] lead to layer l = 1..k, B[l] [copies, n_l-1, n_l] leads back
-from it; hidden units are tanh, outputs linear; e = y* - y, so that updates are +eta.
+Notation: W[l] [copies, n_l, n_l-1] and b[l] [copies, n_l, 1] lead to layer l = 1..k. B[l] [copies, n_l-1, n_l] leads from
+layer l to layer l-1. Hidden units are tanh, and outputs are linear. The error is e = y* - y, so that updates are +eta.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass
 class Student:
-    """The weights of all copies; index 0 of each list leads to the first hidden layer."""
+    """The weights of all copies. Index 0 of each list is the first hidden layer."""
 
     W: list[Tensor]
     b: list[Tensor]
@@ -28,7 +28,7 @@ def draw_layers(sizes: Sequence[int], bound: float, rng: torch.Generator) -> lis
 
 
 def draw_student(seeds: Sequence[int], sizes: Sequence[int], omega: float, beta: float) -> Student:
-    """W ~ U(-omega, omega), B ~ U(-beta, beta), b = 0; a seed has the same weights whatever other seeds there are."""
+    """W ~ U(-omega, omega), B ~ U(-beta, beta), b = 0. The weights of a seed do not depend on other seeds."""
     drawn = []
     for seed in seeds:
         rng = torch.Generator().manual_seed(seed)
@@ -39,7 +39,7 @@ def draw_student(seeds: Sequence[int], sizes: Sequence[int], omega: float, beta:
 
 
 def forward(student: Student, x: Tensor) -> list[Tensor]:
-    """X [copies or 1, n_0, points] and the activations of all layers; the last is y."""
+    """The input x [copies or 1, n_0, points] and the activations of all layers. The last is y."""
     h = [x.expand(len(student.W[0]), -1, -1)]
     for W, b in zip(student.W[:-1], student.b[:-1], strict=True):
         h.append(torch.tanh_(torch.baddbmm(b, W, h[-1])))
@@ -47,7 +47,7 @@ def forward(student: Student, x: Tensor) -> list[Tensor]:
 
 
 def errors(student: Student, h: Sequence[Tensor], e: Tensor, rule: str) -> list[Tensor | None]:
-    """What reaches the pre-activations of every layer; None for layers that do not learn."""
+    """The error at the pre-activations of every layer; None for layers that do not learn."""
     delta: list[Tensor | None] = [None] * len(student.W)
     delta[-1] = e
     if rule == "shallow":
@@ -64,7 +64,7 @@ ONE = torch.ones((), dtype=torch.float64)
 
 
 def learn(student: Student, x: Tensor, target: Tensor, rule: str, learning_rate: float) -> None:
-    """One example, x [1, n_0, 1] and target [1, n_k, 1], for all copies."""
+    """Learn one example, x [1, n_0, 1] and target [1, n_k, 1], in all copies."""
     h = forward(student, x)
     for layer, delta in enumerate(errors(student, h, target - h[-1], rule)):
         if delta is not None:
@@ -73,6 +73,6 @@ def learn(student: Student, x: Tensor, target: Tensor, rule: str, learning_rate:
 
 
 def mean_error(student: Student, x: Tensor, target: Tensor) -> Tensor:
-    """The mean NSE [copies] over points x [1, n_0, points]."""
+    """The mean NSE [copies] over the points x [1, n_0, points]."""
     size = target.square().sum(dim=1).mean()
     return (target - forward(student, x)[-1]).square().sum(dim=1).mean(dim=-1) / size

@@ -1,4 +1,4 @@
-"""Figure 4: feedback alignment from weights of different sizes, beside backpropagation and pseudobackpropagation."""
+"""Figure 4: feedback alignment from initial weights of different sizes, compared with backprop and pseudobackprop."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,7 +25,7 @@ def plan(settings: Linear, seeds: Sequence[int]) -> list[list[Run]]:
 
 
 def train_group(session: Session, runs: Sequence[Run]) -> list[dict[str, float]]:
-    """All seeds of one size of initial weights."""
+    """Train all seeds with one size of initial weights together."""
     settings: Linear = runs[0].settings
     task, network = stack([run.seed for run in runs], settings)
     errors, history = SquaredErrors(task.y), {}
@@ -40,7 +40,7 @@ def train_group(session: Session, runs: Sequence[Run]) -> list[dict[str, float]]
 
 
 def directions(task: Task, network: Network) -> dict[str, Tensor]:
-    """The angles of B e to W^T e and to W^+ e, means over the errors of 50 inputs."""
+    """The angles of B e to W^T e and to W^+ e, each the mean over 50 inputs."""
     x = task.x[:, :PROBES]
     e = x @ (task.T - network.W @ network.A).mT
     fa, bp, pbp = e @ network.B.mT, e @ network.W, e @ torch.linalg.pinv(network.W).mT
@@ -48,12 +48,12 @@ def directions(task: Task, network: Network) -> dict[str, Tensor]:
 
 
 def _mean_angles(u: Tensor, v: Tensor) -> Tensor:
-    """[copies, samples, width] twice -> [copies]"""
+    """The mean angle over samples: two tensors [copies, samples, width] -> [copies]."""
     return angles(u.flatten(0, 1), v.flatten(0, 1)).unflatten(0, u.shape[:2]).mean(dim=-1)
 
 
 def summary(history: dict[int, dict[str, Tensor]]) -> list[dict[str, float]]:
-    """For each seed the angles after 2000 examples and when the error first was below 1e-10; nan if it never was."""
+    """For each seed the angles after 2000 examples, and those at the first error below 1e-10; nan without such an error."""
     last = history[max(history)]
     numbers = {"log10_nse": last["nse"].log10(), "bp_angle": last["bp_angle"], "pbp_angle": last["pbp_angle"]}
     early = history.get(EARLY, {})

@@ -13,8 +13,8 @@ from replications.papers.lillicrap2014.error import SquaredErrors, window
 from replications.papers.lillicrap2014.linear import backprop, feedback_alignment, stack, train
 from replications.papers.lillicrap2014.settings import Linear
 
-# The paper tuned each by hand and does not print them: the first three are those of a pilot (evidence.json, fig1d-pilot),
-# the last was chosen on seeds 100 to 109, which no result uses.
+# The paper tuned the rates by hand and does not print them. The first three are from a pilot (evidence.json, fig1d-pilot).
+# The last was chosen on seeds 100 to 109, which no result uses.
 LEARNING_RATES = {"bp": 0.005, "fa": 0.008, "shallow": 3.0, "node-perturbation": 0.002}
 FIRST, LAST, SETTLED, EARLY = 3, 100, 300, 500
 
@@ -26,7 +26,7 @@ def plan(settings: Linear, seeds: Sequence[int]) -> list[list[Run]]:
 
 
 def train_group(session: Session, runs: Sequence[Run]) -> list[dict[str, float]]:
-    """All seeds of one algorithm; the angle of B e to W^T e is measured whatever the algorithm is."""
+    """Train all seeds of one algorithm together. The angle of B e to W^T e is measured for every algorithm."""
     settings: Linear = runs[0].settings
     task, network = stack([run.seed for run in runs], settings)
     errors, seen = SquaredErrors(task.y), []
@@ -40,13 +40,13 @@ def train_group(session: Session, runs: Sequence[Run]) -> list[dict[str, float]]
 
 
 def spread(angles: Sequence[Tensor]) -> Tensor:
-    """The standard deviation over the last 10 examples; 0 for a single one."""
+    """The standard deviation over the last 10 examples; 0 for a single example."""
     last = torch.stack(list(angles[-10:]))
     return last.std(dim=0, correction=1 if len(last) > 1 else 0)
 
 
 def summary(errors: SquaredErrors, angles: Tensor) -> list[dict[str, float]]:
-    """For each seed what the claims are about; `angles` [examples, seeds]."""
+    """For each seed the numbers that the claims need. `angles` has the shape [examples, seeds]."""
     windows = angles.unfold(0, 10, 1).mean(dim=-1)
     numbers = {
         "nse": errors.smooth(),
@@ -61,6 +61,6 @@ def summary(errors: SquaredErrors, angles: Tensor) -> list[dict[str, float]]:
 
 
 def per_seed(numbers: dict[str, Tensor]) -> list[dict[str, float]]:
-    """From {name: [seeds]} to one {name: number} for each seed."""
+    """Splits {name: [seeds]} into one {name: number} per seed."""
     seeds = len(next(iter(numbers.values())))
     return [{name: values[seed].item() for name, values in numbers.items()} for seed in range(seeds)]

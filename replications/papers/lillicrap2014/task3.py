@@ -22,8 +22,8 @@ GROUPS = {
 }
 TEACHER_SEED, DATA_SEED = 1_000_000, 1_000_001  # the same for all students
 CHUNK = 1000
-# Its features are of size omega, so that it needs another learning rate, as in task 1: the best of 5 after 100 000
-# examples that is still without noise, on seeds 100 to 104, which no result uses.
+# The shallow student's features are of size omega, so that it needs another learning rate, as in task 1. This rate is the best
+# of the 5 rates whose error is not noisy after 100 000 examples, on seeds 100 to 104, which no result uses.
 SHALLOW_RATE = 0.03
 
 
@@ -39,7 +39,7 @@ def plan(settings: Teacher, seeds: Sequence[int]) -> list[list[Run]]:
 
 @torch.inference_mode()
 def train_group(session: Session, runs: Sequence[Run]) -> list[dict[str, float]]:
-    """All seeds of one algorithm."""
+    """Train all seeds of one algorithm and depth together."""
     settings: Teacher = runs[0].settings
     teacher = draw_teacher(settings)
     test_x = torch.randn(1, settings.teacher[0], settings.test_points, generator=_rng(TEACHER_SEED + 2)).double()
@@ -60,13 +60,13 @@ def train_group(session: Session, runs: Sequence[Run]) -> list[dict[str, float]]
 
 
 def draw_teacher(settings: Teacher) -> Student:
-    """One network without biases, the same in every run."""
+    """The teacher: one network without biases, the same in every run."""
     W = draw_layers(settings.teacher, settings.teacher_bound, _rng(TEACHER_SEED))
     return Student(W, [torch.zeros(*w.shape[:2], 1, dtype=w.dtype) for w in W], [])
 
 
 def examples(teacher: Student, settings: Teacher) -> Iterator[tuple[Tensor, Tensor]]:
-    """The same sequence in every run: x [1, n_0, 1], y [1, n_k, 1]."""
+    """Examples x [1, n_0, 1], y [1, n_k, 1], in the same sequence in every run."""
     rng = _rng(DATA_SEED)
     for start in range(0, settings.examples, CHUNK):
         x = torch.randn(1, settings.teacher[0], CHUNK, generator=rng, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""The runs of lillicrap2014: which experiments need which."""
+"""The runs of lillicrap2014 that each experiment needs."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,12 +18,12 @@ ONLINE: dict[str, Train] = {
     "thm2": single_pair.train_group,
     "pbp": pbp.train_group,
 }
-# figures that show other numbers of the same runs
+# experiments that use the runs of another experiment
 SHARED = {"fig1e": "fig1d", "fig2b": "fig2a", "figS1": "fig2a"}
 
 
 def plan(session: Session) -> tuple[Groups, list[Run]]:
-    """What the chosen experiments need: groups that are computed at once, and runs of task 2."""
+    """The runs that the chosen experiments need: groups that are computed together, and runs of task 2."""
     settings: Preset = session.settings
     seeds = session.seeds
     needed = {SHARED.get(experiment, experiment) for experiment in session.experiments}
@@ -41,6 +41,6 @@ def plan(session: Session) -> tuple[Groups, list[Run]]:
 
 
 def train_all(session: Session, groups: Groups, trainings: Sequence[Run]) -> None:
-    """Whatever --out does not hold yet."""
+    """Train the runs that --out does not hold yet."""
     session.loop.finish_together(groups, lambda runs: ONLINE[runs[0].experiment](session, runs))
     session.loop.finish(trainings, lambda run: mnist.train(session, run))

@@ -1,7 +1,7 @@
-"""The claims of meulemans2021: table 1, fixed before the runs that judge them.
+"""The claims of meulemans2021 about table 1, fixed before the runs that judge them.
 
-The table has means over 5 seeds with their standard deviation s. Our mean has an interval of ±1.24 s, and lies within
-2 sqrt(2/5) s = 1.26 s of theirs if nothing differs: together 2.5 s. What is accepted is 3 s.
+The table has means over 5 seeds with their standard deviation s. The 95 % interval of our mean is ±1.24 s. If nothing differs,
+our mean lies within 2 sqrt(2/5) s = 1.26 s of theirs. The sum is 2.5 s, and the tolerance is 3 s.
 """
 
 from functools import partial
@@ -10,7 +10,7 @@ from replications.judging.claims import Claim
 from replications.judging.measured import difference, needed
 
 TABLE = {"mnist": ((2.08, 0.15), (2.69, 0.11)), "autoencoder": ((9.42, 0.09), (29.95, 0.36))}
-"""Of backpropagation and of DFA the mean and s."""
+"""The mean and s of backpropagation, and those of DFA."""
 WORDS = {"mnist": "test error (%)", "autoencoder": "test loss (hundredths)"}
 
 

@@ -1,4 +1,4 @@
-"""Table 1 of meulemans2021 over time: the test samples after every epoch, drawn from the CSV logs."""
+"""The numbers of table 1 of meulemans2021 after every epoch, drawn from the CSV logs."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ LABELS = {"bp": "BP", "dfa": "DFA", "shallow": "last layer only"}
 
 
 def draw_figures(session: Session, runs: Sequence[Run]) -> None:
-    """A figure for each experiment that was chosen."""
+    """Draw a figure for each chosen experiment."""
     curves = session.curves(runs)
     for task in session.experiments:
         lines = {

@@ -11,7 +11,7 @@ from replications.papers.meulemans2021.settings import Training
 
 
 class Network(LightningModule):
-    """Nothing in it knows by which rule it is trained. Batches are (x, labels), or (x, x) for an autoencoder."""
+    """A classifier or an autoencoder, whose code does not depend on the learning rule. Batches are (x, labels) or (x, x)."""
 
     def __init__(self, inputs: int, outputs: int, settings: Training) -> None:
         super().__init__()
@@ -41,6 +41,6 @@ class Network(LightningModule):
 
 
 def loss_in_hundredths(outputs: Tensor, target: Tensor) -> float:
-    """What table 1 prints: the wrong answers in percent, or 100 times the mean squared error."""
+    """The number that table 1 prints: the wrong answers in percent, or 100 times the mean squared error."""
     wrong = mse_loss(outputs, target) if target.is_floating_point() else (outputs.argmax(1) != target).double().mean()
     return 100 * wrong.item()

@@ -1,20 +1,21 @@
-"""Settings of meulemans2021: the widths are the paper's, the rest is that of the authors' configuration files."""
+"""Settings of meulemans2021. The widths are the paper's, and the rest is from the authors' configuration files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 DFA_UNITS = 128 / (2 * 1e-3)
-"""The authors' DFA has 2 x 1e-3 / 128 of the gradient (target step 1e-3, batches of 128), and their epsilon is in that unit."""
+"""The authors' DFA multiplies the gradient by 2 x 1e-3 / 128 (target step 1e-3, batches of 128). Their epsilon is for that
+product, and ours is for the gradient."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """One network and how it is trained."""
+    """One network and its training."""
 
     learning_rate: float
-    epsilon: float  # of Adam, in the unit of the gradient of the loss
+    epsilon: float  # epsilon of Adam, for the gradient of the loss without a factor
     hidden: tuple[int, ...] = (256, 256, 256)
-    linear: tuple[int, ...] = ()  # which hidden layers, from 0, have no tanh
+    linear: tuple[int, ...] = ()  # indices of hidden layers without tanh, from 0
     batch_size: int = 128
     epochs: int = 100
     max_steps: int = -1
@@ -37,7 +38,7 @@ RUNS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """The trainings by name: the task and the rule."""
+    """The trainings by name. A name is "task-rule"."""
 
     runs: Mapping[str, Training] = field(default_factory=lambda: RUNS)
 

@@ -1,4 +1,4 @@
-"""The runs of meulemans2021, and one of them from seeds to the numbers of table 1."""
+"""The list of the runs of meulemans2021, and the training of one run."""
 
 import math
 from dataclasses import replace
@@ -18,14 +18,14 @@ MEAN, STD = 0.1307, 0.3081  # of the pixels of MNIST, divided by 255
 
 
 def plan(session: Session) -> list[Run]:
-    """All runs of the chosen experiments, one seed after another, the control last."""
+    """All runs of the chosen experiments, sorted by seed, with the runs of the control last."""
     each = [(*name.split("-"), name, training) for name, training in session.settings.runs.items()]
     runs = [Run(task, name, rule, seed, training) for seed in session.seeds for task, rule, name, training in each]
     return sorted((run for run in runs if run.experiment in session.experiments), key=lambda run: run.rule == "shallow")
 
 
 def train(session: Session, run: Run) -> dict[str, float]:
-    """Train with a look at the held-out and the test samples after every epoch."""
+    """Train one run, with measurements on the held-out and the test samples after every epoch; returns `best`."""
     data, held_out = prepared(session.data, run)
     steps = -(-len(data.train_labels) // run.settings.batch_size)
     ends = range(steps, run.settings.epochs * steps + 1, steps)
@@ -39,12 +39,12 @@ def train(session: Session, run: Run) -> dict[str, float]:
 
 
 def rule_of(run: Run) -> fa.Rule:
-    """A new B for every seed."""
+    """The run's learning rule, with a new B for every seed."""
     return fa.DirectFeedbackAlignment(seed=run.seed, init="xavier") if run.rule == "dfa" else fa.RULES[run.rule]()
 
 
 def prepared(data: Dataset, run: Run) -> tuple[Dataset, Dataset]:
-    """Standardised data without the held-out samples, and the same with those in place of the test samples."""
+    """Two standardised data sets without the held-out samples in training: one tests on the test samples, one on the held-out."""
     part = data.part(run.settings.train_samples, run.settings.test_samples)
     part = replace(part, train_inputs=(part.train_inputs - MEAN) / STD, test_inputs=(part.test_inputs - MEAN) / STD)
     if run.experiment == "autoencoder":  # the inputs are the targets
@@ -54,7 +54,7 @@ def prepared(data: Dataset, run: Run) -> tuple[Dataset, Dataset]:
 
 
 def best(curve: Curve) -> dict[str, float]:
-    """The test samples after the first epoch that is best on the held-out samples."""
+    """The test result after the epoch that is best on the held-out samples, the first of equal epochs."""
     held_out, tested = curve["held_out/loss"], curve["test/loss"]
     step = min(held_out, key=lambda step: (math.isnan(held_out[step]), held_out[step]))
     return {"test": tested[step], "held_out": held_out[step], "epoch": 1 + list(tested).index(step)}

@@ -1,4 +1,4 @@
-"""What czarnecki2017 says, and in which interval each value must lie; fixed before any run of ours."""
+"""The claims of czarnecki2017 and their tolerances, fixed before any run of ours."""
 
 from replications.judging.claims import Claim
 from replications.papers.czarnecki2017.claims.formulas import FORMULAS

@@ -1,4 +1,4 @@
-"""How claims find their runs and layers, whatever the depth of the preset."""
+"""Functions that find the runs and layers of claims at any depth of the preset."""
 
 from replications.judging.claims import Metrics, NotRunError
 from replications.judging.measured import Runs
@@ -13,6 +13,6 @@ def pictured(runs: Runs, rule: str) -> Metrics:
 
 
 def by_layer(metrics: Metrics, pattern: str) -> list[float]:
-    """A quantity of all hidden layers, from the bottom; ``{}`` in ``pattern`` stands for the layer's number."""
+    """A quantity of all hidden layers, from the lowest. ``{}`` in ``pattern`` is replaced by the layer's number."""
     layers = sum(name.startswith("rsa/") for name in metrics)
     return [metrics[pattern.format(i)] for i in range(1, layers + 1)]

@@ -1,4 +1,4 @@
-"""Table 1, appendix A, theorem 1, proposition 2 with corollary 1: statements that have a proof."""
+"""Claims about table 1, appendix A, theorem 1, proposition 2 and corollary 1, which have proofs."""
 
 from functools import partial
 

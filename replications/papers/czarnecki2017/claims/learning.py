@@ -1,4 +1,4 @@
-"""Figure 4 and footnote 5: networks with a synthetic gradient learn."""
+"""Claims about figure 4 and footnote 5: networks with a synthetic gradient learn."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,7 +11,7 @@ ACTIVATIONS = ("relu", "sigmoid")
 
 
 def pairs(runs: Runs, activation: str) -> list[tuple[int, Metrics, Metrics]]:
-    """Depth, and the metrics of backprop and of one SG, for every depth that was trained, from the shallowest."""
+    """(depth, metrics of backprop, metrics of one SG) for every trained depth, from the shallowest."""
     depths = sorted(int(name.rsplit("-", 1)[1]) for name in runs if name.startswith(f"bp-{activation}-"))
     if not depths:
         raise NotRunError(f"bp-{activation}")
@@ -29,7 +29,7 @@ def _test_gap(activation: str) -> Measure:
 
 
 def _deepest(activation: str, compare: Callable[[Metrics, Metrics], float]) -> Measure:
-    """``compare(bp, sg)`` of the deepest network."""
+    """``compare(bp, sg)`` for the deepest network."""
 
     def measure(runs: Runs) -> float:
         _, bp, sg = pairs(runs, activation)[-1]
@@ -47,7 +47,7 @@ def _ahead(bp: Metrics, sg: Metrics) -> float:
 
 
 def _probe_gain(runs: Runs) -> float:
-    """At the layer below the SG module."""
+    """The gain of a probe at the layer below the SG module, over the control whose lower half is fixed (points)."""
     taught, untaught = pictured(runs, "sg-loss-alone"), pictured(runs, "lower-half-fixed")
     middle = sum(name.startswith("rsa/") for name in taught) // 2
     name = f"probe/layers.hidden{middle}/train_accuracy"

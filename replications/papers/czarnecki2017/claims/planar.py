@@ -1,6 +1,7 @@
-"""Figures 2 and 9: the loss that a synthetic gradient implies. Every panel is judged by itself: a mean would hide one.
+"""Claims about figures 2 and 9: the loss that a synthetic gradient implies.
 
-Early is while the true loss is above 1e-3, and from step 100 on, since the module begins at zero.
+Every panel is judged by itself, because a mean over panels could hide one that fails. Early means that the true loss is above
+1e-3 and that at least 100 steps were made, because the module begins at zero.
 """
 
 import math
@@ -14,7 +15,7 @@ PANELS = tuple((labels, loss) for loss in ("mse", "log") for labels in ("linear"
 WORDS = {"linear": "separable labels", "random": "random labels", "mse": "MSE", "log": "log loss"}
 NO_MATCH = '"none of these two approaches provide a loss estimation fidelity comparable with the full SG"'
 LESS = (("activations", "labels"), ("labels", "activations"))
-"""What an SG of figure 9 sees, and what it does not."""
+"""(the inputs that an SG of figure 9 sees, the inputs that it does not see)."""
 
 
 fig2 = partial(Claim, experiment="fig2", source="figure 2", datasets=ANY_DATA)
@@ -35,7 +36,7 @@ def _falls(labels: str, loss: str) -> Measure:
 
 
 def _least_log_ratio(other: str) -> Measure:
-    """Of the final losses, over the panels; infinite where one diverged."""
+    """The least log10 ratio, over the panels, of the final loss to that of the full SG; infinite where training diverged."""
 
     def least(runs: Runs) -> float:
         pairs = [(_of(*panel, "loss", other)(runs), _of(*panel, "loss")(runs)) for panel in PANELS]

@@ -1,4 +1,4 @@
-"""Figures 3, 5, 7 and 8: what the layers of these networks are like."""
+"""Claims about figures 3, 5, 7 and 8: the representations of the layers."""
 
 from functools import partial
 from statistics import fmean
@@ -12,7 +12,7 @@ STATIC = 0.95
 
 
 def first_static(values: list[float]) -> int:
-    """The first layer, from 1, from which on no layer is less like the last one than 0.95."""
+    """The number, from 1, of the first layer from which on all layers have a likeness to the last of at least 0.95."""
     return max((i for i, value in enumerate(values, start=1) if not value >= STATIC), default=0) + 1
 
 
@@ -34,7 +34,7 @@ def _later(rule: str, than: str) -> Measure:
 
 
 def _norm_trend(rule: str) -> Measure:
-    """Of the matrices that connect hidden layers: not the first, whose fan-in is another."""
+    """The rank correlation of layer and norm, for matrices between hidden layers. The first matrix has another fan-in."""
     return lambda runs: spearman(by_layer(pictured(runs, rule), "weights/layers.hidden{}/norm")[1:])
 
 
@@ -52,7 +52,7 @@ def _input_error(runs: Runs) -> float:
 
 
 def _gradual(runs: Runs) -> float:
-    """How much less like the last layer the layers are on average with an SG everywhere than with backprop."""
+    """The likeness to the last layer with backprop minus that with an SG after every layer, the mean over layers."""
     bp, sg = (by_layer(pictured(runs, rule), "rsa/{}") for rule in ("bp-as-sg-all", "sg-all"))
     return fmean(a - b for a, b in zip(bp, sg))
 

@@ -1,4 +1,4 @@
-"""Table 2: on which problems a linear SG reaches the global optimum."""
+"""Claims about table 2: the problems on which a linear SG reaches the global optimum."""
 
 import math
 from functools import partial
@@ -20,7 +20,7 @@ PAPER = {
 }
 """Log loss above the global optimum."""
 ROUNDING = -1e-6
-"""Nothing is below the global optimum by more."""
+"""A loss may be below the global optimum by this much, because of rounding."""
 BOUNDS: dict[tuple[str, str], tuple[float, float]] = {
     ("linear2", "shallow"): (0.005, 0.2),
     ("linear100", "shallow"): (0.05, 0.13),

@@ -22,7 +22,7 @@ DRAWN: dict[str, Callable[[Session, Sequence[Run]], None]] = {
 
 
 def draw_figures(session: Session, runs: Sequence[Run]) -> None:
-    """All figures of the experiments that were chosen."""
+    """Draw the figures of the chosen experiments."""
     for experiment in session.experiments:
         if experiment in DRAWN:
             DRAWN[experiment](session, runs)

@@ -1,4 +1,4 @@
-"""Theorem 1, corollary 1 and table 2: distances that fall to zero, or do not."""
+"""Curves of theorem 1, corollary 1 and table 2."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from replications.experiment.session import Session
 from replications.papers.czarnecki2017.figures.logs import curves
 from replications.reporting.figures import draw, keep
 
-SMALLEST = 1e-16  # of what is shown
+SMALLEST = 1e-16  # the smallest number that is shown
 
 
 def thm1(session: Session, runs: Sequence[Run]) -> None:
@@ -44,7 +44,7 @@ def table2(session: Session, runs: Sequence[Run]) -> None:
 
 
 def _lines(session: Session, runs: Sequence[Run], names: dict[str, str], figure: str, quantity: str) -> None:
-    """On a logarithmic axis, on which what is 0 is the smallest number shown."""
+    """Draw lines on a logarithmic axis. Values below SMALLEST, such as 0, are drawn as SMALLEST."""
     found = curves(session, runs)
     lines = {
         title: [{step: max(value, SMALLEST) for step, value in curve[name].items()} for curve in found]

@@ -1,4 +1,4 @@
-"""Figures 3, 5, 7 and 8: what differs from layer to layer."""
+"""Figures 3, 5, 7 and 8: quantities by layer."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ COLUMNS = 10
 
 
 def fig3(session: Session, runs: Sequence[Run]) -> None:
-    """Dissimilarity matrices of backprop and SG, and how alike the layers are to the last one."""
+    """Dissimilarity matrices of backprop and SG, and the likeness of the layers to the last layer."""
     _matrices(session, runs, "fig3", ("bp", "sg-mid", "sg-all"))
     likeness = _by_layer(session, runs, "rsa/{}", tuple(TITLES))
     title, ylabel = session.title, "likeness to the last layer (RSM)"
@@ -23,12 +23,12 @@ def fig3(session: Session, runs: Sequence[Run]) -> None:
 
 
 def fig7(session: Session, runs: Sequence[Run]) -> None:
-    """The same with DFA."""
+    """Dissimilarity matrices of backprop, SG and DFA."""
     _matrices(session, runs, "fig7", tuple(TITLES))
 
 
 def fig5(session: Session, runs: Sequence[Run]) -> None:
-    """Norms of the matrices between hidden layers: from the second on."""
+    """Norms of the matrices between hidden layers, from the second on."""
     norms = _by_layer(session, runs, "weights/layers.hidden{}/norm", ("bp", "sg-mid", "sg-all"), first=2)
     keep(session, "fig5", weight_norms_by_depth(norms, title=session.title, band="ci95"))
 
@@ -54,7 +54,7 @@ def _by_layer(session: Session, runs: Sequence[Run], pattern: str, rules: Sequen
 
 
 def _matrices(session: Session, runs: Sequence[Run], name: str, rules: Sequence[str]) -> None:
-    """Of the first seed; of deep networks every second layer or fewer."""
+    """Draw the matrices of the first seed, of at most COLUMNS evenly spaced layers."""
     rows = {}
     for rule, seeds in pictured(session, runs).items():
         if rule in rules:

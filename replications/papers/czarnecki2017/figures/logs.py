@@ -1,4 +1,4 @@
-"""What figures read: the CSV logs of runs, by what they are."""
+"""The CSV logs of runs, selected for figures."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +17,7 @@ TITLES = {
 
 
 def curves(session: Session, runs: Sequence[Run]) -> list[Curve]:
-    """One per run."""
+    """The curve of each run."""
     return [session.curve(run) for run in runs]
 
 
@@ -32,5 +32,5 @@ def pictured(session: Session, runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def at_the_end(curve: Mapping[str, Mapping[int, float]], pattern: str, depth: int, first: int = 1) -> dict[str, float]:
-    """A quantity of all layers; ``{}`` in ``pattern`` stands for the layer's number."""
+    """The last value of a quantity for each layer. ``{}`` in ``pattern`` is replaced by the layer's number."""
     return {str(i): last(curve[pattern.format(i)]) for i in range(first, depth + 1)}

@@ -18,12 +18,12 @@ SEEN = {"both": "full SG", "activations": "SG(h), without labels", "labels": "SG
 
 
 def fig2(session: Session, runs: Sequence[Run]) -> None:
-    """The full SG."""
+    """Maps and correlations of the full SG."""
     _draw(session, [run for run in runs if run.experiment == "fig2"], "fig2")
 
 
 def fig9(session: Session, runs: Sequence[Run]) -> None:
-    """Without labels, and without activations."""
+    """Maps and correlations of an SG without labels, and of an SG without activations."""
     for inputs in ("activations", "labels"):
         chosen = [run for run in runs if run.experiment == "fig9" and run.settings.inputs == inputs]
         _draw(session, chosen, f"fig9-{inputs}")
@@ -48,7 +48,7 @@ def _draw(session: Session, runs: Sequence[Run], name: str) -> None:
 
 @styled
 def _maps(session: Session, runs: Sequence[Run], title: str) -> Figure:
-    """Two rows per panel, early and late; the columns are the true loss and every second layer from the top."""
+    """Two rows per panel, early and late. The columns are the true loss and every second layer from the output."""
     depth = runs[0].settings.depth
     columns = ["true", *(str(i) for i in range(depth, 0, -2))]
     side = min(1.35, (PAGE - 1.3) / len(columns))
@@ -68,7 +68,7 @@ def _maps(session: Session, runs: Sequence[Run], title: str) -> Figure:
 
 
 def _map(ax: Any, values: Any, points: int) -> None:
-    """Each map in its own scale: an implied loss is known up to a constant."""
+    """Draw a map with a scale of its own, because an implied loss is known up to a constant."""
     ax.imshow(values.reshape(points, points).numpy(), cmap=MAP, origin="lower", interpolation="nearest")
     ax.set(xticks=[], yticks=[])
     ax.grid(False)

@@ -1,4 +1,4 @@
-"""Figure 6: the loss of two scalars, the paths of backprop and SG over it, and what SG says at its own equilibrium."""
+"""Figure 6: the loss of two scalars, the paths of backprop and SG, and the output of SG at its equilibrium."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from replications.reporting.figures import keep
 
 
 def fig6(session: Session, runs: Sequence[Run]) -> None:
-    """Rings are starts, dots are ends; a dot in its ring did not move."""
+    """Draw the paths. Rings are starts and dots are ends. A dot within its ring did not move."""
     curve = curves(session, [run for run in runs if run.experiment == "fig6"][:1])[0]
     a, b = torch.linspace(-1.5, 1.5, 181), torch.linspace(-3, 3, 181)
     columns, rows = torch.meshgrid(a, b, indexing="xy")

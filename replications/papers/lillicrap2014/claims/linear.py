@@ -20,20 +20,20 @@ def ahead(at: str, faster: str, slower: str) -> Measure:
 
 
 def least_gap(runs: Runs) -> float:
-    """How far pseudobackpropagation is closer than backpropagation, at the worst omega up to 0.2."""
+    """The angle to backpropagation minus the angle to pseudobackpropagation (degrees), the least over omega up to 0.2."""
     gaps = [of(omega(w), "bp_angle_2000")(runs) - of(omega(w), "pbp_angle_2000")(runs) for w in OMEGAS if w <= 0.2]
     return math.nan if any(map(math.isnan, gaps)) else min(gaps)
 
 
 def rank_correlation(quantity: str) -> Measure:
-    """Spearman's between omega, from 0.05 on, and an angle."""
+    """Spearman's rank correlation between omega, from 0.05 on, and an angle."""
     chosen = [w for w in OMEGAS if w >= 0.05]
 
     return lambda runs: spearman([of(omega(w), quantity)(runs) for w in chosen])
 
 
 def largest_when_learnt(runs: Runs) -> float:
-    """The angle to pseudobackpropagation once the error is below 1e-10, at the worst omega up to 0.01."""
+    """The angle to pseudobackpropagation when the error falls below 1e-10, the largest over omega up to 0.01."""
     angles = [of(omega(w), "pbp_angle_learnt")(runs) for w in OMEGAS if w <= 0.01]
     return math.nan if any(map(math.isnan, angles)) else max(angles)
 

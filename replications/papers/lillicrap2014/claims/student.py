@@ -1,4 +1,4 @@
-"""Claims about figure 2d: 3- and 4-layer students of a nonlinear teacher. All depend on the regime of the teacher."""
+"""Claims about figure 2d: 3- and 4-layer students of a nonlinear teacher. All depend on the weights of the teacher."""
 
 from functools import partial
 

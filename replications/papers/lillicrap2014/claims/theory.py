@@ -1,4 +1,4 @@
-"""Claims about figure 3 and theorems 1 and 2: all have closed forms or exact statements behind them."""
+"""Claims about figure 3 and theorems 1 and 2, derived from closed forms or exact statements."""
 
 import math
 from functools import partial
@@ -10,7 +10,7 @@ END = 2 ** (1 / 3)
 
 
 def above_best(runs: Runs) -> float:
-    """The error over the least that a product W A of 8 hidden units can have."""
+    """The error divided by the least error that a product W A with 8 hidden units can have."""
     return of("mean-flow-narrow", "error")(runs) / of("mean-flow-narrow", "least_error_of_rank")(runs)
 
 

@@ -24,11 +24,11 @@ DRAW: dict[str, Callable[[Session, dict[str, Group]], None]] = {
 
 
 def draw_figures(session: Session, groups: Sequence[Group], trainings: Sequence[Run]) -> None:
-    """All figures of the experiments that were chosen."""
+    """Draw the figures of the chosen experiments."""
     by_name = {runs[0].name: runs for runs in groups if log_file(session, runs).exists()}
     for run in trainings:
         if not (session.folder(run) / "metrics.csv").exists():
-            continue  # finished in another folder, whose results were taken over without its logs
+            continue  # the results were copied from another folder without the logs
         by_name[run.name] = [*by_name.get(run.name, ()), run]
     for experiment in session.experiments:
         DRAW[experiment](session, by_name)

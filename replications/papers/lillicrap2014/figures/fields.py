@@ -17,7 +17,7 @@ TITLES = {"mnist-bp": "backpropagation", "mnist-fa": "feedback alignment"}
 
 @styled
 def figs1(session: Session, groups: Mapping[str, Sequence[Run]]) -> None:
-    """36 units of the first seed, side by side."""
+    """The input weights of 36 units of the first seed, for both rules side by side."""
     figure, axes = sheet(2, title=session.title, share=False)
     for axis, (name, title) in zip(axes, TITLES.items(), strict=True):
         weights = torch.load(fields_file(session, groups[name][0]), weights_only=True)
@@ -28,7 +28,7 @@ def figs1(session: Session, groups: Mapping[str, Sequence[Run]]) -> None:
 
 
 def mosaic(weights: Tensor) -> Tensor:
-    """Square images in a square: [n * n, side * side] to [n * (side + 1), n * (side + 1)], each scaled to 0 to 1."""
+    """A square of square images, each scaled to [0, 1]: [n * n, side * side] -> [n * (side + 1), n * (side + 1)]."""
     n, side = round(len(weights) ** 0.5), round(weights.shape[1] ** 0.5)
     low, high = weights.amin(dim=1, keepdim=True), weights.amax(dim=1, keepdim=True)
     images = ((weights - low) / (high - low)).view(n, n, side, side)

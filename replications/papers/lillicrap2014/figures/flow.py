@@ -20,7 +20,7 @@ GOOD, BAD, SOLUTIONS = STYLES[0]["color"], STYLES[1]["color"], INK
 
 @styled
 def fig3(session: Session, groups: Mapping[str, Sequence[Run]]) -> None:
-    """Arrows, trajectories from the logs coloured by the branch they end on, and the solutions w w0 = 1."""
+    """Arrows, trajectories from the logs, and the solutions w w0 = 1. The branch where a trajectory ends gives its colour."""
     (curve,) = read_seeds(session, groups["flow"])
     title = f"{without_data(session)}: three neurons, $B = T = 1$"
     figure, ax = axis(title, "$W_0$", "$W$")

@@ -39,7 +39,7 @@ TASK3 = {
 
 
 def _lines(session: Session, groups: Groups, names: Mapping[str, str], quantity: str) -> dict[str, Line]:
-    """One quantity of runs that were computed at once, for each label."""
+    """{label: the line of each seed} of one quantity, for runs whose seeds were computed together."""
     return {
         label: [seed[quantity] for seed in read_seeds(session, groups[name])]
         for label, name in names.items()
@@ -48,7 +48,7 @@ def _lines(session: Session, groups: Groups, names: Mapping[str, str], quantity:
 
 
 def without_data(session: Session) -> str:
-    """The title of figures of synthetic tasks, to which the data set means nothing."""
+    """The title of figures of synthetic tasks, which use no data set."""
     return f"{session.paper.name}, preset {session.preset}"
 
 
@@ -59,7 +59,7 @@ def fig1d(session: Session, groups: Groups) -> None:
 
 
 def fig1e(session: Session, groups: Groups) -> None:
-    """Angle of feedback alignment, and of the controls that do not learn by it."""
+    """Angle under feedback alignment, and under the other algorithms as controls."""
     panels = {"Linear function": _lines(session, groups, TASK1, "angle")}
     draw(session, "fig1e", panels, title=without_data(session), **EXAMPLES | ANGLES)
 
@@ -87,7 +87,7 @@ def _errors(session: Session, accuracies: Mapping[int, float]) -> dict[float, fl
 
 
 def _by_examples(session: Session, values: Mapping[int, float]) -> dict[float, float]:
-    """Over millions of examples instead of steps, as in the paper."""
+    """The values over millions of examples in place of steps, as in the paper."""
     return {step * session.settings.mnist.batch_size / 1e6: value for step, value in values.items()}
 
 
@@ -110,7 +110,7 @@ def fig4(session: Session, groups: Groups) -> None:
 
 
 def thm1(session: Session, groups: Groups) -> None:
-    """Error and Lyapunov function, beside the controls."""
+    """Error and Lyapunov function of the theorem and of the controls."""
     names = {"theorem 1": "mean-flow", "equal columns": "mean-flow-repeated-column", "8 hidden": "mean-flow-narrow"}
     panels = {"$|E|$": _lines(session, groups, names, "error"), "$V$": _lines(session, groups, names, "lyapunov")}
     shown = EXAMPLES | {"xlabel": "steps of the integration", "ylabel": "size", "yscale": "log", "bottom": 1e-30}
@@ -128,12 +128,12 @@ def thm2(session: Session, groups: Groups) -> None:
 
 
 def _finite(lines: Mapping[str, Line]) -> dict[str, Line]:
-    """Without the steps at which an angle is not defined."""
+    """The lines without the steps at which an angle is not defined."""
     return {label: [{k: v for k, v in seed.items() if v == v} for seed in seeds] for label, seeds in lines.items()}
 
 
 def pbp(session: Session, groups: Groups) -> None:
-    """Error of two directions with steps of one length."""
+    """Error of the two directions with steps of equal length."""
     names = {"backpropagation": "matched-bp", "pseudobackpropagation": "matched-pbp"}
     panels = {"Steps of one length": _lines(session, groups, names, "nse")}
     draw(session, "pbp", panels, title=without_data(session), **LOG_ERROR)
