@@ -1,8 +1,8 @@
 """Lightning strategies that train an unmodified LightningModule by a feedback rule.
 
-Each is a true subclass of a stock strategy, since Lightning asks with ``isinstance``; all they add is in
-:class:`FeedbackStrategyMixin`. ``loss.backward()`` stays the one backward, so that precision, clipping, accumulation,
-reduction and checkpoints remain Lightning's.
+Each is a true subclass of a stock strategy, because Lightning checks with ``isinstance``. The common part is
+:class:`FeedbackStrategyMixin`. A step still runs one ``loss.backward()``, so precision, clipping, accumulation, reduction
+and checkpoints remain Lightning's.
 """
 
 from lightning_fa.strategies.base import FeedbackStrategyMixin

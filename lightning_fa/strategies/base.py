@@ -1,4 +1,4 @@
-"""What every feedback strategy adds to the stock one."""
+"""The part that every feedback strategy adds to a stock strategy."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from lightning_fa.wiring.blocks import Blocks, weights_of
 class FeedbackStrategyMixin:
     """Attaches a rule to the LightningModule for the time of ``Trainer.fit``.
 
-    Checkpoints hold the rule and its feedback, and ``fit(ckpt_path=)`` continues under the same rule only: a checkpoint of
-    backpropagation goes on under ``bp`` alone. To start from the weights of another training, load them
-    (``Net.load_from_checkpoint(path)``) and call ``fit`` without ``ckpt_path``. A stock strategy cannot know our entry, and goes
-    on from such a checkpoint by backpropagation; the monitors and ``RuleConfig`` refuse that where one is among the callbacks.
+    Checkpoints hold the rule and its feedback. ``fit(ckpt_path=)`` continues a checkpoint under the same rule only, and a
+    checkpoint of backpropagation under ``bp`` only. To start from the weights of another training, load the weights
+    (``Net.load_from_checkpoint(path)``) and call ``fit`` without ``ckpt_path``. A stock strategy ignores the rule in a
+    checkpoint and continues by backpropagation. The monitors and ``RuleConfig`` raise an error then, if they are among the
+    callbacks.
 
     Args:
         rule: A rule or its registry name. Default: direct feedback alignment.
@@ -33,16 +34,16 @@ class FeedbackStrategyMixin:
         targets: Where the rule finds the targets in a batch: an index, a key or a function. Default: ``batch[1]`` or
             the usual keys.
         ungoverned: See :func:`lightning_fa.attach`.
-        **kwargs: Of the stock strategy.
+        **kwargs: Passed to the stock strategy.
     """
 
     lightning_module: LightningModule | None
     model: nn.Module | None
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"": {}}
-    """What follows a rule's short name in the registry, and the arguments that it stands for."""
+    """Suffixes of a rule's short name in the registry, each with the arguments that it sets."""
     releases: ClassVar[bool] = True
-    """Whether the module is plain again after `fit`; not where the stock strategy leaves it in shards."""
+    """Whether the rule is detached after ``fit``. False where the stock strategy leaves the module sharded."""
 
     def __init__(
         self,
@@ -64,7 +65,7 @@ class FeedbackStrategyMixin:
 
     @property
     def attached(self) -> Attached:
-        """The rule in the model, from ``setup`` on; after ``fit`` its feedback can still be read.
+        """The rule in the model, from ``setup`` on. Its feedback can be read after ``fit`` as well.
 
         Raises:
             RuntimeError: ``fit`` has not begun.
@@ -73,13 +74,13 @@ class FeedbackStrategyMixin:
         if governed is None:
             raise RuntimeError(
                 "The rule is attached when `Trainer.fit` sets the strategy up, which has not happened in this process. "
-                "Processes that `fit` spawns or forks ('_ddp_spawn', '_ddp_fork', '_ddp_notebook') keep it to themselves: "
-                "their checkpoints hold the feedback."
+                "If `fit` spawns or forks processes ('_ddp_spawn', '_ddp_fork', '_ddp_notebook'), only those processes have "
+                "the rule: read the feedback from their checkpoints."
             )
         return governed.attached
 
     def __repr__(self) -> str:
-        # A Trainer of `pytorch_lightning`, which is another package, refuses the object and shows this.
+        # A Trainer of the package `pytorch_lightning` rejects this object with an error that prints this text.
         return f"<{type(self).__name__} with {self.rule!r}; import Trainer from lightning.pytorch, not from pytorch_lightning>"
 
     def _attach(self) -> Attached:
@@ -87,16 +88,16 @@ class FeedbackStrategyMixin:
         assert module is not None
         known = None if self._governed is None else self._governed.known
         if self._governed and any(weights_of(m) and m not in known for m in module.modules()):  # type: ignore[operator]
-            self._governed.release()  # `setup` or `configure_model` has made more layers
+            self._governed.release()  # `setup` or `configure_model` has created more layers
             self._governed = None
         if self._governed is None:
             if isinstance(module, FeedbackMixin):
                 raise MisconfigurationException(
-                    f"{type(module).__name__} names its own rule (FeedbackMixin), and so does {type(self).__name__}. Use a "
-                    "stock strategy with it, or drop the mixin."
+                    f"{type(module).__name__} sets its own rule (FeedbackMixin), and {type(self).__name__} sets a rule as well. "
+                    "Use a stock strategy with this module, or drop the mixin."
                 )
             self._governed = Governed(module, self.rule, self.blocks, self.targets, self.ungoverned)
-            if self._finished is not None and self._finished.module is module:  # a second `fit` goes on where one ended
+            if self._finished is not None and self._finished.module is module:  # a second `fit` continues the first
                 self._governed.attached.load_state_dict(self._finished.attached.state_dict())
         return self._governed.attached
 
@@ -104,7 +105,7 @@ class FeedbackStrategyMixin:
         super().setup_environment()  # type: ignore[misc]
         # Before callbacks copy the module (weight averaging) and before `configure_model` shards it.
         if self._fitting and any(weights_of(m) for m in self.lightning_module.modules()):  # type: ignore[union-attr]
-            with suppress(ValueError):  # said again in `setup`, unless the hooks until then make it right
+            with suppress(ValueError):  # `setup` attaches again, and raises if the hooks have not removed the cause
                 self._attach()
 
     def setup(self, trainer: Trainer) -> None:

@@ -1,4 +1,4 @@
-"""Several processes with a replica each."""
+"""The strategy for several processes, each with a replica of the network."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from lightning_fa.strategies.base import FeedbackStrategyMixin
 
 
 class DDPFeedbackStrategy(FeedbackStrategyMixin, DDPStrategy):
-    """Several processes with a replica each; gradients are reduced by DDP as ever, and fixed feedback is never sent.
+    """Several processes, each with a replica of the network. DDP reduces the gradients. Fixed feedback is never sent.
 
-    ``dfa_ddp_spawn``, ``dfa_ddp_fork`` and ``dfa_ddp_notebook`` start their processes as Lightning's ``ddp_spawn`` and so on. As
-    there, the weights come back from these processes, and nothing else: a second ``fit`` draws the feedback anew; to go on with
-    what was learned, continue from a checkpoint.
+    ``dfa_ddp_spawn``, ``dfa_ddp_fork`` and ``dfa_ddp_notebook`` start their processes as Lightning's ``ddp_spawn``,
+    ``ddp_fork`` and ``ddp_notebook`` do. Only the weights come back from these processes. A second ``fit`` therefore draws new
+    feedback; to keep learned feedback, continue from a checkpoint.
     """
 
     variants: ClassVar = {

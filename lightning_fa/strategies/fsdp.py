@@ -1,4 +1,4 @@
-"""Parameters sharded by ``FullyShardedDataParallel``."""
+"""The strategy for parameters sharded by ``FullyShardedDataParallel``."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from lightning_fa.training_step import check_same_rule
 
 
 class FSDPFeedbackStrategy(FeedbackStrategyMixin, FSDPStrategy):
-    """Parameters, learned feedback among them, in shards. As with the stock strategy, the module stays sharded after
-    ``fit``, and the rule stays in it; its checkpoints load into the plain module.
+    """Shards all parameters, learned feedback included. As under the stock strategy, the module stays sharded after ``fit``.
+    The rule stays attached. Checkpoints load into the unsharded module.
 
-    Unlike the stock strategy it also runs on CPU (gloo), to try a set-up without a GPU.
+    Unlike the stock strategy, this strategy also runs on CPU (gloo), so that a set-up can be tried without a GPU.
     """
 
     variants: ClassVar = {"_fsdp": {}}
@@ -30,7 +30,7 @@ class FSDPFeedbackStrategy(FeedbackStrategyMixin, FSDPStrategy):
         from torch.distributed.fsdp import FullyShardedDataParallel
 
         if self.root_device.type == "cpu" and not any(isinstance(m, FullyShardedDataParallel) for m in model.modules()):
-            # The stock strategy names a device by its index, and FSDP takes every index for a GPU's.
+            # The stock strategy passes the device as an index, and FSDP reads every index as that of a GPU.
             model = FullyShardedDataParallel(
                 model,
                 cpu_offload=self.cpu_offload,
@@ -41,7 +41,7 @@ class FSDPFeedbackStrategy(FeedbackStrategyMixin, FSDPStrategy):
                 **self.kwargs,
             )
         model = super()._setup_model(model)
-        # Behind FSDP's own hook, which asks for every parameter that it knows.
+        # Registered after FSDP's own hook, which expects every parameter that FSDP knows.
         model._register_state_dict_hook(_strip)
         return model
 
@@ -56,9 +56,9 @@ class FSDPFeedbackStrategy(FeedbackStrategyMixin, FSDPStrategy):
             StateDictType,
         )
 
-        # The stock strategy asks FSDP to offload to the CPU, which relies on a copy that is made from a GPU only: here all
-        # of a parameter's moments would be views of the buffer in which they are gathered one after the other, and the
-        # checkpoint would hold Adam's second moment under the name of its first.
+        # The stock strategy sets `offload_to_cpu=True`. FSDP then relies on the copy from GPU to CPU. No copy is made of a
+        # CPU tensor, so all moments of a parameter would be views of one buffer that each gathering overwrites, and the
+        # checkpoint would hold Adam's second moment under the name of the first.
         model = self.model
         assert model is not None
         optimizer = getattr(optimizer, "optimizer", optimizer)
@@ -80,8 +80,9 @@ def _strip(module: nn.Module, state_dict: dict[str, Any], prefix: str, metadata:
 
 
 def peek(path: str | Path, weights_only: bool | None) -> dict[str, Any]:
-    """A checkpoint that is a file or a folder, without reading any weights: the stock strategies load these, and the
-    optimizer's state, before anyone can say that the checkpoint is another rule's.
+    """A checkpoint (a file or a folder) opened by memory map, so that weights and optimizer state are not read.
+
+    It serves to compare the rule before the stock strategies load weights and optimizer state.
     """
     path = Path(path)
     file = path / _METADATA_FILENAME if path.is_dir() else path

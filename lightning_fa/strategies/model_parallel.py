@@ -1,4 +1,4 @@
-"""Parameters sharded by ``fully_shard`` (FSDP2), in the user's own ``configure_model``."""
+"""The strategy for parameters that the user's ``configure_model`` shards by ``fully_shard`` (FSDP2)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from lightning_fa.training_step import check_same_rule
 
 
 class ModelParallelFeedbackStrategy(FeedbackStrategyMixin, ModelParallelStrategy):
-    """The rule is attached before the LightningModule's ``configure_model`` shards it, so that learned feedback is sharded
-    with its layer. Where ``configure_model`` also creates the layers, it is attached afterwards; learned feedback cannot be
-    sharded then, and is refused. The module stays sharded after ``fit``, and the rule stays in it.
+    """Attaches the rule before the LightningModule's ``configure_model`` shards the module, so that learned feedback is
+    sharded with its layer. If ``configure_model`` also creates the layers, the rule is attached afterwards. Learned feedback
+    is then a plain parameter, whose gradient is not averaged over ranks: under a rule with learned feedback create the layers
+    in ``__init__``. The module stays sharded after ``fit``, and the rule stays attached.
     """
 
     variants: ClassVar = {"_fsdp2": {}}
@@ -31,7 +32,7 @@ class ModelParallelFeedbackStrategy(FeedbackStrategyMixin, ModelParallelStrategy
         assert module is not None
         strict = module.strict_loading
         if strict and path.is_file():
-            # Lightning asks a file for every parameter there is, and learned feedback is not among the model's.
+            # Lightning expects every parameter in the file, but the model's state has no learned feedback.
             self._check_keys(checkpoint["state_dict"])
             module.strict_loading = False
         try:

@@ -1,4 +1,4 @@
-"""Several processes with a part of the network each."""
+"""The strategy for several processes, each with one stage of the network."""
 
 from __future__ import annotations
 
@@ -29,29 +29,30 @@ from lightning_fa.wiring import Block, Cut, choose_blocks, fit_to
 
 
 class PipelineFeedbackStrategy(StageCheckpoints):
-    """Several processes with a stage of the network each: ``Trainer(strategy="lafs_pipeline", devices=2)``.
+    """Several processes, each with one stage of the network: ``Trainer(strategy="lafs_pipeline", devices=2)``.
 
-    For local rules, and for direct ones with ``microbatches=``. All ranks run the module's own ``training_step`` on the same
-    batch; a rank computes the blocks of its stage, and sends what enters the next stage on. Under a local rule no stage waits
-    for one above it; under a direct rule the error at the output goes to all of them at once. Weights after any number of steps
-    are those of one process. Rank 0 runs the last stage: what it logs is true, and decides.
+    Trains by local rules, and by direct rules with ``microbatches=``. All ranks run the module's own ``training_step`` on the
+    same batch. A rank computes the blocks of its stage and sends their output to the next stage. Under a local rule no stage
+    waits for a stage above it. Under a direct rule the error at the output is sent to all stages at once. After any number of
+    steps the weights are those of one process. Rank 0 runs the last stage: its logged values are true, and decide for all ranks.
 
-    The module needs ``example_input_array``, from which the stages are found. Each rank keeps parameters, gradients and
-    optimizer state of its own stage; checkpoints are one file with all of them, which any number of stages continues. After
-    ``fit`` the module is whole on every rank.
+    The module needs ``example_input_array``, from which the stages are found. Each rank keeps the parameters, gradients and
+    optimizer state of its own stage. A checkpoint is one file with all stages, and any number of stages can continue it. After
+    ``fit`` every rank has the whole module.
 
     Args:
         rule: A rule or its registry name.
         stages: Name patterns of every stage's blocks, from the input to the output: ``[["net.0", "net.2"], ["net.4"]]``.
             Default: equal numbers of floating-point operations.
-        microbatches: Of direct rules: into how many parts a batch is divided, so that all stages compute at once. The module's
-            ``training_step`` is called once for each; its loss must be a mean over samples.
-        **kwargs: ``blocks``, ``targets`` and ``ungoverned``, see :class:`FeedbackStrategyMixin`; ``process_group_backend`` (NCCL
-            on GPUs, else gloo), ``timeout`` and ``start_method`` as of ``DDPStrategy``; those of ``ParallelStrategy``.
+        microbatches: Number of parts into which a batch is divided, so that all stages compute at once. More than 1 under direct
+            rules only. ``training_step`` is called once for each part, and its loss must be a mean over samples.
+        **kwargs: ``blocks``, ``targets`` and ``ungoverned`` as for :class:`FeedbackStrategyMixin`. ``process_group_backend``
+            (default: NCCL on GPUs, else gloo), ``timeout`` and ``start_method`` as for ``DDPStrategy``. Others are passed to
+            ``ParallelStrategy``.
 
     Raises:
-        MisconfigurationException: when it is made, for a rule whose errors travel from block to block; before training, for
-            what cannot be exact in parts.
+        MisconfigurationException: In the constructor, for a rule whose error passes from block to block. Before training, for
+            a module, Trainer or optimizer whose training in stages would not be exact.
     """
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -89,7 +90,7 @@ class PipelineFeedbackStrategy(StageCheckpoints):
         # `check_rule` has refused rules that do not cut.
         wiring: Cut | None = getattr(self.attached._wiring, "cut", None) if self._fitting else None
         if wiring is not None:
-            wiring.step.settles = "always"  # the head's answer comes after the stages above: no stage may wait for it
+            wiring.step.settles = "always"  # no graph waits for the head's error, which comes after the stages above
         division = Division(
             module,
             self._blocks() if wiring is None else wiring.blocks,
@@ -132,7 +133,7 @@ class PipelineFeedbackStrategy(StageCheckpoints):
         return super().batch_to_device(batch, device, dataloader_idx)
 
     def process_dataloader(self, dataloader: Any) -> Any:
-        # As Lightning does it afterwards, but for rank 0 everywhere: workers must draw the same on all ranks.
+        # Lightning would seed the workers by the rank. Here all ranks take rank 0, so that workers draw the same everywhere.
         if int(os.environ.get("PL_SEED_WORKERS", 0)) and getattr(dataloader, "worker_init_fn", True) is None:
             dataloader.worker_init_fn = functools.partial(pl_worker_init_function, rank=0)
         return super().process_dataloader(dataloader)
@@ -184,7 +185,7 @@ class PipelineFeedbackStrategy(StageCheckpoints):
         division, self._division = self._division, None
         if division is not None:
             division.remove()
-            if not self._failed:  # the others may be gone
+            if not self._failed:  # after a failure the other ranks may have ended
                 division.flush()
                 division.weights.restore()
         super().teardown()

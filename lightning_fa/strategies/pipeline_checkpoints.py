@@ -1,4 +1,4 @@
-"""Checkpoints of a pipeline: one file with all stages, which any number of stages continues."""
+"""Checkpoints of a pipeline: one file with all stages, which any number of stages can continue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class StageCheckpoints(FeedbackStrategyMixin, StageProcesses):
-    """Abstract. Makes the network whole on rank 0 to save it, and gives each stage its part of what is loaded."""
+    """Abstract. Gathers the whole network on rank 0 for saving, and gives each stage its part of a loaded checkpoint."""
 
     _division: Division | None = None
 

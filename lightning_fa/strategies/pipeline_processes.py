@@ -1,4 +1,4 @@
-"""The processes of a pipeline: how they start, and that the first one decides."""
+"""The processes of a pipeline: how they start, and how rank 0 decides for all."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ T = TypeVar("T")
 
 
 class StageProcesses(ParallelStrategy):
-    """Abstract. Processes that see one loss and one batch: rank 0, which has the true loss, decides for all.
+    """Abstract. Processes that share one batch and one loss. Rank 0 has the true loss and decides for all.
 
     Args:
         process_group_backend: As for ``DDPStrategy``: NCCL on GPUs, else gloo.
         timeout: For operations of the process group.
         start_method: As for ``DDPStrategy``.
-        **kwargs: Of ``ParallelStrategy``.
+        **kwargs: Passed to ``ParallelStrategy``.
     """
 
     is_distributed = False
-    """To Lightning: all ranks are given the same data, and what they log is not averaged."""
+    """Tells Lightning to give all ranks the same data, and not to average what the ranks log."""
 
     def __init__(
         self,
@@ -99,13 +99,13 @@ class StageProcesses(ParallelStrategy):
         return objects[0]
 
     def reduce(self, tensor: Any, group: Any = None, reduce_op: Any = "mean") -> Any:
-        """Rank 0's: the others' are of placeholders."""
+        """Rank 0's value. The values of other ranks were computed from placeholders."""
         return self.broadcast(tensor.detach().cpu()).to(tensor.device) if isinstance(tensor, Tensor) else tensor
 
     def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:  # noqa: A002 (Lightning names it so)
-        """Rank 0's."""
+        """Rank 0's decision."""
         return self.broadcast(decision)
 
     def all_gather(self, tensor: Tensor, group: Any = None, sync_grads: bool = False) -> Tensor:
-        """As in one process: there is one loss, and one batch."""
+        """The tensor itself, as in one process: all ranks share one batch and one loss."""
         return tensor

@@ -1,4 +1,4 @@
-"""Short names: of the rules that are here, and of a user's own."""
+"""Short names of strategies, for the library's rules and for a user's own rules."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ for _strategy in STRATEGIES:
 
 
 def register(name: str, kind: type[Rule]) -> None:
-    """Give a rule of one's own a short name, wherever one is accepted: ``attach``, the mixin, and all strategies.
+    """Give a rule of your own a short name, for ``attach``, the mixin and all strategies.
 
     .. code-block:: python
 
@@ -39,20 +39,20 @@ def register(name: str, kind: type[Rule]) -> None:
         fa.register("ones", Ones)
         Trainer(strategy="ones")  # "ones_ddp", "ones_ddp_spawn", "ones_fsdp", "ones_fsdp2", ...
 
-    A class of the same module and name replaces the one before, as when a notebook's cell runs again.
+    A class of the same module and name replaces the earlier class, as when a notebook's cell runs again.
 
     Args:
         name: Lower case letters, digits and underscores.
         kind: A dataclass of one of the families (:class:`~lightning_fa.DirectRule`, ...), with defaults for all settings.
 
     Raises:
-        ValueError: ``name`` is no such name, or is taken by a rule or by a strategy of Lightning's.
-        TypeError: ``kind`` is no such class.
+        ValueError: ``name`` has other characters, or is taken by a rule or by a Lightning strategy.
+        TypeError: ``kind`` is no such dataclass.
     """
     ours = {name + suffix for strategy in STRATEGIES for suffix in strategy.variants}
     taken = [full for full in sorted(ours) if full in StrategyRegistry and not _is_for(full, name)]
     if taken:
-        raise ValueError(f"The name {name!r} is taken: there is a strategy {taken[0]!r} already. Choose another.")
+        raise ValueError(f"The name {name!r} is taken: there is a strategy {taken[0]!r} already. Choose another name.")
     add(name, kind)
     for strategy in STRATEGIES:
         strategy.register_rule(name, StrategyRegistry)

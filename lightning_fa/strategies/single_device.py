@@ -1,4 +1,4 @@
-"""One device."""
+"""The strategy for one device."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from lightning_fa.strategies.base import FeedbackStrategyMixin
 
 
 class FeedbackStrategy(FeedbackStrategyMixin, SingleDeviceStrategy):
-    """One device, by default the one the Trainer's accelerator chose: ``Trainer(strategy="dfa", accelerator="gpu")``.
+    """Trains on one device: ``Trainer(strategy="dfa", accelerator="gpu")``.
 
     Args:
         rule: A rule or its registry name.
-        device: By default the accelerator's choice.
-        **kwargs: ``blocks``: between which modules the rule answers; ``targets``: where a batch holds them, as an index, a key
-            or a function; ``ungoverned``: what is left to backpropagation on purpose. See :func:`lightning_fa.attach`. The
-            rest is of Lightning's ``SingleDeviceStrategy``.
+        device: Default: the device that the Trainer's accelerator chooses.
+        **kwargs: ``blocks``, ``targets`` and ``ungoverned`` as for :class:`FeedbackStrategyMixin`. Others are passed to
+            Lightning's ``SingleDeviceStrategy``.
     """
 
     def __init__(
@@ -32,7 +31,7 @@ class FeedbackStrategy(FeedbackStrategyMixin, SingleDeviceStrategy):
 
     @property
     def parallel_devices(self) -> list[torch.device] | None:
-        """The device as a list of one: what Lightning sets on a strategy to hand it the accelerator's choice."""
+        """The device, in a list. Lightning sets this attribute to the accelerator's choice."""
         return self._parallel_devices
 
     @parallel_devices.setter

@@ -372,7 +372,7 @@ REFUSED: dict[str, tuple[Callable[[], Learner], Results, Results, str]] = {
     "no example": (lambda: learner(example_input_array=None), {}, {}, "example_input_array"),
     "compiled": (compiled, {}, {}, "is compiled"),
     "lbfgs": (Lbfgs, {}, {}, "LBFGS"),
-    "mixin": (Mixin, {}, {}, "names its own rule"),
+    "mixin": (Mixin, {}, {}, "sets its own rule"),
     "microbatches of a local rule": (Learner, {"microbatches": 2}, {}, "whole batches fill them"),
     "batch statistics of a part": (Learner, {"rule": "dfa", "microbatches": 2}, {}, "would depend on `microbatches`"),
     "a gradient scaler": (

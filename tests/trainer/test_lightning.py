@@ -207,7 +207,7 @@ def test_validation_and_test_are_untouched(rule, mixin):
 
 def test_a_module_with_a_rule_under_a_feedback_strategy_is_refused():
     """Two rules for one module: whichever won, the other name would be in the logs."""
-    with pytest.raises(MisconfigurationException, match="names its own rule"):
+    with pytest.raises(MisconfigurationException, match="sets its own rule"):
         fit(OwnRule("dfa"), "dfa")
 
 
