@@ -1,1 +1,1 @@
-"""A network whose blocks run in several processes: which blocks where, what is sent, and how the parts become one again."""
+"""A network divided over several processes: its stages, the messages between them, and the gathering of its parts."""

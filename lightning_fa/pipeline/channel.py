@@ -1,6 +1,6 @@
 """Messages from a stage to the one above: a short header that the receiver checks, and one tensor.
 
-The header goes through gloo on the CPU whatever carries the tensor, so that a process that has died is noticed at once.
+The header goes through gloo on the CPU, whatever backend carries the tensor, so that a dead process is noticed at once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 HEADER, PAYLOAD = 1, 2
 IN_FLIGHT = 4
-"""How many messages may be on their way: a stage that is ahead by more waits, so that activations do not pile up."""
+"""Most messages that may be under way. A stage that is further ahead waits, so that activations do not pile up."""
 
 
 class Channel:
@@ -31,14 +31,17 @@ class Channel:
         self.batch = 0
         """A fingerprint of the batch that is being processed."""
         self.open = True
-        """Whether anything is sent; if not, what is received is zero."""
+        """Whether tensors are sent. If not, :meth:`receive` returns zeros."""
         self.sent = 0
-        """Bytes of tensors that were sent."""
+        """Bytes of all sent tensors."""
         self._received = self._counted = 0
         self._flying: deque[tuple[Any, Any, Tensor, Tensor]] = deque()
 
     def send(self, h: Tensor) -> None:
-        """Send ``h`` up, and go on: it is kept alive until it has arrived, and must not be changed in place."""
+        """Send ``h`` to the stage above, and wait only if :data:`IN_FLIGHT` messages are under way.
+
+        ``h`` is kept alive until it has arrived, and must not be changed in place.
+        """
         assert self.above is not None
         if not self.open:
             return
@@ -58,10 +61,10 @@ class Channel:
             self._land()
 
     def receive(self, like: Tensor) -> Tensor:
-        """What the stage below has sent, in the shape and dtype of ``like``.
+        """The tensor that the stage below has sent, in the shape and dtype of ``like``.
 
         Raises:
-            RuntimeError: it has worked on another batch, or its output has another size; or its process has ended.
+            RuntimeError: The stage below has worked on another batch, its output has another size, or its process has ended.
         """
         assert self.below is not None
         if not self.open:
@@ -72,17 +75,17 @@ class Channel:
         expected = [self._received, self.batch, like.numel()]
         if header.tolist() != expected:
             raise RuntimeError(
-                f"A stage received what the one below made of another batch: (pass, fingerprint of the batch, size) is "
+                f"A stage received activations of another batch from the stage below: (pass, fingerprint of the batch, size) is "
                 f"{header.tolist()}, expected {expected}. All ranks must see the same batches in the same order, and call the "
-                "network as often: no DistributedSampler, no data divided by rank, no shuffling by a generator that each rank "
-                "seeds for itself, no step that depends on the rank or on the loss."
+                "network equally often. Use no DistributedSampler, no data divided by rank, no shuffling by a generator that "
+                "each rank seeds by itself, and no step that depends on the rank or on the loss."
             )
         h = torch.empty(like.shape, dtype=like.dtype, device=like.device)
         dist.recv(h, self.below, None, PAYLOAD)
         return h
 
     def flush(self) -> None:
-        """Wait until everything has arrived."""
+        """Wait until all messages have arrived."""
         while self._flying:
             self._land()
 

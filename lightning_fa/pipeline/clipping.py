@@ -1,4 +1,4 @@
-"""Gradients clipped by the norm of all of them, wherever they are."""
+"""Gradients clipped by their norm over all stages."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ def clip_by_norm(parameters: Sequence[Tensor], most: float) -> Tensor:
     """As ``torch.nn.utils.clip_grad_norm_``, with the norm over the gradients of all stages. All ranks must call it.
 
     Args:
-        parameters: Of this stage; those without a gradient do not count.
-        most: The norm that is not exceeded.
+        parameters: The parameters of this stage. Parameters without a gradient do not count.
+        most: The largest norm after clipping.
 
     Returns:
-        The norm before.
+        The norm before clipping.
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
     device = parameters[0].device

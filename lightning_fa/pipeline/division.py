@@ -23,19 +23,19 @@ from lightning_fa.wiring.cut import Cut
 
 
 class Division:
-    """Made before training, when every rank still has the whole network. Rank 0 runs the last stage, where the loss is.
+    """Made before training, while every rank still has the whole network. Rank 0 runs the last stage and has the loss.
 
     Args:
         root: The network.
         blocks: In the order of their calls.
-        wiring: The rule in it, if it trains.
+        wiring: The rule in the network; ``None`` where nothing is trained.
         named: See :func:`~lightning_fa.pipeline.stages.divide`.
-        run: A forward pass of the network on an example, without a trace.
-        device: Of this process.
+        run: Runs a forward pass of the network on an example, and leaves the network as it was.
+        device: The device of this process.
         control: A gloo group of all ranks.
 
     Raises:
-        ValueError: the network cannot be divided so.
+        ValueError: The network cannot be divided into these stages.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Division:
         self._parts: list[Part] = []
 
     def install(self) -> None:
-        """Free what other stages hold, and let modules that they run be passed by."""
+        """Free the weights in blocks of other stages, and let this process run the modules of its own stage only."""
         self.weights.drop(self.device)
         seed = name_of(common_state())
         streams = [BlockStream(seed, block.name, self.device) for block in self.blocks]
@@ -88,10 +88,10 @@ class Division:
                 )
 
     def prove(self) -> None:
-        """Run the example through all stages, and compare what each computes with what the whole network did.
+        """Run the example through all stages, and compare the outputs of each stage with those of the whole network.
 
         Raises:
-            ValueError: on all ranks, where a stage cannot pass others by, or reads more of those below than one tensor.
+            ValueError: On all ranks, if a stage cannot run without the others, or reads more than one tensor from them.
         """
         self.channel.open = False
         self._agree(self._pass_by())
@@ -118,9 +118,9 @@ class Division:
         if not wrong and (self.stage != max(self.stages) or not departs(seen.result, self.seen.result)):
             return None
         return (
-            f"Divided into stages, stage {self.stage} does not compute what the whole network did "
-            f"({', '.join(wrong) or 'its output'} differs): beside the one tensor that enters its first block it reads what "
-            "another stage has computed. Choose stages or blocks between which one tensor passes, with `stages=` or `blocks=`."
+            f"Stage {self.stage} does not compute the same as the whole network ({', '.join(wrong) or 'its output'} differs), "
+            "because it reads more from other stages than the one tensor that enters its first block. Choose stages or blocks "
+            "between which only one tensor passes, with `stages=` or `blocks=`."
         )
 
     def _agree(self, problem: str | None) -> None:
@@ -137,13 +137,13 @@ class Division:
         set_common_state(state[0])
 
     def flush(self) -> None:
-        """Wait until all that was sent has arrived."""
+        """Wait until all sent tensors have arrived."""
         self.channel.flush()
         if self.errors is not None:
             self.errors.flush()
 
     def remove(self) -> None:
-        """Give modules their own forward back; weights stay as they are."""
+        """Give modules their own forward back, and let parameters of other stages require gradients again."""
         for part in reversed(self._parts):
             part.remove()
         self._parts = []

@@ -1,4 +1,4 @@
-"""The error at the network's output, from the last stage to all others at once: what direct rules need from above."""
+"""The error at the network's output, which direct rules need: the last stage sends it to all others at once."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ FIRST_TAG = 16
 
 
 class Errors:
-    """Carries e = dL/dy of every forward pass that is trained on. Rank 0 sends, the other ranks receive.
+    """Carries e = dL/dy of every training forward pass. Rank 0 sends, the other ranks receive.
 
-    A pass has its number, by which its error finds it in whatever order the passes are differentiated.
+    Every pass has a number, so that its error is matched to it in whatever order the passes are differentiated.
     """
 
     def __init__(self) -> None:
         self.sent = 0
-        """Bytes that were sent."""
+        """Bytes of all sent errors."""
         self._passes = 0
         self._flying: list[tuple[Any, Tensor]] = []
 
     def through(self, output: Tensor) -> Tensor:
-        """The network's output, or what stands for it, with the same value."""
+        """``output`` (the network's output or a placeholder), whose backward pass sends or receives e."""
         self._passes += 1
         tag = FIRST_TAG + self._passes % 2**20
         passed: Tensor = (_Depart if dist.get_rank() == 0 else _Arrive).apply(output, self, tag)
         return passed
 
     def send(self, e: Tensor, tag: int) -> None:
-        """Send to all other ranks, and go on."""
+        """Send ``e`` to all other ranks, without waiting."""
         self._flying = [(work, held) for work, held in self._flying if not work.is_completed()]
         e = e.detach().contiguous()
         for rank in range(1, dist.get_world_size()):
@@ -40,7 +40,7 @@ class Errors:
             self.sent += e.numel() * e.element_size()
 
     def flush(self) -> None:
-        """Wait until everything has arrived."""
+        """Wait until all errors have arrived."""
         for work, _ in self._flying:
             work.wait()
         self._flying = []

@@ -1,4 +1,4 @@
-"""A number that tells two batches apart, from a few of their values."""
+"""A checksum of a few values of a batch, to tell two batches apart."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 from lightning_fa.wiring.tensors import tensors_in
 
 VALUES = 256
-"""How many values of a tensor are looked at."""
+"""About how many values of a tensor are read."""
 
 
 def fingerprint(batch: Any) -> int:
-    """Of the CPU tensors in ``batch``; 0 where there are none that can be found."""
+    """The checksum of the dense CPU tensors in ``batch``; 0 if the batch has none."""
     found = 0
     for tensor in tensors_in(batch):
         if tensor.device.type != "cpu" or tensor.layout is not torch.strided:

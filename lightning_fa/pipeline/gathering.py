@@ -1,4 +1,4 @@
-"""Objects with tensors in them, from every process to the first: the objects pickled, the tensors as they are."""
+"""Gathers objects that contain tensors on rank 0. The objects are pickled, and their tensors are sent as tensors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def gather(value: Any, control: Any) -> list[Any] | None:
-    """What every rank has given as ``value``, on rank 0; ``None`` on the others.
+    """The ``value`` of every rank, on rank 0; ``None`` on the other ranks.
 
     Args:
         value: Anything that pickles.

@@ -1,4 +1,4 @@
-"""Numbers that a module logs are true where the loss is, on rank 0; at the end of an epoch the others get them."""
+"""Logged numbers of a pipeline. Only rank 0 has the true loss, so it sends its numbers to the others after every epoch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torchmetrics import Metric
 
 HOOKS = ("on_train_epoch_end", "on_validation_epoch_end", "on_test_epoch_end")
-"""Of the module, and before any callback decides by what was logged."""
+"""Hooks of the module. Lightning calls them before any callback decides by logged numbers."""
 
 
 def _alone() -> bool:
@@ -19,10 +19,10 @@ def _alone() -> bool:
 
 
 class TrueMetrics:
-    """Hides the module's own hooks at the ends of epochs, and keeps its metrics from gathering over stages.
+    """Wraps the module's own hooks at the ends of epochs, and keeps its metrics from gathering over stages.
 
     Args:
-        module: What logs.
+        module: The module that logs.
         control: A gloo group of all ranks.
         then: Called on all ranks when an epoch of training has ended.
     """
@@ -37,7 +37,7 @@ class TrueMetrics:
             module.__dict__[name] = self._around(name, getattr(module, name))
 
     def remove(self) -> None:
-        """Give the module its own hooks back."""
+        """Give the module its own hooks back, and let its metrics gather again."""
         for name, own in self._hidden.items():
             del self.module.__dict__[name]
             if own is not None:
@@ -57,7 +57,7 @@ class TrueMetrics:
         return hook
 
     def share(self, trainer: Trainer) -> None:
-        """Replace what this rank has logged in this epoch by what rank 0 has."""
+        """Replace the numbers that this rank has logged in this epoch by those of rank 0."""
         results = trainer._results
         if results is None:
             return

@@ -1,4 +1,4 @@
-"""A batch in parts, so that stages work on several of them at once."""
+"""Divides a batch into parts, so that stages work on different parts at once."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from lightning_fa.wiring.tensors import tensors_in
 
 
 def split(batch: Any, count: int) -> tuple[list[Any], list[float]]:
-    """Up to ``count`` parts of ``batch``, and the share of the samples that each has.
+    """Up to ``count`` parts of ``batch``, and each part's share of the samples.
 
     Raises:
-        ValueError: the tensors in the batch are not lists, tuples and mappings of as many samples each.
+        ValueError: The tensors differ in their number of samples, or lie in other containers than tuples, lists and mappings.
     """
     leaves = [leaf for leaf in tree_flatten(batch)[0] if isinstance(leaf, Tensor)]
     sizes = {leaf.shape[0] if leaf.ndim else 0 for leaf in leaves}
@@ -22,7 +22,7 @@ def split(batch: Any, count: int) -> tuple[list[Any], list[float]]:
         raise ValueError(
             f"`microbatches={count}` divides every tensor of a batch along its first dimension, but found the sizes "
             f"{sorted(sizes)} in a batch of type {type(batch).__name__}. Expected tuples, lists or mappings of tensors with one "
-            "entry per sample; or use `microbatches=1`."
+            "entry per sample. Use `microbatches=1` for other batches."
         )
     samples = sizes.pop()
     count = min(count, samples)

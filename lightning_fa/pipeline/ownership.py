@@ -1,4 +1,4 @@
-"""Which stage a parameter or a buffer belongs to: one, or the network cannot be divided there."""
+"""The stage to which each parameter and buffer belongs. A network with a tensor of two stages cannot be divided."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from lightning_fa.wiring.blocks import Block
 
 
 class Ownership:
-    """Names and stages of everything that a network holds.
+    """Names and stages of all parameters and buffers of a network.
 
-    What lies in a block belongs to the block's stage, and so does what the block's error governs outside of it, as
-    normalisation between two blocks. All else, as a scale behind the head, belongs to the last stage, where the true loss is.
+    A tensor inside a block belongs to the block's stage. So does a parameter outside that the block's error governs, as of
+    normalisation between two blocks, and a buffer of a module called behind the block. All other tensors, as a scale behind
+    the head, belong to the last stage, which has the true loss.
 
     Args:
         root: The network.
-        blocks: Its blocks.
-        stages: Their stages.
+        blocks: The blocks of the network.
+        stages: The stage of each block.
         governed: Block -> parameters that its error governs.
-        seen: A pass of the whole network.
+        seen: The record of a pass of the whole network.
 
     Raises:
-        ValueError: a parameter or a buffer is used by blocks of two stages.
+        ValueError: A parameter or a buffer is used by blocks of two stages.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Ownership:
         self.names: dict[int, str] = {}
         self.stages: dict[int, int] = {}
         self.inside: set[int] = set()
-        """Ids of the parameters that lie in a block, so that other stages need not hold them."""
+        """Ids of the parameters inside a block. Other stages need not hold them."""
         for name, tensor in (*root.named_parameters(), *root.named_buffers()):
             self.names[id(tensor)] = name
         for block, stage in zip(blocks, stages):
@@ -55,7 +56,7 @@ class Ownership:
             self.stages.setdefault(key, last)
 
     def of(self, tensor: Tensor) -> int:
-        """The stage of a parameter or buffer; of what was registered later the last."""
+        """The stage of a parameter or buffer. A tensor that was registered later belongs to the last stage."""
         return self.stages.get(id(tensor), max(self.stages.values(), default=0))
 
     def _give(self, tensor: Tensor, stage: int) -> None:
@@ -64,6 +65,6 @@ class Ownership:
             if FEEDBACK in name:
                 return
             raise ValueError(
-                f"{name} is used by blocks of stages {self.stages[id(tensor)]} and {stage}, and a stage has its parameters and "
-                "buffers for itself. Name stages with `stages=` so that one has all blocks that use it, or untie them."
+                f"{name} is used by blocks of stages {self.stages[id(tensor)]} and {stage}, but a parameter or buffer can belong "
+                f"to one stage only. Name stages with `stages=` so that one stage has all blocks that use {name}, or untie them."
             )

@@ -1,4 +1,4 @@
-"""Every stage at its own pace: what Lightning would have all processes wait for in every step."""
+"""Every stage runs at its own pace: without the message for which Lightning lets all processes wait in every step."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 ASKS = "_broadcast_sigterm_tensor"
-"""By this method of its training loop Lightning (since 2.6) asks rank 0, before every batch, whether to end."""
+"""The method by which Lightning's training loop (since 2.6) asks rank 0 before every batch whether to end."""
 
 
 def own_pace(trainer: Trainer) -> None:
-    """Let a process ask itself whether it was told to end, as Lightning forwards SIGTERM to all that it has started.
+    """Let each process check by itself whether it was told to end. Lightning forwards SIGTERM to every process it has started.
 
-    Asking rank 0, which holds the last stage, the others would begin no batch before that stage has ended the one before.
+    If a process asked rank 0, which runs the last stage, it could begin no batch before rank 0 had finished the last batch.
     """
     loop = trainer.fit_loop.epoch_loop
     if hasattr(loop, ASKS):

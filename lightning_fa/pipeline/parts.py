@@ -1,4 +1,4 @@
-"""What stands in the way of a module's forward while a network is divided: an attribute of the instance, until it is removed."""
+"""Replacements of ``module.forward`` in a divided network: attributes of the instance, until they are removed."""
 
 from __future__ import annotations
 
@@ -18,25 +18,29 @@ from lightning_fa.wiring.tensors import inputs_of, with_input
 
 
 class Place:
-    """Where a forward pass is.
+    """The position of a forward pass: the block that was called last.
 
     Args:
         stages: The stage of every block.
-        stage: Of this process.
+        stage: The stage of this process.
     """
 
     def __init__(self, stages: Sequence[int], stage: int) -> None:
         self.stages, self.stage, self.at = stages, stage, len(stages) - 1
 
     def behind(self, known: Collection[int]) -> int:
-        """The block behind which a module is called; ``known``: behind which the rehearsal saw it, -1 before the first.
+        """The block whose stage runs a module that is called now: the block called last, or block 0 before the first.
 
-        Elsewhere than there it is called by the step itself, behind the head, unless it is called before the first block.
+        Before the first block the position is still the head of the pass before. A module is therefore taken to be before the
+        first block if the dry run saw it there, and not behind the block called last.
+
+        Args:
+            known: The blocks behind which the dry run saw the module, -1 for before the first.
         """
         return 0 if -1 in known and self.at not in known else self.at
 
     def here(self, index: int) -> bool:
-        """Whether this stage runs the block, and what follows it."""
+        """Whether this stage runs the block and the modules behind it."""
         return self.stages[index] == self.stage
 
     def is_last(self, index: int) -> bool:
@@ -58,7 +62,7 @@ class Part:
         return self.run(args, kwargs)
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What the module returns in this stage."""
+        """The module's return value in this stage."""
         raise NotImplementedError
 
     def remove(self) -> None:
@@ -69,19 +73,19 @@ class Part:
 
 
 class Between(Part):
-    """A module between blocks, perhaps one for several: it runs where the block does behind which it is called.
+    """A module between blocks. It runs in the stage of the block behind which it is called, perhaps behind several in turn.
 
-    Behind the head it runs everywhere, elsewhere on zeros.
+    Behind the head it runs on every rank, and on zeros where the head does not run.
 
     Args:
         module: The module.
         name: Its name.
-        place: Where the pass is.
-        behind: The blocks behind which it is called, -1 before the first.
+        place: The position of the pass.
+        behind: The blocks behind which the module is called, -1 for before the first.
         streams: Random numbers of the blocks.
 
     Raises:
-        ValueError: it is called both before the first block and behind the last.
+        ValueError: The module is called both before the first block and behind the last.
     """
 
     def __init__(
@@ -89,7 +93,7 @@ class Between(Part):
     ) -> None:
         if -1 in behind and len(place.stages) - 1 in behind:
             raise ValueError(
-                f"{name!r} is called before the first block and behind the head, which are in two stages. Use a module for each."
+                f"{name!r} is called before the first block and after the head, which are in two stages. Use a module for each call."
             )
         super().__init__(module, name, place)
         self.behind, self.streams, self.stand_in = behind, streams, StandIn(self.own, name)
@@ -98,7 +102,7 @@ class Between(Part):
         index = self.place.behind(self.behind)
         if not (
             self.place.here(index) or self.place.is_last(index)
-        ):  # the loss must depend on what stands for the head
+        ):  # behind the head it runs everywhere, because the loss must depend on the head's placeholder
             return self.stand_in(args, kwargs, False)
         with self.streams[index]():
             return self.own(*args, **kwargs)
@@ -110,12 +114,12 @@ class Here(Part):
     Args:
         module: The block.
         name: Its name.
-        place: Where the pass is.
+        place: The position of the pass.
         index: Its number.
         stream: Its random numbers.
-        channel: Where the input comes from, of a stage's first block.
-        key: Which input that is.
-        errors: What carries the error of its output to all stages, of the head under a direct rule.
+        channel: Brings the input of a stage's first block; ``None`` for other blocks.
+        key: The key of that input.
+        errors: Sends the error at the output to all stages, for the head under a direct rule; else ``None``.
     """
 
     def __init__(
@@ -143,17 +147,17 @@ class Here(Part):
 
 
 class BlockElsewhere(Part):
-    """A block that another stage runs. The rule sees it pass, since the block before it is trained at its entrance.
+    """A block that another stage runs. Its call is reported to the rule, which trains the block below at that point.
 
     Args:
         module: The block.
         name: Its name.
-        place: Where the pass is.
+        place: The position of the pass.
         index: Its number.
-        wiring: The rule in the network, if there is one.
-        key: Which of its inputs comes from the block below.
-        channel: Where that input is sent, if this stage ends there.
-        errors: What brings the error of its output, of the head under a direct rule.
+        wiring: The rule in the network; ``None`` where nothing is trained.
+        key: The key of the input that comes from the block below.
+        channel: Sends that input to the next stage, if the block below is the last of this stage; else ``None``.
+        errors: Receives the error at the output, for the head under a direct rule; else ``None``.
     """
 
     def __init__(
@@ -175,7 +179,7 @@ class BlockElsewhere(Part):
         self.place.at, last = self.index, self.place.is_last(self.index)
         h = inputs_of(args, kwargs)[self.key]
         if self.channel is not None:
-            self.channel.send(h)  # before the block below learns, which takes as long again
+            self.channel.send(h)  # before the block below learns, so that the next stage need not wait for that
         out = self.stand_in(args, kwargs, last)
         if self.wiring is None or not torch.is_grad_enabled():
             return out

@@ -1,4 +1,4 @@
-"""What stands for the output of a module that another stage runs: a tensor of its shape, which holds nothing."""
+"""Placeholders for the outputs of modules that another stage runs: tensors of the right shape, without content."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 MOST = 1000
-"""How many kinds of calls are remembered; networks for texts see inputs of many lengths."""
+"""How many kinds of calls are remembered. Networks for texts see inputs of many lengths."""
 
 
 class StandIn:
-    """Answers for a module. The shapes are those that its own forward computes, on tensors without values.
+    """Returns placeholders for the output of a module. Their shapes are found by the module's forward on fake tensors.
 
-    Between blocks the answer is NaN, so that whatever reads it by mistake shows. At the network's output it is zero, and
-    requires a gradient as the true one does, for the loss to be finite and to have a backward pass.
+    Between blocks a placeholder is NaN, so that anything computed from it by mistake is NaN as well. At the network's output
+    it is zero, so that the loss is finite, and requires a gradient, so that the loss has a backward pass.
 
     Args:
-        forward: The module's own.
-        name: Of the module, for the error.
+        forward: The module's own forward.
+        name: The module's name, for the error message.
     """
 
     def __init__(self, forward: Callable[..., Any], name: str) -> None:
@@ -30,7 +30,7 @@ class StandIn:
         self._known: dict[Any, Any] = {}
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any], last: bool) -> Any:
-        """The answer to a call; ``last``: whether it stands for the network's output."""
+        """The placeholder for a call. ``last``: whether it stands for the network's output."""
         key = _key((args, kwargs))
         found = self._known.get(key)
         if found is None:
@@ -48,14 +48,14 @@ class StandIn:
                 out = self.forward(*args, **kwargs)
             except Exception as error:
                 raise RuntimeError(
-                    f"The shape of what {self.name!r} returns is not known without running it, but another stage runs it "
-                    f"({type(error).__name__}: {error}). Its forward must not depend on the values of its input."
+                    f"The shape of the output of {self.name!r} is not known without running it, but another stage runs it "
+                    f"({type(error).__name__}: {error}). The shape must not depend on the values of the input."
                 ) from error
             return tree_map(lambda x: _Shape(x) if isinstance(x, Tensor) else x, out)
 
 
 class _Shape:
-    """A leaf, where a ``torch.Size`` would be a tree."""
+    """Shape, dtype and device of a tensor. A leaf for ``tree_map``, which would open a ``torch.Size``."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.size, self.dtype, self.device = tensor.shape, tensor.dtype, tensor.device
@@ -74,12 +74,12 @@ _BLANK: dict[tuple[torch.dtype, torch.device], Tensor] = {}
 
 
 def blank(size: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """NaN (zero for integers) in that shape, in memory that all such tensors share."""
+    """A tensor of NaN (zero for integers) in that shape. All such tensors share their memory."""
     held, numel = _BLANK.get((dtype, device)), size.numel()
     if held is None or len(held) < numel:
         value = float("nan") if dtype.is_floating_point or dtype.is_complex else 0
         held = _BLANK[dtype, device] = torch.full((numel,), value, dtype=dtype, device=device)
-    return held[:numel].view(size).data  # with a version of its own, since others may change theirs in place
+    return held[:numel].view(size).data  # with a version counter of its own, because others may be changed in place
 
 
 def _key(inputs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What one pass of the whole network shows before it is divided: costs, entrances, and what it computes."""
+"""Records one pass of the whole network before it is divided: the costs, inputs and outputs of its blocks."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from lightning_fa.wiring.tensors import entering, inputs_of, tensors_in
 
 
 class Rehearsal:
-    """Made by :func:`observe`."""
+    """The record of one pass. Made by :func:`observe`."""
 
     def __init__(self, blocks: Sequence[Block]) -> None:
         self.keys: list[Any] = [None] * len(blocks)
-        """Block -> under which key of its inputs the output of the block below enters."""
+        """Block -> the key of the input that comes from the block below."""
         self.flops: list[float] = [0.0] * len(blocks)
-        """Block -> floating-point operations of it, and of what follows it up to the next block."""
+        """Block -> floating-point operations of the block, and of everything up to the next block."""
         self.outputs: list[list[Tensor]] = [[] for _ in blocks]
-        """Block -> the tensors that it returned."""
+        """Block -> the tensors that the block returned."""
         self.between: dict[nn.Module, set[int]] = {}
-        """Outermost modules that hold no block and lie in none -> behind which blocks they were called, -1 before the first."""
+        """Outermost module outside of blocks and without one -> the blocks behind which it was called, -1: before the first."""
         self.result: list[Tensor] = []
-        """What the network returned."""
+        """The tensors that the network returned."""
         self.at = -1
         self.inside = 0
 
@@ -37,7 +37,7 @@ class Rehearsal:
 
 
 class _Flops(TorchDispatchMode):
-    """Counts for the block at which the rehearsal is."""
+    """Counts operations for the block that was called last."""
 
     def __init__(self, seen: Rehearsal) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -53,7 +53,7 @@ class _Flops(TorchDispatchMode):
 
 
 def observe(root: nn.Module, blocks: Sequence[Block], run: Callable[[], Any]) -> Rehearsal:
-    """Observe ``run``, one forward pass of ``root``."""
+    """Call ``run``, which makes one forward pass of ``root``, and record the pass."""
     seen, index_of = Rehearsal(blocks), {block.module: i for i, block in enumerate(blocks)}
     parts = {part for block in blocks for part in block.module.modules() if part is not block.module}
     with ExitStack() as stack:
@@ -89,7 +89,7 @@ def observe(root: nn.Module, blocks: Sequence[Block], run: Callable[[], Any]) ->
 
 
 def departs(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
-    """Whether two runs of the same computation, perhaps on two devices, did not compute the same."""
+    """Whether two runs of the same computation, perhaps on two devices, differ by more than 1 % of a tensor's largest entry."""
     if [t.shape for t in ours] != [t.shape for t in theirs]:
         return True
     for a, b in zip(ours, theirs):

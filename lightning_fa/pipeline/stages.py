@@ -15,14 +15,14 @@ def divide(names: Sequence[str], costs: Sequence[float], count: int, named: Stag
     """The stage of every block, 0 at the input.
 
     Args:
-        names: Of the blocks, in the order of their calls.
-        costs: Of the blocks.
+        names: Names of the blocks, in the order of their calls.
+        costs: Costs of the blocks.
         count: Number of stages.
         named: The user's choice.
 
     Raises:
-        ValueError: there are fewer blocks than stages, or the user's stages are not the blocks in their order.
-        TypeError: the user's stages are not names.
+        ValueError: There are fewer blocks than stages, or the user's stages do not name every block once, in this order.
+        TypeError: The user's stages are not names.
     """
     if count > len(names):
         raise ValueError(
@@ -33,7 +33,8 @@ def divide(names: Sequence[str], costs: Sequence[float], count: int, named: Stag
 
 
 def _equal(costs: Sequence[float], count: int) -> list[int]:
-    # best[k][n]: the least that the most expensive of k stages costs, for the first n blocks, and where the last begins.
+    # best[k][n]: the first n blocks in k stages, divided so that the most expensive stage is cheapest. The pair is the cost
+    # of that stage, and the first block of the last stage.
     sums = [0.0]
     for cost in costs:
         sums.append(sums[-1] + cost)
@@ -60,7 +61,7 @@ def _as_named(names: Sequence[str], count: int, named: Sequence[str | Sequence[s
             f"The blocks are: {', '.join(names)}."
         )
     if len(patterns) != count:
-        raise ValueError(f"`stages` names {len(patterns)} stages, but there are {count} devices. Name one for each.")
+        raise ValueError(f"`stages` names {len(patterns)} stages, but there are {count} devices. Name one stage for each.")
     found = [[i for i, stage in enumerate(patterns) if matches(name, stage)] for name in names]
     problems = [*_strange(names, patterns), *_not_once(names, found)]
     stages = [each[0] for each in found if each]

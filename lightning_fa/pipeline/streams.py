@@ -1,7 +1,7 @@
-"""Random numbers in a pipeline: one stream for what all ranks do alike, and one for each block.
+"""Random numbers in a pipeline: one common stream, which is the same on all ranks, and one stream for each block.
 
-What every rank computes (shuffling, augmentation, mixing samples in ``training_step``) must be the same everywhere. What only
-one stage computes, as dropout in its blocks, must not move that stream, and must not be the same in two stages.
+Every rank shuffles, augments and mixes samples (in ``training_step``) from the common stream, so that the results are equal.
+A block's dropout is computed in one stage only. It must not advance the common stream, and must differ between blocks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lightning.fabric.utilities.seed import _collect_rng_states, _set_rng_states
 
 
 class BlockStream:
-    """The random numbers of one block, from the common state and its name: the same for any number of stages."""
+    """The random numbers of one block. They depend on the common state and the block's name, not on the number of stages."""
 
     def __init__(self, common: bytes, name: str, device: torch.device) -> None:
         digest = hashlib.sha256(common + name.encode()).digest()
@@ -51,10 +51,10 @@ def common_state() -> dict[str, Any]:
 
 
 def set_common_state(state: dict[str, Any]) -> None:
-    """Go on from another process' state."""
+    """Continue from the state of another process."""
     _set_rng_states(state)
 
 
 def name_of(state: dict[str, Any]) -> bytes:
-    """What block streams are seeded with."""
+    """The bytes of the common state that seed the block streams."""
     return bytes(state["torch"].tolist())

@@ -1,4 +1,4 @@
-"""A stage's own weights are there; those in blocks of other stages are one number in the shape of the whole."""
+"""The weights of one stage. A weight in a block of another stage is freed: one number, expanded to the weight's shape."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def share(root: nn.Module, control: dist.ProcessGroup | None) -> None:
 
 
 class Weights:
-    """The weights of a divided network, as one stage has them.
+    """The weights of a divided network, in the process of one stage.
 
     Args:
         root: The network.
-        owners: Who has what.
-        stage: Of this process.
+        owners: The stage of each parameter and buffer.
+        stage: The stage of this process.
         control: A gloo group of all ranks.
     """
 
@@ -35,7 +35,7 @@ class Weights:
         self._trained: list[nn.Parameter] = []
 
     def drop(self, device: torch.device) -> None:
-        """Free what lies in blocks of other stages. What reads such a weight all the same reads NaN."""
+        """Free the weights in blocks of other stages. They read as NaN (zero for integers) from then on."""
         for p in self.root.parameters():
             if id(p) in self.owners.inside and self.owners.of(p) != self.stage:
                 value = float("nan") if p.dtype.is_floating_point or p.dtype.is_complex else 0
@@ -43,7 +43,7 @@ class Weights:
                 p.grad = None
 
     def freeze(self) -> None:
-        """From here on, no gradient reaches what belongs to other stages."""
+        """Set ``requires_grad`` to False for the parameters of other stages."""
         for p in self.root.parameters():
             if p.requires_grad and self.owners.of(p) != self.stage:
                 p.requires_grad_(False)
@@ -60,7 +60,7 @@ class Weights:
         return self.owners.of(tensor) == self.stage
 
     def collect(self) -> None:
-        """Make the network whole on rank 0. All ranks must call it."""
+        """Send all weights and buffers to rank 0. All ranks must call it."""
         for tensor, owner in self._foreign_to(0):
             if dist.get_rank() == owner:
                 dist.send(tensor.detach().cpu().contiguous(), 0, group=self.control)
@@ -70,7 +70,7 @@ class Weights:
                 _put(tensor, held)
 
     def restore(self) -> None:
-        """Make the network whole on every rank. All ranks must call it."""
+        """Send all weights and buffers to every rank. All ranks must call it."""
         world = dist.get_world_size()
         for tensor in (*self.root.parameters(), *self.root.buffers()):
             owner = world - 1 - self.owners.of(tensor)
@@ -80,7 +80,7 @@ class Weights:
                 _put(tensor, held)
 
     def make_room(self) -> None:
-        """Give weights of other stages memory again, for a state to be loaded into the whole network."""
+        """Allocate the weights of other stages again, so that a state can be loaded into the whole network."""
         for p in self.root.parameters():
             if not self.owns(p):
                 p.data = p.data.clone(memory_format=torch.contiguous_format)
@@ -96,7 +96,7 @@ class Weights:
 def _put(tensor: Tensor, held: Tensor) -> None:
     held = held.to(tensor.device)
     if isinstance(tensor, nn.Parameter):
-        tensor.data = held  # the place may be one number only
+        tensor.data = held  # a freed weight has room for one number only
     else:
         with torch.no_grad():
             tensor.copy_(held)

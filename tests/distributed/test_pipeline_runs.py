@@ -103,7 +103,7 @@ def test_data_of_its_own_for_each_rank_is_an_error(tmp_path):
     """The first stage would learn from the inputs of one batch, and from the labels of it, and the last from another's."""
     with start("divided_data", tmp_path, 2) as ranks:
         ranks.wait(100)
-    assert "made of another batch" in read(tmp_path, 0)["error"]
+    assert "activations of another batch" in read(tmp_path, 0)["error"]
 
 
 def test_a_stage_begins_its_next_batches_while_the_one_above_is_in_its_first(tmp_path):
