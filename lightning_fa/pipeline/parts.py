@@ -93,7 +93,8 @@ class Between(Part):
     ) -> None:
         if -1 in behind and len(place.stages) - 1 in behind:
             raise ValueError(
-                f"{name!r} is called before the first block and after the head, which are in two stages. Use a module for each call."
+                f"{name!r} is called before the first block and behind the head, which are in two stages. Use one module for "
+                "each call."
             )
         super().__init__(module, name, place)
         self.behind, self.streams, self.stand_in = behind, streams, StandIn(self.own, name)

@@ -61,7 +61,9 @@ def _as_named(names: Sequence[str], count: int, named: Sequence[str | Sequence[s
             f"The blocks are: {', '.join(names)}."
         )
     if len(patterns) != count:
-        raise ValueError(f"`stages` names {len(patterns)} stages, but there are {count} devices. Name one stage for each.")
+        raise ValueError(
+            f"`stages` names {len(patterns)} stages, but there are {count} devices. Name one stage for each."
+        )
     found = [[i for i, stage in enumerate(patterns) if matches(name, stage)] for name in names]
     problems = [*_strange(names, patterns), *_not_once(names, found)]
     stages = [each[0] for each in found if each]
