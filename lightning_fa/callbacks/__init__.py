@@ -1,7 +1,7 @@
-"""Callbacks that look at a network while it learns, without changing what it learns (but for PreAlignment).
+"""Callbacks that measure a network while it learns. Only PreAlignment changes what the network learns.
 
 They work on any LightningModule, under a feedback strategy, the mixin or plain backpropagation, and with any logger.
-:data:`NAMES` lists everything that they log. They need no more than the library; figures need matplotlib.
+:data:`NAMES` lists everything that they log. They need no packages beyond the library's; figures need matplotlib.
 """
 
 from lightning_fa.callbacks.alignment import AlignmentMonitor

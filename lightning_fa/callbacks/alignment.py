@@ -1,4 +1,4 @@
-"""AlignmentMonitor: how far what the rule does is from what backpropagation would do."""
+"""AlignmentMonitor: the angles between the rule's gradients and those of backpropagation."""
 
 from __future__ import annotations
 
@@ -28,33 +28,34 @@ log = logging.getLogger("lightning_fa.callbacks")
 class AlignmentMonitor(Monitor):
     r"""Angle and cosine, per block and per weight, between the rule's step and backpropagation's on the same batch.
 
-    At a monitored step, before the optimiser's own, the batch is passed through the model twice more: once by the rule and
-    once with the rule suspended, with the same dropout masks and the same batch statistics. Nothing of it remains, so that
-    the weights of a run are bitwise the same with and without the monitor. Between monitored steps it costs nothing.
+    At a monitored step, before the optimiser's step, the batch passes through the model twice more: once under the rule and
+    once with the rule suspended, with the same dropout masks and batch statistics. Both passes leave the model as it was, so
+    that the weights of a run are bitwise the same with and without the monitor. Between monitored steps the monitor costs
+    nothing.
 
     Logged for every block (``<block>``) and weight layer (``<layer>``), see :data:`lightning_fa.callbacks.NAMES`:
 
     * ``align/<block>/angle, cosine``: :math:`\delta h` of the rule and of backpropagation, per sample; mean and ``_std``;
-    * ``align/<block>/pseudo_angle, pseudo_cosine``: of the rule and of pseudobackprop :math:`W^+ e` (on request);
+    * ``align/<block>/pseudo_angle, pseudo_cosine``: the same for the rule and pseudobackprop :math:`W^+ e` (on request);
     * ``align/<layer>/update_angle, update_cosine``: the gradients of the layer's weight, on the connections that exist;
-    * ``align/<layer>/weight_angle, weight_cosine``: W and the matrix that carries the error in its place (transport rules);
+    * ``align/<layer>/weight_angle, weight_cosine``: W and the backward weight (transport rules);
     * ``align/<block>/error_angle``: :math:`e^i` of the readout through :math:`B^i` and :math:`e^y` (direct and local rules);
-    * ``align/<block>/readout_accuracy``: of that readout, in percent;
-    * ``.../chance``: the standard deviation of the cosine of two random directions of that size.
+    * ``align/<block>/readout_accuracy``: the accuracy of that readout, in percent;
+    * ``.../chance``: the standard deviation of the cosine of two random directions in as many dimensions.
 
     Args:
         steps: When to measure; see :class:`~lightning_fa.callbacks.Steps`.
-        pseudobackprop: Also compare with :class:`~lightning_fa.Pseudobackpropagation`: a third pass, and the
-            pseudoinverse of every weight.
+        pseudobackprop: Whether to compare with :class:`~lightning_fa.Pseudobackpropagation` as well. The comparison costs a
+            third pass and the pseudoinverse of every weight.
         targets: Where the targets are in a batch (see :func:`lightning_fa.training_step.find_targets`), for readouts.
-        loss: ``loss(module, batch)``, where ``training_step`` must not be called more than once per batch: in manual
-            optimisation, or if it has effects outside of the module.
-        figures: Whether loggers that show images get one at the end.
-        batch: What to measure on, as of held-out samples; by default the training batch of the monitored step. Either way in
-            the mode that the module trains in.
+        loss: ``loss(module, batch)``, called in place of ``training_step``. Needed in manual optimisation, and if
+            ``training_step`` has effects outside of the module.
+        figures: Whether to send a figure at the end to loggers that show images.
+        batch: The batch to measure on, for example held-out samples. Default: the training batch of the monitored step. The
+            module stays in the mode in which it trains.
 
     Raises:
-        MisconfigurationException: before training, see :class:`~lightning_fa.callbacks.monitor.Monitor`; or in manual
+        MisconfigurationException: Before training, see :class:`~lightning_fa.callbacks.monitor.Monitor`; also in manual
             optimisation without ``loss``.
     """
 
@@ -79,7 +80,7 @@ class AlignmentMonitor(Monitor):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not pl_module.automatic_optimization and self.loss is None:
             raise MisconfigurationException(
-                "AlignmentMonitor would call `training_step` more than once per batch, and in manual optimisation that "
+                "AlignmentMonitor calls `training_step` more than once per batch, but in manual optimisation every call "
                 "trains. Pass `loss=`, a function of the module and the batch that returns the loss."
             )
         if find_attached(trainer, pl_module) is None:
@@ -174,7 +175,7 @@ class AlignmentMonitor(Monitor):
         return alignment_over_time(self.curves("angle"))
 
     def curves(self, quantity: str) -> dict[str, dict[int, float]]:
-        """``{block or layer: {step: value}}`` of one quantity, as ``"angle"`` or ``"update_cosine"``."""
+        """``{block or layer: {step: value}}`` of one quantity, such as ``"angle"`` or ``"update_cosine"``."""
         lines: dict[str, dict[int, float]] = {}
         for step, numbers in sorted(self.history.items()):
             for name, value in numbers.items():

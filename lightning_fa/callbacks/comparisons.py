@@ -1,4 +1,4 @@
-"""What AlignmentMonitor compares, one function per comparison."""
+"""The comparisons of AlignmentMonitor, one function each."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def compare_updates(
 ) -> None:
     """Add the directions of the gradients of a layer's weights in two passes.
 
-    Where a mask says that an entry of the weight does not exist, neither does backpropagation's gradient of it.
+    Where a mask removes an entry of the weight, backpropagation's gradient of the entry is set to zero.
     """
     for weight in matrices(layer):
         full = f"{name}.{weight}".lstrip(".")
@@ -52,9 +52,9 @@ def compare_updates(
 
 
 def read_out(sums: Sums, name: str, B: Tensor, h: Tensor, output: Tensor, targets: Tensor) -> None:
-    """Add the local error of the readout of h through B, beside the error at the network's output, and its accuracy.
+    """Add the directions of the readout's error (of h through B) and the output's error, and the accuracy of the readout.
 
-    Rows of class -100 are left out; without any other nothing is added.
+    Rows of class -100 are left out. If no other row is left, nothing is added.
     """
     layouts = [lay_out(name, h, output), lay_out(name, h, output, 1)]  # dense, or shared by all positions
     layout = next((each for each in layouts if B.shape == (each.width, each.outputs)), None)

@@ -1,4 +1,4 @@
-"""RuleConfig: what a run was made with, for every logger."""
+"""RuleConfig: sends the rule, its settings and the versions of a run to every logger."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ PACKAGES = ("lightning-fa", "torch", "lightning", "torchmetrics")
 class RuleConfig(Callback):
     """Logs, as hyper-parameters: the rule, its settings and feedback seed (``feedback``), blocks, versions, and ``extra``.
 
-    It also refuses that plain backpropagation goes on from the checkpoint of a rule.
+    It also raises an error where plain backpropagation would continue the checkpoint of a rule.
 
     Args:
-        extra: More to log, as a commit.
+        extra: Further entries to log, such as a commit.
     """
 
     def __init__(self, extra: dict[str, Any] | None = None) -> None:
@@ -39,7 +39,7 @@ class RuleConfig(Callback):
 
 
 def versions() -> dict[str, str]:
-    """Version of the library and of what it stands on."""
+    """Versions of the library and of the packages that it is built on."""
     found = {}
     for package in PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""What chosen layers make of given samples, in evaluation mode and without a trace."""
+"""Outputs of chosen layers on given samples, in evaluation mode. The module is left as it was."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from lightning_fa.labels import known
 from lightning_fa.wrappers import named_modules
 
 Layers = Sequence[str] | None
-"""Names of modules, whose outputs are meant; ``None`` for the blocks, as each enters the next one."""
+"""Names of the modules whose outputs are taken; ``None`` for the outputs of the blocks, as they enter the next block."""
 
 
 def check_callable(callback: Callback, module: LightningModule) -> None:
     """Refuse, before training, a module that cannot be called.
 
     Raises:
-        MisconfigurationException: it has no ``forward``.
+        MisconfigurationException: The module has no ``forward``.
     """
     inherited = LightningModule.forward.__qualname__, nn.Module.forward.__qualname__
     if module.forward.__qualname__ in inherited:
         raise MisconfigurationException(
-            f"{type(callback).__name__} calls the module on its own samples, and {type(module).__name__} has no `forward`. "
+            f"{type(callback).__name__} calls the module on its own samples, but {type(module).__name__} has no `forward`. "
             "Define one that returns the network's output, as in `def forward(self, x): return self.net(x)`."
         )
 
@@ -37,17 +37,17 @@ def check_callable(callback: Callback, module: LightningModule) -> None:
 def features(
     trainer: Trainer, module: LightningModule, layers: Layers, samples: Tensor, batch_size: int = 1000
 ) -> dict[str, Tensor]:
-    """``{layer: (rows, width)}`` on the CPU, from the input to the output.
+    """``{layer: (rows, width)}`` on the CPU, in the order of ``layers`` or of the blocks.
 
     Args:
-        trainer: For its precision and rule.
+        trainer: The Trainer, for its precision and its rule.
         module: Called as ``module(samples)``.
         layers: See :data:`Layers`.
         samples: Inputs, ``(rows, ...)``.
         batch_size: Samples per forward pass.
 
     Raises:
-        ValueError: a layer does not exist, or was not called, or does not return a tensor.
+        ValueError: A layer does not exist, was not called, or does not return a tensor.
     """
     parts: dict[str, list[Tensor]] = {}
     with undisturbed(module), torch.no_grad(), trainer.precision_plugin.forward_context():
@@ -80,19 +80,19 @@ def _observed(trainer: Trainer, module: LightningModule, layers: Layers, x: Tens
 
 def _keep(seen: dict[str, Any], name: str) -> Callable[..., None]:
     def hook(_: nn.Module, args: Any, output: Any) -> None:
-        # The layer after may work in place.
+        # A copy, because the next layer may change it in place.
         seen[name] = output.clone() if isinstance(output, Tensor) else output
 
     return hook
 
 
 def tensors(data: Any, limit: int | None = None) -> tuple[Tensor, Tensor]:
-    """Inputs and labels as two tensors, of a pair of tensors or of anything that yields batches ``(x, y)``.
+    """Inputs and labels as two tensors, from a pair of tensors or from anything that yields batches ``(x, y)``.
 
     Samples of class -100 are left out.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: ``data`` is neither.
     """
     if isinstance(data, Sequence) and len(data) == 2 and all(isinstance(part, Tensor) for part in data):
         x, y = _counted(*data)

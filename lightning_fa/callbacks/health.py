@@ -1,4 +1,4 @@
-"""GradientHealth: layers that have stopped learning, or are about to explode, by name and with the likely cause."""
+"""GradientHealth: warns of layers whose gradients vanish or explode, with their names and the likely cause."""
 
 from __future__ import annotations
 
@@ -26,21 +26,22 @@ log = logging.getLogger("lightning_fa.callbacks")
 
 
 class GradientHealth(Callback):
-    """Looks at the gradients that the optimiser is about to use, and warns once per layer and trouble.
+    """Checks the gradients before each optimiser step at ``steps``, and warns once per layer and problem.
 
     * *no signal*: the gradient of a whole layer is absent or exactly zero;
     * *dead*: more than ``dead`` percent of a layer's units receive no gradient;
-    * *exploding*: not finite, or its norm is ``explosion`` times the median of what it was.
+    * *exploding*: the gradient is not finite, or its norm exceeds ``explosion`` times the median norm of the last 20 checks.
 
-    A trouble counts once it was seen at ``patience`` checks in a row: a GradScaler overflows now and then on purpose.
+    The warning comes after ``patience`` checks in a row with the problem, because a GradScaler overflows now and then on
+    purpose.
 
     Logged, see :data:`lightning_fa.callbacks.NAMES`: ``health/<layer>/gradient_norm, dead_units``.
 
     Args:
-        steps: When to look; see :class:`~lightning_fa.callbacks.Steps`.
+        steps: When to check; see :class:`~lightning_fa.callbacks.Steps`.
         patience: Checks in a row before a warning.
-        dead: Percent of units.
-        explosion: Factor on the median norm of earlier checks.
+        dead: Percent of a layer's units.
+        explosion: Factor on the median norm.
     """
 
     def __init__(self, steps: Steps = 50, *, patience: int = 3, dead: float = 90.0, explosion: float = 1000.0) -> None:
@@ -81,15 +82,16 @@ class GradientHealth(Callback):
             "dead",
             norm != 0 and dead > self.dead,
             f"{dead:.0f} % of its units receive no gradient. Likely cause: ReLUs that are off for every sample (a learning "
-            "rate or feedback that is too large), or saturated units. Lower either, or use another activation.",
+            "rate or feedback that is too large), or saturated units. Lower the learning rate or the scale of the feedback, or "
+            "use another activation.",
         )
         self._count(
             name,
             "exploding",
             not math.isfinite(norm) or norm > self.explosion * usual,
-            f"the norm of its gradient is {norm:.3g}, and was {usual:.3g}. Likely cause: a learning rate or a scale of the "
-            "feedback that is too large, or weights that grow because their feedback does not. Lower either, clip "
-            "gradients, or normalise.",
+            f"the norm of its gradient is {norm:.3g}, and its median was {usual:.3g}. Likely cause: a learning rate or a scale "
+            "of the feedback that is too large, or weights that grow while their feedback stays as it is. Lower the learning "
+            "rate or the scale, clip gradients, or normalise activations.",
         )
         if math.isfinite(norm) and norm > 0:
             earlier.append(norm)
@@ -100,7 +102,7 @@ class GradientHealth(Callback):
         key = f"{name}: {trouble}"
         self._seen[key] = self._seen.get(key, 0) + 1 if present else 0
         if self._seen[key] == self.patience:
-            rank_zero_warn(f"Layer {name!r} is in trouble ({trouble}) at {self.patience} checks in a row: {text}")
+            rank_zero_warn(f"Layer {name!r} has a problem ({trouble}) at {self.patience} checks in a row: {text}")
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -128,10 +130,8 @@ def _why_no_signal(name: str, trainer: Trainer, module: LightningModule) -> str:
             return f"Likely cause: the feedback of {zero[0]!r} is zero. Give it another `init` or `scale`."
         governed = list(attached.config()["blocks"])
         if not any(name == block or name.startswith(f"{block}.") or not block for block in governed):
-            return (
-                f"Likely cause: it lies in no block of the rule ({', '.join(governed)}), and nothing else reaches it."
-            )
+            return f"Likely cause: the layer lies in no block of the rule ({', '.join(governed)}), and no gradient reaches it."
     return (
-        "Likely cause: the layer is not used in the forward pass, or what follows it passes no signal (saturated or dead "
+        "Likely cause: the layer is not used in the forward pass, or the layers above pass no gradient on (saturated or dead "
         "units, a weight or feedback of zeros, `detach` or `no_grad`)."
     )

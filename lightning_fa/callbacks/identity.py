@@ -1,6 +1,4 @@
-"""How a callback is told from another of its class: the Trainer keeps their states apart by this key, and a resumed run
-finds them again by it, in another process.
-"""
+"""The ``state_key`` of a callback: it distinguishes instances of one class, and is the same in a resumed run."""
 
 from __future__ import annotations
 
@@ -14,17 +12,17 @@ from torch import Tensor
 
 
 def key_of(callback: Callback, settings: Mapping[str, Any]) -> str:
-    """A key of the callback's class and of what it was told to measure.
+    """A key made of the callback's class and settings.
 
     Args:
         callback: The callback.
-        settings: Its arguments, without those that say where results go.
+        settings: The arguments that decide what the callback measures, and not where results go.
     """
     return f"{type(callback).__qualname__}[{', '.join(f'{name}={_told(value)}' for name, value in settings.items())}]"
 
 
 def _told(value: Any) -> str:
-    """As ``repr``, but short for samples, and without what differs between processes: order of sets, addresses."""
+    """As ``repr``, with checksums for tensors, and without the order of sets and addresses, which differ between processes."""
     if isinstance(value, Tensor):
         content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         return f"{list(value.shape)}:{crc32(content.numpy().tobytes()):08x}"

@@ -1,4 +1,4 @@
-"""What all monitors have in common: when they measure, and that they go on after a resume as if there had been none."""
+"""The base of all monitors: it decides when they measure, and lets a resumed run continue as if it had not stopped."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from lightning_fa.strategies import PipelineFeedbackStrategy
 
 
 def check_measurable(callback: Callback, trainer: Trainer) -> None:
-    """Refuse, before training, what cannot be measured.
+    """Refuse, before training, a strategy under which no rank has whole weights.
 
     Raises:
-        MisconfigurationException: no rank has whole weights.
+        MisconfigurationException: The strategy shards the weights or divides the network.
     """
     name = type(callback).__name__
     if isinstance(trainer.strategy, (FSDPStrategy, ModelParallelStrategy, PipelineFeedbackStrategy)):
         raise MisconfigurationException(
-            f"{name} looks at whole weights and gradients, which no rank has under {type(trainer.strategy).__name__}. "
-            "Use it with a DDP or single-device strategy, or load a checkpoint of this run there."
+            f"{name} needs whole weights and gradients, but no rank has them under {type(trainer.strategy).__name__}. Use "
+            "the callback with a DDP or single-device strategy, or load a checkpoint of this run under one."
         )
 
 
 class Monitor(Callback, ABC):
     """Abstract. Measures at the chosen optimiser steps and once more at the end of training.
 
-    Callbacks that come after it in the Trainer's list, as ModelCheckpoint and EarlyStopping, may monitor any number under its
-    name: ``EarlyStopping("align/net.0/angle")``. They find the last measurement.
+    Callbacks later in the Trainer's list, such as ModelCheckpoint and EarlyStopping, can monitor any number by its name:
+    ``EarlyStopping("align/net.0/angle")``. They read the value of the last measurement.
 
-    Refused before training, by :func:`check_measurable`: strategies that shard weights. A compiled module is measured in
-    eager mode, and trains compiled.
+    :func:`check_measurable` refuses strategies under which no rank has whole weights. A compiled module is measured in eager
+    mode, and trains compiled.
 
     Args:
-        steps: When: every n steps, at these steps, or ``"log"`` for 0, 1, 2, 5, 10, 20, 50, ...
-        **settings: Of the subclass, all that decides about what is measured: several callbacks of one class in a Trainer
-            must differ in them.
+        steps: When to measure: every n steps, at the given steps, or ``"log"`` for 0, 1, 2, 5, 10, 20, 50, ...
+        **settings: All settings of the subclass that decide what is measured. Several callbacks of one class in a Trainer must
+            differ in these settings.
 
     Attributes:
         steps: As above.
@@ -68,7 +68,7 @@ class Monitor(Callback, ABC):
 
     @abstractmethod
     def measure(self, trainer: Trainer, module: LightningModule, batch: Any, batch_index: int) -> None:
-        """Measure and send, for the weights before the optimiser step number ``trainer.global_step``."""
+        """Measure the weights before optimiser step number ``trainer.global_step``, and send the numbers."""
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         self._batch = (batch, batch_idx)

@@ -1,4 +1,4 @@
-"""One pass through a model with its blocks' outputs and gradients recorded: by the rule, by backprop, by pseudobackprop."""
+"""One pass through a model, by the rule, by backprop or by pseudobackprop, with the blocks' outputs and gradients recorded."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from lightning_fa.wiring.tensors import entering, inputs_of, with_input
 from lightning_fa.wrappers import named_parameters
 
 Loss = Callable[[LightningModule, Any], Tensor]
-"""The loss of a batch: the user's own function, where ``training_step`` cannot be called twice."""
+"""The user's own function for the loss of a batch, for modules whose ``training_step`` cannot be called twice."""
 
 
 class Pass(NamedTuple):
-    """What was recorded.
+    """The record of one pass.
 
-    ``outputs``: block -> its output h, as it enters the next block; the last block's is the network's output.
-    ``signals``: block -> what reached h in backward, ``dL/dh`` or what stands for it.
+    ``outputs``: block -> its output h, as h enters the next block; for the last block the network's output.
+    ``signals``: block -> the error that reached h in the backward pass, ``dL/dh`` under backpropagation.
     ``updates``: parameter -> its gradient.
     """
 
@@ -42,31 +42,31 @@ class Pass(NamedTuple):
 
 
 def find_attached(trainer: Trainer, module: LightningModule) -> Attached | None:
-    """The rule that trains ``module``, named by the module or by the strategy; ``None`` for plain backpropagation."""
+    """The rule that trains ``module``, set by the module or by the strategy; ``None`` for plain backpropagation."""
     if isinstance(module, FeedbackMixin):
         return module.attached
     return getattr(trainer.strategy, "attached", None)
 
 
 def check_continues(trainer: Trainer, module: LightningModule, checkpoint: Mapping[str, Any]) -> None:
-    """Refuse that plain backpropagation goes on from the checkpoint of a rule: a stock strategy does not look.
+    """Refuse to continue the checkpoint of a rule by plain backpropagation, because a stock strategy does not refuse it.
 
     Raises:
-        ValueError: it would.
+        ValueError: The checkpoint was made under a rule, and no rule is attached.
     """
     saved = checkpoint.get(CHECKPOINT_KEY)
     made_by = None if saved is None else saved["config"]["rule"]
     fitting = trainer.state.fn == TrainerFn.FITTING
     if fitting and made_by not in (None, Backpropagation.__name__) and find_attached(trainer, module) is None:
         raise ValueError(
-            f"The checkpoint was made under the rule {made_by}, and here no rule is attached: Backpropagation would go on from "
-            "it. Use the same rule to continue, or start from its weights: `Net.load_from_checkpoint(path)`, and `fit` without "
-            "`ckpt_path`."
+            f"The checkpoint was made under the rule {made_by}, but here no rule is attached, so that backpropagation would "
+            "continue it. Use the same rule to continue, or start from the checkpoint's weights: "
+            "`Net.load_from_checkpoint(path)`, and `fit` without `ckpt_path`."
         )
 
 
 def blocks_of(module: nn.Module, attached: Attached | None) -> list[Block]:
-    """The blocks of the rule, or, without a rule, those that one would have."""
+    """The blocks of the rule. Without a rule, the blocks that a rule would have by default."""
     if attached is None:
         return choose_blocks(module, None)
     return attached.blocks
@@ -74,9 +74,9 @@ def blocks_of(module: nn.Module, attached: Attached | None) -> list[Block]:
 
 @contextmanager
 def recorded(blocks: Sequence[Block]) -> Iterator[dict[str, Tensor]]:
-    """Inside, a forward pass fills the dict with each block's output, at its first call.
+    """Inside, a forward pass fills the dict with each block's output, at the block's first call.
 
-    Where a block that is called several times is cut at its own output, a rule leaves no gradient to be recorded there.
+    A block that is called several times may be cut at its own output. Under a rule no gradient is recorded there.
     """
     outputs: dict[str, Tensor] = {}
 
@@ -113,7 +113,7 @@ def recorded(blocks: Sequence[Block]) -> Iterator[dict[str, Tensor]]:
 
 @contextmanager
 def transported(blocks: Sequence[Block], rule: TransportRule) -> Iterator[None]:
-    """Inside, every weight layer of a plain model sends its error down as a rule without feedback of its own does."""
+    """Inside, every weight layer of a plain model sends its error down by ``rule``, which has no feedback of its own."""
     modules = {f"{b.name}.{n}".strip("."): m for b in blocks for n, m in b.module.named_modules()}
     layers, _ = choose_layers({n: m for n, m in modules.items() if not ungovernable(m)}, False, lambda _: False)
 
@@ -153,9 +153,9 @@ def run(
     """One forward and backward pass on ``batch``; ``None`` if the step returns no loss. Writes no ``.grad``.
 
     Args:
-        trainer: For its precision.
-        module: The model; call it inside ``undisturbed``.
-        blocks: What to record.
+        trainer: The Trainer, for its precision.
+        module: The model. Call :func:`run` inside ``undisturbed``.
+        blocks: The blocks to record.
         batch: A training batch, on the device.
         batch_index: Its index.
         loss: See :data:`Loss`; default: ``module.training_step``.
@@ -163,7 +163,7 @@ def run(
     """
     step = module.training_step if loss is None else None
     if step is not None and not governed:
-        step = getattr(step, "own", step)  # without what the rule wraps around it
+        step = getattr(step, "own", step)  # without the rule's wrapper
     attached, context = find_attached(trainer, module), trainer.precision_plugin.train_step_context()
     kept = attached.graphs_kept() if attached is not None else nullcontext()
     with torch.enable_grad(), kept, recorded(blocks) as outputs, context:
@@ -172,7 +172,7 @@ def run(
     if value is None:
         return None
     parameters = {name: p for name, p in named_parameters(module) if p.requires_grad}
-    reached = {name: h for name, h in outputs.items() if h.requires_grad}  # frozen blocks receive nothing
+    reached = {name: h for name, h in outputs.items() if h.requires_grad}  # frozen blocks receive no error
     wanted = [*reached.values(), *parameters.values()]
     scaler = getattr(trainer.precision_plugin, "scaler", None)
     scale = scaler.get_scale() if scaler is not None and scaler.is_enabled() else 1.0

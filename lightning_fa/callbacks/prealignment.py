@@ -1,4 +1,4 @@
-"""PreAlignment: weights that agree with the direct feedback before training begins."""
+"""PreAlignment: sets the weights to agree with the direct feedback before training begins."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class PreAlignment(Callback):
 
     .. math:: (W^{l+1})^T \propto D^l (\Delta^{l+1})^{+}, \qquad \|W^{l+1}\|_F = 1
 
-    over the samples of the first batch, with :math:`D^l` the error that the rule delivers at block l's output and
-    :math:`\Delta^{l+1}` the error at the output of the linear layer that reads it, under the rule. Where both agree
-    everywhere, backpropagation would deliver what the rule delivers. Unlike the other callbacks this one changes the model;
-    it does so once, and not again after a resume.
+    over the samples of the first batch. :math:`D^l` is the error that the rule delivers at block l's output.
+    :math:`\Delta^{l+1}` is the error under the rule at the output of the linear layer that reads this output. If weights and
+    feedback agreed everywhere, backpropagation would deliver the same errors as the rule. Unlike the other callbacks,
+    PreAlignment changes the model. It does so once, and not again after a resume.
 
     Args:
-        loss: ``loss(module, batch)``, where ``training_step`` must not be called more than once per batch.
+        loss: ``loss(module, batch)``, called in place of ``training_step`` if that must not be called more than once per batch.
 
     Raises:
-        MisconfigurationException: when training begins, if the rule is not a direct one, a block but the first does not
-            begin with a ``Linear``, or no rank has whole weights (FSDP).
+        MisconfigurationException: When training begins, if the rule is not direct, if a block other than the first does not
+            begin with a ``Linear``, or if no rank has whole weights (FSDP).
 
     References: Launay, Poli & Krzakala 2019, their code.
     """
@@ -71,12 +71,12 @@ class PreAlignment(Callback):
             seen = run(trainer, pl_module, blocks, batch, batch_idx, loss=self.loss)
         if seen is None:
             raise MisconfigurationException(
-                "PreAlignment needs a loss of the first batch, but `training_step` gave none."
+                "PreAlignment needs a loss of the first batch, but `training_step` returned none."
             )
         for before, block in pairwise(blocks):
             delivered, delta = (t.detach().flatten(1).float() for t in (seen.signals[before.name], deltas[block.name]))
             weight = readers[block.name].weight
-            # one rank's samples decide for all
+            # all ranks take the weight found from rank 0's samples
             found = trainer.strategy.broadcast(pre_aligned(delivered, delta))
             with torch.no_grad():
                 weight.copy_(found.to(weight))
@@ -89,12 +89,12 @@ class PreAlignment(Callback):
 
 
 def _reader(block: Block) -> nn.Linear:
-    """The layer of a block that reads the block below."""
+    """The layer of a block that reads the output of the block below."""
     first = next(m for m in block.module.modules() if any(p.ndim >= 2 for p in m.parameters(recurse=False)))
     if not isinstance(first, nn.Linear):
         raise MisconfigurationException(
             f"PreAlignment expected every block but the first to begin with a Linear, but {block.name!r} begins with "
-            f"{type(first).__name__}. Train it without PreAlignment."
+            f"{type(first).__name__}. Train this network without PreAlignment."
         )
     return first
 

@@ -1,4 +1,4 @@
-"""LinearProbes: what a linear readout of every layer knows, of the labels and of the input."""
+"""LinearProbes: how well linear readouts of every layer predict the labels and the input."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ from lightning_fa.metrics import accuracy, logistic, ridge
 
 
 class LinearProbes(Monitor):
-    """Linear classifiers on fixed samples, beside the training and without any influence on it.
+    """Linear readouts of every layer, fitted to fixed samples. They do not influence the training.
 
-    At every monitored step, for each layer, in closed form: a ridge classifier to the labels (one-hot), and the ridge
-    regression back to the input of Czarnecki et al. 2017, figure 8. At the end of training also a logistic classifier,
-    trained to convergence. Features are those of evaluation mode.
+    At every monitored step two readouts of each layer are fitted in closed form: a ridge classifier to the labels (one-hot),
+    and the ridge regression to the input of Czarnecki et al. 2017, figure 8. At the end of training a logistic classifier is
+    trained to convergence as well. Features are computed in evaluation mode.
 
     Logged, see :data:`lightning_fa.callbacks.NAMES`: ``probe/<layer>/train_accuracy, test_accuracy, input_mse,
     converged_train_accuracy, converged_test_accuracy``.
 
     Args:
         train: Samples to fit to: ``(inputs, labels)`` tensors, or a DataLoader of such pairs, which is read once.
-        test: Samples to test on, likewise; without them only training accuracies are logged.
-        layers: Names of modules, whose outputs are probed; default: the rule's blocks, as each enters the next one.
+        test: Samples to test on, in the same form. Without ``test`` only training accuracies are logged.
+        layers: Names of the modules whose outputs are probed. Default: the rule's blocks, with the outputs that enter the next
+            block.
         steps: When to measure; see :class:`~lightning_fa.callbacks.Steps`.
-        classes: Number of classes; default: as many as the training labels have.
-        penalty: Of the ridge regressions, per sample, on features of variance about 1.
-        logistic_penalty: Of the logistic classifier, on standardised features.
-        input_regression: Whether to regress to the input.
+        classes: Number of classes. Default: the largest training label plus one.
+        penalty: Penalty of the ridge regressions, per sample. The default is meant for features of variance about 1.
+        logistic_penalty: Penalty of the logistic classifier, on standardised features.
+        input_regression: Whether to fit the regression to the input.
         converged: Whether to train the logistic classifiers at the end.
-        figures: Whether loggers that show images get one at the end.
+        figures: Whether to send a figure at the end to loggers that show images.
     """
 
     def __init__(

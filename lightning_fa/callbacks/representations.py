@@ -1,4 +1,4 @@
-"""RepresentationMonitor: how every layer arranges fixed samples, and how alike layers and runs are in that."""
+"""RepresentationMonitor: similarity matrices of fixed samples in every layer, compared between layers and between runs."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from lightning_fa.metrics import class_contrast, representation_similarity, simi
 class RepresentationMonitor(Monitor):
     """Representational similarity matrices (RSM) of fixed samples, ordered by label.
 
-    Logged, see :data:`lightning_fa.callbacks.NAMES`: ``rsm/<layer>/to_last, to_first, class_contrast``; at the end a table
-    of similarities between all layers and a figure. Runs are compared by :meth:`compare`.
+    Logged, see :data:`lightning_fa.callbacks.NAMES`: ``rsm/<layer>/to_last, to_first, class_contrast``, and at the end a table
+    of similarities between all layers and a figure. :meth:`compare` compares two runs.
 
     Args:
         samples: ``(inputs, labels)`` tensors, or a DataLoader of such pairs, which is read once.
-        size: At most so many samples are used; Czarnecki et al. 2017 use 400.
-        layers: Names of modules; default: the rule's blocks, as each enters the next one.
+        size: Largest number of samples. Czarnecki et al. 2017 use 400.
+        layers: Names of modules. Default: the rule's blocks, with the outputs that enter the next block.
         steps: When to measure; see :class:`~lightning_fa.callbacks.Steps`.
         save_to: A folder for ``rsm-<step>.pt`` files, which ``torch.load(..., weights_only=True)`` reads.
-        figures: Whether loggers that show images get one at the end.
+        figures: Whether to send a figure at the end to loggers that show images.
 
     Attributes:
         matrices: ``{layer: RSM}`` of the last measurement, ``(size, size)`` on the CPU.
-        labels: Of the samples, ascending.
+        labels: The labels of the samples, ascending.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class RepresentationMonitor(Monitor):
         """``{layer: similarity}`` to another run's last measurement on the same samples.
 
         Raises:
-            ValueError: the samples or the layers differ.
+            ValueError: The samples or the layers differ.
         """
         if not torch.equal(self.inputs, other.inputs) or self.matrices.keys() != other.matrices.keys():
             raise ValueError("Expected two monitors of the same samples and layers. Make both with the same arguments.")

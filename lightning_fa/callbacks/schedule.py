@@ -1,4 +1,4 @@
-"""When to measure."""
+"""The steps at which a callback measures."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Steps: TypeAlias = "int | Collection[int] | Literal['log']"
 
 
 def check_steps(steps: Steps) -> Steps:
-    """``steps``, if it means anything.
+    """``steps``, a collection as a frozenset.
 
     Raises:
-        ValueError: it does not.
+        ValueError: ``steps`` is none of the forms of :data:`Steps`.
     """
     if steps == "log" or (isinstance(steps, int) and steps > 0):
         return steps

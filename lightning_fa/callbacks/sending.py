@@ -1,4 +1,4 @@
-"""Where numbers, tables, figures and histograms go: to every logger what it can show."""
+"""Sends numbers, tables, figures and histograms to every logger that can show them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 log = logging.getLogger("lightning_fa.callbacks")
 _SILENT: weakref.WeakSet[Any] = weakref.WeakSet()
-"""Online W&B runs whose service has died."""
+"""Online W&B runs whose service no longer answers."""
 
 
 def _survives(send: Callable[..., None]) -> Callable[..., None]:
@@ -27,16 +27,16 @@ def _survives(send: Callable[..., None]) -> Callable[..., None]:
             except Exception as error:
                 if not isinstance(logger, WandbLogger):
                     raise
-                # A service that dies must not end a training that may have run for days.
-                log.warning("W&B did not take %s (%s: %s). Training goes on.", args[0], type(error).__name__, error)
+                # A service that fails must not end a training that may have run for days.
+                log.warning("W&B did not accept %s (%s: %s). Training continues.", args[0], type(error).__name__, error)
 
     return sent
 
 
 def send_numbers(trainer: Trainer, numbers: Mapping[str, float]) -> None:
-    """Scalars, to every logger at once, whatever ``log_every_n_steps`` is: they are measured seldom enough.
+    """Send scalars to every logger at once, whatever ``log_every_n_steps`` is, because they are measured seldom.
 
-    The last of each is in ``trainer.callback_metrics``, by which ModelCheckpoint and EarlyStopping monitor.
+    The last value of each scalar is in ``trainer.callback_metrics``, where ModelCheckpoint and EarlyStopping find it.
     """
     trainer.callback_metrics.update({name: torch.tensor(float(value)) for name, value in numbers.items()})
     _log(trainer, numbers)
@@ -49,7 +49,7 @@ def _log(logger: Logger, step: int, numbers: Mapping[str, float]) -> None:
 
 @_survives
 def send_table(logger: Logger, step: int, key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table, to W&B."""
+    """Send a table to W&B."""
     if not isinstance(logger, WandbLogger):
         return
     data = [list(row) for row in rows]
@@ -62,8 +62,8 @@ def send_table(logger: Logger, step: int, key: str, columns: Sequence[str], rows
             if not hasattr(run, "log"):
                 raise
             log.warning("W&B does not answer (%s). Tables are kept in the run's folder.", type(error).__name__)
-            _SILENT.add(run)  # each question takes a while
-    # W&B asks the service before it writes a table, and writes none if there is no answer.
+            _SILENT.add(run)  # asking again would wait for the timeout again
+    # `log_table` asks the service first, and writes no table without an answer. Here the table is written without asking.
     import wandb
 
     table: Any = wandb.Table(columns=list(columns), data=data)
@@ -73,7 +73,7 @@ def send_table(logger: Logger, step: int, key: str, columns: Sequence[str], rows
 
 @_survives
 def send_figure(logger: Logger, step: int, key: str, draw: Callable[[], Any]) -> None:
-    """A matplotlib figure, to W&B and TensorBoard; ``draw`` is called for these only."""
+    """Send a matplotlib figure to W&B and TensorBoard. ``draw`` is called for these loggers only."""
     if isinstance(logger, WandbLogger):
         figure = draw()
         logger.log_image(key, [figure], step=step)
@@ -87,7 +87,7 @@ def send_figure(logger: Logger, step: int, key: str, draw: Callable[[], Any]) ->
 
 @_survives
 def send_histogram(logger: Logger, step: int, key: str, values: Tensor) -> None:
-    """A histogram, to W&B and TensorBoard."""
+    """Send a histogram to W&B and TensorBoard."""
     if isinstance(logger, WandbLogger):
         import wandb
 

@@ -29,7 +29,7 @@ class Sums:
     def fixed(self, layer: str, quantity: str, source: Tensor | None, value: Any) -> None:
         if source is not None:
             key = f"{self.prefix}{layer or 'model'}/{quantity}"
-            # in the place of the angle, with a weight of one per rank
+            # stored as an angle with a weight of one per rank, so that the reduction averages over ranks
             self.moments[key + "="] = torch.tensor([[value(source), 0, 1], [0, 0, 1]], dtype=torch.float64)
 
     def add(self, other: Sums) -> None:

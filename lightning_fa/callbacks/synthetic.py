@@ -1,4 +1,4 @@
-"""SyntheticGradientMonitor: how good the predictions are that stand for the true gradient."""
+"""SyntheticGradientMonitor: how well synthetic gradients predict the true gradient."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from lightning_fa.wiring.rows import as_labels, match_targets
 class SyntheticGradientMonitor(Monitor):
     r"""Compares every SG(h, y) with the gradient that backpropagation computes at h on the same batch.
 
-    The batch is passed through the model once more, with the rule suspended and the same masks and statistics, without a
-    trace (see :class:`~lightning_fa.callbacks.AlignmentMonitor`). A linear SG, hA + yB + C, also implies a loss: what it
-    would be the gradient of, :math:`\hat L(h) = \tfrac12 h \tfrac{A + A^T}{2} h^T + (yB + C) h^T`.
+    The batch passes through the model once more, with the rule suspended and the same masks and statistics. The pass leaves
+    the model as it was (see :class:`~lightning_fa.callbacks.AlignmentMonitor`). A linear SG, hA + yB + C, also implies the
+    loss whose gradient it would be, :math:`\hat L(h) = \tfrac12 h \tfrac{A + A^T}{2} h^T + (yB + C) h^T`.
 
     Logged, see :data:`lightning_fa.callbacks.NAMES`: ``sg/<block>/relative_error, angle, cosine`` and, for linear SGs,
     ``implied_loss, loss_correlation, antisymmetric_share``.
@@ -39,7 +39,7 @@ class SyntheticGradientMonitor(Monitor):
         targets: Where the targets are in a batch; see :func:`lightning_fa.training_step.find_targets`.
 
     Raises:
-        MisconfigurationException: at the start of training, if the rule has no synthetic gradients.
+        MisconfigurationException: At the start of training, if the rule has no synthetic gradients, or in manual optimisation.
 
     References: Czarnecki et al. 2017 (arXiv 1703.00522), sections 3 and 4.
     """
@@ -57,7 +57,8 @@ class SyntheticGradientMonitor(Monitor):
             )
         if not pl_module.automatic_optimization:
             raise MisconfigurationException(
-                "SyntheticGradientMonitor calls `training_step` once more, and in manual optimisation that trains."
+                "SyntheticGradientMonitor calls `training_step` once more, but in manual optimisation every call trains. Use "
+                "automatic optimisation."
             )
 
     def measure(self, trainer: Trainer, module: LightningModule, batch: Any, batch_index: int) -> None:

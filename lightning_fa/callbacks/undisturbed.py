@@ -1,4 +1,4 @@
-"""Extra passes through a model that leave no trace in it, so that a monitored run equals one that is not, bit by bit."""
+"""Extra passes that leave the model as it was, so that a run is bitwise the same with and without a monitor."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ REGISTRIES = ("_parameters", "_buffers", "_modules")
 
 @contextmanager
 def undisturbed(module: nn.Module) -> Iterator[None]:
-    """Restore, on leaving, all that a forward pass and a ``training_step`` change.
+    """Restore, on leaving, what a forward pass and a ``training_step`` change.
 
-    That is: the state of every random number generator, buffers (the statistics of batch norm), which modules train,
-    torchmetrics, and the plain attributes of every module: numbers, tensors, lists, dicts. ``log`` does nothing inside.
-    Objects of other types that a ``training_step`` changes in place are not known here, nor files that it writes.
+    Restored are the state of every random number generator, buffers (the statistics of batch norm), the mode of every module
+    (training or evaluation), torchmetrics, and the plain attributes of every module: numbers, tensors, lists, dicts. Not
+    restored are objects of other types that a ``training_step`` changes in place, and files that it writes. ``log`` does
+    nothing inside.
     """
     saved = [_Saved(each) for each in module.modules()]
     for name in LOGGING:
@@ -57,7 +58,7 @@ def _same_draws() -> Iterator[None]:
 
 
 def _mute(*_: Any, **__: Any) -> None:
-    """Stands for `log` inside."""
+    """Replaces ``log`` inside."""
 
 
 def _states(metric: Metric) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def _states(metric: Metric) -> dict[str, Any]:
 
 
 class _Saved:
-    """What one module was."""
+    """The state of one module, to be restored."""
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
@@ -94,8 +95,8 @@ class _Saved:
         for name, (buffer, value) in self.buffers.items():
             now = self.module._buffers.get(name)
             if name.startswith(FEEDBACK) and now is not None and now.shape != buffer.shape:
-                continue  # feedback whose shape was not known is drawn in the first pass, whenever that is
-            if not torch.equal(buffer, value):  # batch norm does not count versions
+                continue  # feedback of unknown shape is drawn in the first pass, and stays if that pass is this one
+            if not torch.equal(buffer, value):  # values are compared, because batch norm does not count versions
                 with torch.no_grad():
                     buffer.copy_(value)
             self.module._buffers[name] = buffer

@@ -1,4 +1,4 @@
-"""WeightNorms: how large weights and feedback are, and how far the weights have come."""
+"""WeightNorms: the norms of weights and feedback, and the distance of the weights from their initial values."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class WeightNorms(Monitor):
 
     Args:
         steps: When to measure; see :class:`~lightning_fa.callbacks.Steps`.
-        histograms: Whether loggers that show histograms get the entries of every weight.
-        change: Whether to keep a copy of the weights at the start, and log the distance from it.
-        figures: Whether loggers that show images get one at the end.
+        histograms: Whether to send the entries of every weight to loggers that show histograms.
+        change: Whether to keep a copy of the initial weights, and log the distance from the copy.
+        figures: Whether to send a figure at the end to loggers that show images.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class WeightNorms(Monitor):
 
 
 def _weights(module: LightningModule) -> dict[str, Tensor]:
-    """Weight matrices by their layer's name; a layer's weights but for ``weight`` have their own name after it."""
+    """Weight matrices by their layer's name. A matrix with another name than ``weight`` has this name after the layer's."""
     found: dict[str, Tensor] = {}
     for name, layer in weight_layers(module, [Block("", module)]):
         for parameter in matrices(layer):

@@ -387,7 +387,7 @@ REFUSED: dict[str, tuple[Callable[[], Learner], Results, Results, str]] = {
         {"callbacks": [StochasticWeightAveraging(1e-3)]},
         "StochasticWeightAveraging needs the whole network",
     ),
-    "a monitor": (Learner, {}, {"callbacks": [AlignmentMonitor(1)]}, "AlignmentMonitor looks at whole weights"),
+    "a monitor": (Learner, {}, {"callbacks": [AlignmentMonitor(1)]}, "AlignmentMonitor needs whole weights"),
 }
 """Name -> module, arguments of the strategy, options of the Trainer, what the message says. For three processes."""
 

@@ -24,7 +24,7 @@ def test_callbacks_that_need_whole_weights_refuse_sharded_ones_before_training_a
     for kind, name in zip(kinds, ("FSDPFeedbackStrategy", "ModelParallelFeedbackStrategy")):
         for callback in NEED_WHOLE_WEIGHTS:
             error = results[kind][callback].get("error", "")
-            assert error.startswith(f"MisconfigurationException: {callback} looks at whole weights"), (
+            assert error.startswith(f"MisconfigurationException: {callback} needs whole weights"), (
                 kind,
                 callback,
                 error,
