@@ -1,8 +1,8 @@
-"""Figures of what is measured, for every kind of measurement; they need matplotlib (``pip install lightning-fa[figures]``).
+"""Figures for every kind of measurement. They need matplotlib (``pip install lightning-fa[figures]``).
 
-Every function returns a ``matplotlib.figure.Figure`` on a transparent ground, in colours that are told apart with any colour
-vision and that are legible on white and on black; line styles and markers tell the same in grey. :func:`save` writes SVG
-and PNG. Nothing here touches pyplot, its state or its backend.
+Every function returns a ``matplotlib.figure.Figure`` on a transparent background. Its colours can be told apart with any colour
+vision, and are legible on white and on black. Line styles and markers tell the lines apart in grey. :func:`save` writes SVG
+and PNG. Nothing here uses pyplot, or changes its state or backend.
 """
 
 from lightning_fa.figures.depth import probe_accuracy_by_depth, weight_norms_by_depth

@@ -9,7 +9,7 @@ import numpy as np
 
 K = TypeVar("K", bound=Hashable)
 Band: TypeAlias = 'Literal["ci95", "std"]'
-# Two-sided 95 % quantiles of Student's t for 1 to 30 degrees of freedom; beyond these the normal's.
+# Two-sided 95 % quantiles of Student's t for 1 to 30 degrees of freedom. With more, the normal's quantile is used.
 T95 = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
     2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
@@ -18,7 +18,7 @@ T95 = (
 
 
 def mean_and_band(seeds: Sequence[Mapping[K, float]], band: Band) -> tuple[list[K], Any, Any]:
-    """The keys that all seeds have, the mean there, and half the width of the band (0 for one seed).
+    """The keys that all seeds have, the mean at each key, and half the width of the band (0 for one seed).
 
     Args:
         seeds: One mapping per seed, from step, layer or size to value.
@@ -38,7 +38,7 @@ def mean_and_band(seeds: Sequence[Mapping[K, float]], band: Band) -> tuple[list[
 
 
 def explained(lines: Iterable[Any], band: Band, *, shown: bool = True) -> str | None:
-    """What a figure says of its lines that are lists of seeds: how many seeds there are, and what the bands are."""
+    """A figure's note on lines that are lists of seeds: the number of seeds, and the meaning of the bands."""
     counts = sorted({len(seeds) for seeds in lines if not isinstance(seeds, Mapping)})
     if not counts:
         return None
@@ -50,7 +50,7 @@ def explained(lines: Iterable[Any], band: Band, *, shown: bool = True) -> str | 
 
 
 def plot_band(ax: Any, x: Any, mean: Any, half: Any, label: str, style: dict[str, Any]) -> None:
-    """A line and, around it, the band."""
+    """Draw a line and the band around it."""
     ax.plot(x, mean, label=label, **style)
     if np.any(half):
         ax.fill_between(x, mean - half, mean + half, color=style["color"], alpha=0.25, linewidth=0)

@@ -1,4 +1,4 @@
-"""What changes with depth."""
+"""Figures of values over depth."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lightning_fa.figures.bands import Band, explained, mean_and_band, plot_band
 from lightning_fa.figures.style import axis, legend, styled, styles
 
 ByLayer = Mapping[str, "Mapping[str, float] | Sequence[Mapping[str, float]]"]
-"""Label (a rule) -> ``{layer: value}`` in the order of depth, or a list of these, one per seed."""
+"""Label (a rule) -> ``{layer: value}`` in the order of depth, or a list of such mappings, one per seed."""
 
 
 @styled

@@ -1,4 +1,4 @@
-"""What is a value over a plane."""
+"""Figures of values over a plane."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lightning_fa.figures.style import INK, MAP, PAGE, axis, blank, legend, styl
 
 @styled
 def rdm_grid(rows: Mapping[str, Mapping[str, Any]], *, title: str | None = None, top: float | None = None) -> Figure:
-    """Dissimilarity matrices: one row per run, one column per layer, one scale of colours for all.
+    """Dissimilarity matrices: one row per run, one column per layer, one colour scale for all.
 
     Args:
         rows: ``{run: {layer: (samples, samples) matrix}}``.
-        title: Over all.
-        top: Dissimilarity at the end of the scale; default: the largest there is.
+        title: Title of the figure.
+        top: Dissimilarity at the end of the colour scale. Default: the largest in all matrices.
     """
     columns = max(len(layers) for layers in rows.values())
     shown = top or max(float(np.max(np.asarray(m))) for layers in rows.values() for m in layers.values())
@@ -61,14 +61,14 @@ def loss_surface(
     """Contours of a loss over two parameters, with the paths that runs took over it.
 
     Args:
-        x: ``(columns,)``.
-        y: ``(rows,)``.
+        x: Values of the first parameter, ``(columns,)``.
+        y: Values of the second parameter, ``(rows,)``.
         loss: ``(rows, columns)``.
-        paths: ``{label: [(x, y), ...]}``; a ring marks where a path begins, a dot where it ends.
-        title: Over the plot.
-        xlabel: Of the first parameter.
-        ylabel: Of the second.
-        label: Of the scale of colours.
+        paths: ``{label: [(x, y), ...]}``. A ring marks the beginning of a path, a dot its end.
+        title: Title of the plot.
+        xlabel: Label of the first parameter.
+        ylabel: Label of the second parameter.
+        label: Label of the colour scale.
     """
     figure, ax = axis(title, xlabel, ylabel, (5.2, 4.2))
     ax.grid(False)
@@ -77,7 +77,7 @@ def loss_surface(
     bar.outline.set_edgecolor(INK)  # type: ignore[operator]
     for style, (name, path) in zip(("-", "--", "-.", ":"), (paths or {}).items()):
         points = np.asarray(path, dtype=float)
-        # White under black: visible on every colour of the map.
+        # A black line on a white one is visible on every colour of the map.
         ax.plot(*points.T, color="white", linewidth=3)
         ax.plot(*points.T, color="black", linewidth=1.4, linestyle=style)
         ax.plot([], [], color=INK, linewidth=1.4, linestyle=style, label=name)  # the legend has no map behind it

@@ -1,4 +1,4 @@
-"""Panels side by side, three in a row at most, as wide together as a page."""
+"""Figures of several panels side by side, at most three in a row and together as wide as a page."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from lightning_fa.figures.time import Curves, seeds_of
 
 IN_A_ROW = 3
 WIDTHS = (5.6, 8.0, PAGE)
-"""Inches, of one, two and three panels."""
+"""Width of a figure with one, two and three panels in a row, in inches."""
 
 
 def sheet(count: int, *, title: str, share: bool = True) -> tuple[Figure, Any]:
-    """A figure with ``count`` axes in rows of three at most, inside of :func:`~lightning_fa.figures.style.styled`."""
+    """A figure with ``count`` axes in rows of three at most. Call it inside :func:`~lightning_fa.figures.style.styled`."""
     across = min(count, IN_A_ROW)
     rows = -(-count // across)
     width = WIDTHS[across - 1]
@@ -45,22 +45,22 @@ def panels(
     markers: bool = True,
     band: Band = "ci95",
 ) -> Figure:
-    """One plot per panel with one axis of values for all, and one legend below them that covers nothing.
+    """One plot per panel, with a common value axis and one legend below all panels.
 
-    A line is the mean over seeds, on a logarithmic axis of values the mean of the logarithms; its band is explained under
-    the legend. More lines than there are styles are a scale from dark to light, without bands.
+    A line is the mean over seeds. On a logarithmic value axis it is the mean of the logarithms. The title of the legend
+    explains the band. If there are more lines than styles, their colours form a scale, and bands are left out.
 
     Args:
         lines: ``{panel: {label: {step: value}}}``, or a list of such curves, one per seed. A label has one style in all panels.
-        title: Over all.
-        ylabel: Of every row.
-        xlabel: Of every panel.
-        xscale: As matplotlib names it; ``"symlog"`` has a place for step 0.
+        title: Title of the figure.
+        ylabel: Label of the value axis, at every row.
+        xlabel: Label of the step axis, at every panel.
+        xscale: Name of a matplotlib scale; ``"symlog"`` has a place for step 0.
         yscale: ``"linear"`` or ``"log"``.
-        bottom: Of the axis of values; None for where the data end.
-        top: The same.
+        bottom: Lower end of the value axis; ``None`` for the end of the data.
+        top: Upper end of the value axis; ``None`` for the end of the data.
         markers: Whether measurements are marked.
-        band: Of the mean over seeds, see :func:`~lightning_fa.figures.bands.mean_and_band`.
+        band: The band around the mean, see :func:`~lightning_fa.figures.bands.mean_and_band`.
     """
     figure, axes = sheet(len(lines), title=title)
     labels = list(dict.fromkeys(label for curves in lines.values() for label in curves))
@@ -75,7 +75,7 @@ def panels(
                 ax.fill_between(steps, low, high, color=look["color"], alpha=0.25, linewidth=0)
         ax.set_xscale(xscale, **(SYMLOG if xscale == "symlog" else {}))
         ax.set(title=name, yscale=yscale, xlabel=xlabel, xlim=(None if xscale == "log" else 0, None))
-    axes[0].set_ylim(bottom, top)  # of all panels, when the last has had its say
+    axes[0].set_ylim(bottom, top)  # after all panels, which share this axis
     for ax in axes[::IN_A_ROW]:
         ax.set_ylabel(ylabel)
     legend(figure, explained((curve for curves in lines.values() for curve in curves.values()), band, shown=not many))
@@ -83,7 +83,7 @@ def panels(
 
 
 def _mean_on(scale: str, seeds: Any, band: Band) -> tuple[list[Any], Any, Any, Any]:
-    """Steps, mean, and the band's ends."""
+    """Steps, mean, and the lower and upper end of the band."""
     if scale != "log":
         steps, mean, half = mean_and_band(seeds, band)
         return steps, mean, mean - half, mean + half
@@ -92,6 +92,6 @@ def _mean_on(scale: str, seeds: Any, band: Band) -> tuple[list[Any], Any, Any, A
 
 
 def _scale(count: int) -> list[dict[str, Any]]:
-    """Styles for lines that are steps of a scale, too many to tell apart otherwise."""
+    """Styles for more lines than ``STYLES`` has: the colours of a scale."""
     colours = matplotlib.colormaps["viridis"]
     return [{"color": colours(0.25 + 0.6 * i / (count - 1)), "linestyle": "-", "marker": ""} for i in range(count)]

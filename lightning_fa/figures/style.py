@@ -1,4 +1,4 @@
-"""One look for all figures: transparent ground, mid-tones that have contrast with white and with black."""
+"""One style for all figures: transparent background, mid-tones that have contrast with white and with black."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 INK = "#7b7b7b"
 """Text, axes and grid: a contrast of more than 4 with white and with black."""
 
-# The four of Okabe and Ito's colours with a contrast of 3 with both grounds, and two mid-tones between them in hue.
+# The four of Okabe and Ito's colours with a contrast of 3 with both backgrounds, and two mid-tones between them in hue.
 STYLES: Sequence[dict[str, Any]] = (
     {"color": "#0072B2", "linestyle": "-", "marker": "o"},
     {"color": "#D55E00", "linestyle": "--", "marker": "s"},
@@ -26,9 +26,9 @@ STYLES: Sequence[dict[str, Any]] = (
 )
 MAP = "cividis"
 PAGE = 9.0
-"""Inches of the widest figure: a page of documentation is that wide at 92 pixels per inch, where 9 points can be read."""
+"""Width of the widest figure in inches: that of a page of documentation at 92 pixels per inch, where 9 points are legible."""
 SYMLOG: dict[str, Any] = {"linthresh": 1, "linscale": 0.4}
-"""Of axes of steps: linear below 1, so that step 0 has a place on the log axis."""
+"""Settings of step axes: linear below 1, so that step 0 has a place on the log axis."""
 
 RC: dict[str, Any] = {
     "figure.facecolor": "none",
@@ -55,7 +55,7 @@ RC: dict[str, Any] = {
     "svg.hashsalt": "lightning-fa",
     "svg.fonttype": "none",
 }
-# What a user's own settings must not change in a figure; never the backend.
+# Settings that figures take from matplotlib's defaults and not from the user. The backend is not among them.
 _OURS = [
     key
     for key in matplotlib.rcParamsDefault
@@ -66,7 +66,7 @@ T = TypeVar("T")
 
 
 def styled(draw: Callable[P, T]) -> Callable[P, T]:
-    """Run ``draw`` in this style, and leave the user's own settings as they were."""
+    """Run ``draw`` in this style, and restore the user's own settings."""
 
     @functools.wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -81,7 +81,7 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
 def blank(size: tuple[float, float]) -> Figure:
     """An empty figure, which notebooks show as a picture without a magic command.
 
-    On the instance, since W&B takes only Matplotlib's own class for a figure.
+    ``_repr_png_`` is set on the instance and not in a subclass, because W&B accepts only Matplotlib's own class as a figure.
     """
     figure = Figure(figsize=size, layout="constrained")
     vars(figure)["_repr_png_"] = functools.partial(_png, figure)
@@ -105,12 +105,12 @@ def axis(title: str | None, xlabel: str, ylabel: str, size: tuple[float, float] 
 
 
 def wrapped(title: str, inches: float) -> str:
-    """In as many lines as it needs at 11 points, rather than cut off on both sides."""
+    """``title`` in as many lines as it needs at 11 points, so that it is not cut off on both sides."""
     return textwrap.fill(title, int(inches * 10.5))
 
 
 def legend(figure: Figure, note: str | None = None) -> None:
-    """One entry per label, below all plots, where it covers nothing; ``note`` stands over it."""
+    """A legend with one entry per label, below all plots. ``note`` is the legend's title."""
     lines = {label: line for ax in figure.axes for line, label in zip(*ax.get_legend_handles_labels())}
     if not lines:
         return
@@ -122,7 +122,7 @@ def legend(figure: Figure, note: str | None = None) -> None:
 
 
 def styles() -> Iterator[dict[str, Any]]:
-    """The styles of lines, over and over; from the second time on in paler colour."""
+    """The styles of lines, in an endless cycle. From the second round on the colours are paler."""
     opacity = 1.0
     while True:
         for style in STYLES:
@@ -135,9 +135,9 @@ def save(figure: Figure, path: str | Path, *, svg: bool = True) -> tuple[Path, .
     """Write ``path``.svg and ``path``.png, the same bytes for the same figure; returns the paths.
 
     Args:
-        figure: What one of the functions of this package returns.
-        path: Without suffix.
-        svg: False for maps: a PNG alone, of 256 colours, which is a tenth of the bytes and looks the same.
+        figure: A figure made by a function of this package.
+        path: The path without suffix.
+        svg: False for maps: only a PNG of 256 colours is written, which has a tenth of the bytes and looks the same.
     """
     stem = Path(path)
     stem.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What changes with training time, or with one size."""
+"""Figures of values over training steps, or over the size of a layer."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from lightning_fa.figures.bands import Band, explained, mean_and_band, plot_band
 from lightning_fa.figures.style import INK, SYMLOG, axis, legend, styled, styles
 
 Curves = Mapping[str, "Mapping[int, float] | Sequence[Mapping[int, float]]"]
-"""Label -> ``{step: value}``, or a list of these, one per seed."""
+"""Label -> ``{step: value}``, or a list of such mappings, one per seed."""
 
 
 @styled
 def alignment_over_time(
     curves: Curves, *, title: str | None = None, ylabel: str = "angle to backprop (degrees)", band: Band = "std"
 ) -> Figure:
-    """Angles over training steps, one line per layer; 90 degrees, no alignment, is marked."""
+    """Angles over training steps, one line per layer. A dotted line marks 90 degrees, which is no alignment."""
     figure, ax = axis(title, "training step", ylabel)
     ax.axhline(90, color=INK, linewidth=1, linestyle=(0, (1, 3)))
     _lines(ax, curves, band, log_steps=True)
@@ -55,7 +55,7 @@ def bottleneck(
     ylabel: str = "alignment (cosine)",
     band: Band = "std",
 ) -> Figure:
-    """A measure against the size of a layer, on a log axis: ``{label: {size: value}}`` or one such per seed."""
+    """A measure against the size of a layer, on a log axis: ``{label: {size: value}}``, or one curve per seed in a list."""
     figure, ax = axis(title, xlabel, ylabel)
     ax.set_xscale("log")
     _lines(ax, curves, band, log_steps=None)

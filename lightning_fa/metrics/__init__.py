@@ -1,7 +1,7 @@
-"""What is measured in a network that learns by feedback: pure functions of tensors, and the same as torchmetrics.
+"""Measures of a network that learns by feedback, as pure functions of tensors and as torchmetrics.
 
-Angles are in degrees, 0 to 180: the signed angle, never that of the absolute cosine. Accuracies are in percent. Rows are
-samples. Everything is computed in float64.
+Angles are in degrees, 0 to 180: the angle of the signed cosine, never that of its absolute value. Accuracies are in percent.
+Rows are samples. Everything is computed in float64.
 """
 
 from lightning_fa.metrics.directions import angles, chance, cosines

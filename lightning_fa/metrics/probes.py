@@ -56,9 +56,9 @@ def logistic(h: Tensor, labels: Tensor, classes: int, penalty: float = 1e-4, ste
         labels: ``(rows,)``.
         classes: Number of classes.
         penalty: p, on the weights of the standardised features.
-        steps: Largest number of iterations; fewer where the gradient vanishes before.
+        steps: Largest number of iterations. The solver stops earlier if the gradient vanishes.
     """
-    x = double(h.detach().clone()).reshape(len(h), -1)  # a clone of a tensor of inference mode is an ordinary one
+    x = double(h.detach().clone()).reshape(len(h), -1)  # the clone of an inference-mode tensor is an ordinary tensor
     labels = labels.clone().to(x.device)
     mean, std = x.mean(dim=0), x.std(dim=0, correction=0)
     std = torch.where(std > 0, std, 1.0)

@@ -13,8 +13,8 @@ def output_error(logits: Tensor, targets: Tensor) -> Tensor:
     r"""e, the gradient of each row's loss with respect to its logits, in float64.
 
     With softmax and cross-entropy, :math:`e = p - y` for the probabilities :math:`p` and the label :math:`c`. The entry
-    of the label is computed as :math:`e_c = -\sum_{k \ne c} p_k`, since :math:`p_c - 1` is exactly 0 once :math:`p_c`
-    rounds to 1. Only where every other probability underflows, at gaps above 745 between the logits, is e zero.
+    of the label is computed as :math:`e_c = -\sum_{k \ne c} p_k`, because :math:`p_c - 1` is exactly 0 once :math:`p_c`
+    rounds to 1. e is zero only if every other probability underflows, at gaps above 745 between the logits.
 
     **Two errors of one sample are never more than 60 degrees apart.** The error is
     :math:`e = (1 - p_c)(u - 1_c)` with a distribution :math:`u` over the classes other than :math:`c`. A second softmax
@@ -23,12 +23,12 @@ def output_error(logits: Tensor, targets: Tensor) -> Tensor:
     .. math:: \cos(e, e') = \frac{u \cdot u' + 1}{\sqrt{(|u|^2 + 1)(|u'|^2 + 1)}} \ge \frac{1}{\sqrt{2 \cdot 2}} = \frac12,
 
     because :math:`u \cdot u' \ge 0` and :math:`|u|, |u'| \le 1`. An angle below 90 degrees is therefore no evidence of
-    alignment. What is evidence is an angle below that of an unrelated readout whose logits are of the same size.
+    alignment. An angle below that of an unrelated readout with logits of the same size is evidence.
 
     Args:
         logits: ``(rows, outputs)``.
         targets: ``(rows,)`` classes, with softmax and cross-entropy; or ``(rows, outputs)`` values, with half the squared
-            error, e = logits - y. The error of a class -100 and of a value NaN, which are to be ignored, is zero.
+            error, e = logits - y. Targets of class -100 and of value NaN are ignored: their error is zero.
     """
     logits = double(logits)
     targets = targets.to(logits.device)
@@ -53,6 +53,6 @@ def readout_error(h: Tensor, feedback: Tensor, targets: Tensor) -> Tensor:
 
 
 def accuracy(logits: Tensor, targets: Tensor) -> float:
-    """Percent of rows whose largest logit is their class's, of those whose class is not -100; nan without any."""
+    """Percent of rows whose largest logit is that of their class. Rows of class -100 do not count; nan if no row counts."""
     targets = targets.to(logits.device)
     return 100 * double((logits.argmax(dim=-1) == targets)[known(targets)]).mean().item()

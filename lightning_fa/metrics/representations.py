@@ -1,4 +1,4 @@
-"""How a layer arranges samples relative to one another, whatever its units are."""
+"""Similarities between samples in a layer's representation, whatever the layer's units are."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def dissimilarity(h: Tensor) -> Tensor:
 
 
 def representation_similarity(first: Tensor, second: Tensor) -> Tensor:
-    """How alike two RSMs (or two RDMs) of the same samples are: Pearson's correlation of their upper triangles.
+    """The similarity of two RSMs (or two RDMs) of the same samples: Pearson's correlation of their upper triangles.
 
     Args:
         first: ``(rows, rows)``.
         second: The same shape.
 
     Raises:
-        ValueError: the shapes differ, or there are fewer than three samples.
+        ValueError: The shapes differ or are not square, or there are fewer than three samples.
     """
     if first.shape != second.shape or first.ndim != 2 or first.shape[0] != first.shape[1] or len(first) < 3:
         raise ValueError(
@@ -45,13 +45,15 @@ def representation_similarity(first: Tensor, second: Tensor) -> Tensor:
             f"{tuple(second.shape)}."
         )
     first, second = double(first), double(second)
-    above = torch.triu_indices(len(first), len(first), offset=1).to(first.device)  # few backends have it
+    above = torch.triu_indices(len(first), len(first), offset=1).to(
+        first.device
+    )  # on the CPU first: few backends have it
     pairs = torch.stack([m[above[0], above[1]] for m in (first, second)])
     return torch.corrcoef(pairs)[0, 1]
 
 
 def class_contrast(matrix: Tensor, labels: Tensor) -> Tensor:
-    """Mean of an RSM over pairs of one class, minus its mean over pairs of two: how block-like it is."""
+    """Mean of an RSM over pairs of samples of one class, minus its mean over pairs of two classes."""
     labels = labels.to(matrix.device)
     same = labels[:, None] == labels[None, :]
     other = ~same
@@ -68,6 +70,6 @@ def linear_cka(first: Tensor, second: Tensor) -> Tensor:
     """
     x, y = (double(t.detach()).reshape(len(t), -1) for t in (first, second))
     x, y = x - x.mean(dim=0), y - y.mean(dim=0)
-    # The smaller of the two forms: Gram matrices over samples, whatever the widths are.
+    # Gram matrices over samples: their size does not depend on the widths.
     K, L = x @ x.T, y @ y.T
     return (K * L).sum() / (K.norm() * L.norm())

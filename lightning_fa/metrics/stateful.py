@@ -1,4 +1,4 @@
-"""The measures as ``torchmetrics.Metric``: update with batches, reduced over ranks, ``plot()`` as ever."""
+"""The measures as ``torchmetrics.Metric``: updated with batches, reduced over ranks, drawn by ``plot()``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _zero(*shape: int) -> Tensor:
 
 
 class _Measure(Metric):
-    """Abstract. What the measures below have in common."""
+    """Abstract. The base of all measures below."""
 
     is_differentiable: bool | None = False
     full_state_update: bool | None = False
@@ -32,13 +32,13 @@ class _Measure(Metric):
         @functools.wraps(fn)  # torchmetrics reads its name
         def moved(t: Tensor) -> Tensor:
             there = fn(torch.zeros(1)).device if t.dtype == torch.float64 else t.device
-            # On a device without float64 such sums stay on the CPU, where they are exact.
+            # If the device has no float64, sums in float64 stay on the CPU.
             return t if t.dtype == torch.float64 and not has_float64(there) else fn(t)
 
         return super()._apply(moved, exclude_state)
 
     def plot(self, value: Any = None, ax: Any = None) -> Any:
-        """Draw the present value, or ``value``: one result or a list of them over time."""
+        """Draw the current value, or ``value``: one result or a list of results over time."""
         return self._plot(value, ax)
 
 
@@ -75,7 +75,7 @@ class Alignment(_Measure):
 
 
 def moments(u: Tensor, v: Tensor) -> Tensor:
-    """What has to be summed over batches and ranks to know mean and spread: see :func:`summary`."""
+    """Sum, sum of squares and number of the rows' angles and cosines, ``(2, 3)``, to be summed over batches and ranks."""
     rows = torch.stack(angles_and_cosines(u, v))
     rows = rows[:, rows.isfinite().all(dim=0)]
     count = torch.full_like(rows[:, :1].sum(dim=1), rows.shape[1])
@@ -90,7 +90,7 @@ def summary(sums: Tensor) -> dict[str, Tensor]:
 
 
 class ReadoutAccuracy(_Measure):
-    """Percent of samples that a feedback matrix classifies rightly when it is used as a readout, ``argmax(B^T h)``.
+    """Percent of samples that a feedback matrix, used as a readout, classifies correctly: ``argmax(B^T h)``.
 
     Samples of class -100 are left out.
 
@@ -123,13 +123,14 @@ class ReadoutAccuracy(_Measure):
 class RidgeProbe(_Measure):
     """Mean squared error of the best linear map from h to values, exact over any number of batches and ranks.
 
-    Only sums of products are kept, ``(features + 1)^2`` numbers whatever the number of samples. :meth:`readout` is the map.
+    The state is sums of products, ``(features + outputs + 1)^2`` numbers for any number of samples. :meth:`readout` returns
+    the map.
 
     Args:
         features: Width of h.
         outputs: Width of the values.
         penalty: p of :func:`~lightning_fa.metrics.ridge`.
-        **kwargs: Of ``torchmetrics.Metric``.
+        **kwargs: Passed to ``torchmetrics.Metric``.
 
     Example:
         >>> probe = RidgeProbe(features=1, outputs=1)
@@ -164,7 +165,7 @@ class RidgeProbe(_Measure):
         return total, mean, self.products[:-1, :-1] - total * torch.outer(mean, mean)
 
     def readout(self) -> Readout:
-        """The map fitted to everything seen so far."""
+        """The map fitted to all batches so far."""
         _, mean, scatter = self._moments()
         n = self.features
         gram = scatter[:n, :n] + self.penalty * torch.eye(n).to(scatter)

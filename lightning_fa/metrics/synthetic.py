@@ -1,4 +1,4 @@
-"""How good synthetic gradients are, and the loss that they imply (Czarnecki et al. 2017)."""
+"""The accuracy of synthetic gradients, and the loss that they imply (Czarnecki et al. 2017)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lightning_fa.ops.wide import double
 
 
 def relative_error(synthetic: Tensor, gradient: Tensor) -> Tensor:
-    """``|SG - g|^2 / |g|^2`` over all entries: 0 is exact, 1 is as good as sending nothing."""
+    """``|SG - g|^2 / |g|^2`` over all entries: 0 if SG is exact, 1 if SG is zero."""
     s, g = double(synthetic.detach()), double(gradient.detach())
     return (s - g).square().sum() / g.square().sum()
 
@@ -18,12 +18,12 @@ def implied_loss(h: Tensor, quadratic: Tensor, linear: Tensor) -> Tensor:
 
     .. math:: \hat L(h) = \tfrac12 h \, \tfrac{A + A^T}{2} \, h^T + c \, h^T
 
-    Only a symmetric A is the gradient of anything: see :func:`antisymmetric_share` for how much of A this leaves out.
+    ``h A`` is the gradient of a loss only if A is symmetric. :func:`antisymmetric_share` is the part of A that is left out.
 
     Args:
         h: ``(rows, width)``.
         quadratic: A, ``(width, width)``.
-        linear: c, ``(rows, width)`` or ``(width,)``: what does not depend on h, as y B + C.
+        linear: c, ``(rows, width)`` or ``(width,)``: the part of the gradient that does not depend on h, as y B + C.
 
     Returns:
         ``(rows,)``.
@@ -34,6 +34,6 @@ def implied_loss(h: Tensor, quadratic: Tensor, linear: Tensor) -> Tensor:
 
 
 def antisymmetric_share(quadratic: Tensor) -> Tensor:
-    """``|A - A^T|^2 / (4 |A|^2)``, 0 to 1: the part of A that is no gradient of a loss."""
+    """``|A - A^T|^2 / (4 |A|^2)``, 0 to 1: the part of A that is not the gradient of any loss."""
     A = double(quadratic.detach())
     return (A - A.T).square().sum() / (4 * A.square().sum())

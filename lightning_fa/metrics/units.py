@@ -1,4 +1,4 @@
-"""Units that do not learn."""
+"""Units that receive no gradient."""
 
 from __future__ import annotations
 
