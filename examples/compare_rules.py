@@ -1,8 +1,8 @@
 """Which rule comes closest to backpropagation, and what does it learn? Angles over time, one line per rule.
 
-    python examples/compare_rules.py        writes runs/compare_rules/angles.svg
+    python examples/compare_rules.py        writes one figure per rule, runs/compare_rules/<rule>.svg and .png
 
-90 degrees is chance: a rule whose angle stays there does not learn in the direction of the gradient.
+90 degrees is chance. A rule whose angle stays at 90 degrees does not learn in the direction of the gradient.
 """
 
 from pathlib import Path

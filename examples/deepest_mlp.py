@@ -2,8 +2,8 @@
 
     python examples/deepest_mlp.py [--megabytes 64]
 
-Linux only. Every attempt is a process whose memory may grow by that much: two training steps fit in it, or an allocation fails.
-Under LAFS a layer's gradients are computed as soon as it has run, and its activations go: what grows are the parameters.
+Linux only. In every attempt a process makes two training steps in this memory, or an allocation fails. Under LAFS a layer's
+gradients are computed as soon as it has run, and its activations are freed: only parameters and gradients grow with depth.
 """
 
 import argparse
@@ -26,7 +26,7 @@ WIDTH, BATCH = 64, 4096
 
 
 def train(depth: int, way: str) -> None:
-    """Two steps, since the second one holds the gradients of the first."""
+    """Two steps, because the gradients of the first step are still held in the second."""
     layers = [m for i, o in pairwise([WIDTH] * (depth + 1) + [10]) for m in (nn.Linear(i, o), nn.Tanh())]
     model = nn.Sequential(*layers[:-1])
     x, y = torch.randn(BATCH, WIDTH), torch.randint(10, (BATCH,))
@@ -41,11 +41,11 @@ def train(depth: int, way: str) -> None:
 
 
 def attempt(depth: int, way: str, megabytes: float) -> None:
-    """In a process of its own, which exits with 1 if the memory does not suffice."""
+    """Runs in a separate process, which exits with 1 if the memory does not suffice."""
     torch.set_num_threads(1)
-    # As MALLOC_MMAP_THRESHOLD_=65536: glibc would keep what is freed, and split it so that no activation fits in again.
+    # As MALLOC_MMAP_THRESHOLD_=65536: glibc would keep freed memory, and split it so that no activation fits in again.
     ctypes.CDLL(None).mallopt(-3, 65536)
-    train(2, way)  # what PyTorch allocates once
+    train(2, way)  # memory that PyTorch allocates only once does not count
     used = int(Path("/proc/self/status").read_text().split("VmData:")[1].split()[0]) * 1024
     resource.setrlimit(resource.RLIMIT_DATA, (used + int(megabytes * 1e6),) * 2)
     try:
@@ -62,7 +62,7 @@ def fits(depth: int, way: str, megabytes: float) -> bool:
 
 
 def deepest(way: str, megabytes: float) -> int:
-    """By doubling, then by halving the interval to a fiftieth."""
+    """The largest depth, found by doubling, then by halving the interval down to a fiftieth of the depth."""
     low, high = 1, 2
     while fits(high, way, megabytes):
         low, high = high, 2 * high

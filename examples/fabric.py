@@ -1,8 +1,8 @@
-"""How do I use a rule in a training loop of my own, with Lightning Fabric?
+"""How do I use a rule in my own training loop, with Lightning Fabric?
 
     python examples/fabric.py
 
-Attach before the optimizer is made, since learned feedback is among the parameters, and before `fabric.setup`.
+Attach the rule before the optimizer is made, because learned feedback is among the parameters, and before `fabric.setup`.
 """
 
 import torch
@@ -24,20 +24,20 @@ def main(rule: str = "lafs", epochs: int = 10, file: str = "runs/fabric.pt") -> 
 
     net = nn.Sequential(nn.Linear(64, 128), nn.Tanh(), nn.Linear(128, 128), nn.Tanh(), nn.Linear(128, 10))
     attached = fa.attach(net, rule, example=x[:2])
-    # After `attach`: under a rule whose feedback learns, the feedback is among the parameters.
+    # After `attach`, because learned feedback is among the parameters.
     optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3)
     model, optimizer = fabric.setup(net, optimizer)
 
     for _ in range(epochs):
         for inputs, targets in loader:
             optimizer.zero_grad()
-            attached.targets = targets  # for rules that need them; others ignore them
+            attached.targets = targets  # for rules that need targets; other rules ignore them
             loss = attached.loss(nn.functional.cross_entropy(model(inputs), targets))
             fabric.backward(loss)
             optimizer.step()
 
     fabric.save(file, {"model": model, "optimizer": optimizer, "feedback": attached.state_dict()})
-    attached.load_state_dict(fabric.load(file)["feedback"])  # to go on: an error if the rule is another one
+    attached.load_state_dict(fabric.load(file)["feedback"])  # to continue; another rule is an error
     attached.detach()
     with torch.no_grad():
         return (net(x[1500:]).argmax(1) == y[1500:]).float().mean().item()

@@ -2,7 +2,7 @@
 
     python examples/fine_tuning.py
 
-Features are trained by backpropagation on digits 0 to 4, then frozen; the layers above learn digits 5 to 9 by the rule.
+Features are trained by backpropagation on digits 0 to 4, then frozen. The layers above learn digits 5 to 9 by the rule.
 """
 
 import torch

@@ -2,7 +2,7 @@
 
     python examples/own_module.py
 
-The module is an ordinary one: nothing in it knows of the rule. `strategy="dfa"` is all that changes.
+The module is an ordinary LightningModule without any code for the rule. Only `strategy="dfa"` is new.
 """
 
 import torch

@@ -1,9 +1,9 @@
-"""How do I write a rule of my own, and give it a name?
+"""How do I write my own rule, and give it a name?
 
     python examples/own_rule.py
 
-A rule is a frozen dataclass that answers the one question which its family leaves open. This one is direct feedback
-alignment whose error is clipped, sample by sample, to a largest norm.
+A rule is a frozen dataclass that defines the function which its family leaves open. This rule is direct feedback alignment
+with an error that is clipped to a largest norm, for each sample by itself.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from lightning_fa.feedback import draw
 class ClippedDirectFeedbackAlignment(fa.DirectRule):
     r"""Direct feedback alignment of the clipped error: :math:`\delta^l = (B^l e \min(1, c / \|e\|)) \odot f'(a^l)`."""
 
-    linear: ClassVar[bool] = False  # not linear in e: e comes free of factors, and the loss passes `attached.loss`
+    linear: ClassVar[bool] = False  # so e comes without factors on the loss, which passes through `attached.loss`
     seed: int = 0
     clip: float = 0.5
 
@@ -36,7 +36,7 @@ class ClippedDirectFeedbackAlignment(fa.DirectRule):
         return (e * (self.clip / len(e) / norm).clamp(max=1)) @ feedback.T
 
 
-fa.register("dfa_clipped", ClippedDirectFeedbackAlignment)  # from now on a name, for `attach` and every strategy
+fa.register("dfa_clipped", ClippedDirectFeedbackAlignment)  # a name for `attach` and every strategy
 
 
 class MLP(LightningModule):

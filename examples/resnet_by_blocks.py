@@ -2,8 +2,8 @@
 
     python examples/resnet_by_blocks.py
 
-A block is the unit inside which autograd works as ever; the rule answers between blocks. For torchvision's networks blocks
-are found automatically; here they are named, to show both a coarse and a fine choice.
+Inside a block autograd works as usual. The rule acts between blocks. For torchvision's networks blocks are found
+automatically. Here they are named, to show a coarse and a fine choice.
 """
 
 import torch
@@ -16,8 +16,8 @@ from torchvision.models import resnet18
 import lightning_fa as fa
 
 CHOICES = {
-    "residual units": ["conv1", "layer*.*", "fc"],  # a star stays within its level: layer1.0, layer1.1, layer2.0, ...
-    "stages": ["conv1", "layer*", "fc"],  # two residual units learn together, by backpropagation inside of the stage
+    "residual units": ["conv1", "layer*.*", "fc"],  # a star matches within one level: layer1.0, layer1.1, layer2.0, ...
+    "stages": ["conv1", "layer*", "fc"],  # two residual units learn together, by backpropagation inside the stage
 }
 
 
@@ -27,7 +27,7 @@ class ResNet(LightningModule):
         self.net = resnet18(weights=None, num_classes=10)
         self.example_input_array = torch.zeros(
             2, 3, 16, 16
-        )  # feedback is drawn, and blocks are checked, before training
+        )  # with an example, feedback is drawn and blocks are checked before training
 
     def forward(self, x):
         return self.net(x)

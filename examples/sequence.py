@@ -2,8 +2,8 @@
 
     python examples/sequence.py
 
-Every encoder layer is a block. The error of a classifier that averages over positions reaches each block's output at every
-position through its own rows of B.
+Every encoder layer is a block. The classifier averages over positions. At each position of a block's output, the error is
+projected by separate rows of B.
 """
 
 import torch
