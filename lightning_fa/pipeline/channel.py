@@ -1,4 +1,4 @@
-"""Messages from a stage to the one above: a short header that the receiver checks, and one tensor.
+"""Messages from a stage to the stage above: a short header that the receiver checks, and one tensor.
 
 The header goes through gloo on the CPU, whatever backend carries the tensor, so that a dead process is noticed at once.
 """

@@ -15,7 +15,7 @@ FIRST_TAG = 16
 class Errors:
     """Carries e = dL/dy of every training forward pass. Rank 0 sends, the other ranks receive.
 
-    Every pass has a number, so that its error is matched to it in whatever order the passes are differentiated.
+    Every pass has a number, which its error carries as a tag. The passes can therefore be differentiated in any order.
     """
 
     def __init__(self) -> None:

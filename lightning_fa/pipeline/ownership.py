@@ -14,9 +14,10 @@ from lightning_fa.wiring.blocks import Block
 class Ownership:
     """Names and stages of all parameters and buffers of a network.
 
-    A tensor inside a block belongs to the block's stage. So does a parameter outside that the block's error governs, as of
-    normalisation between two blocks, and a buffer of a module called behind the block. All other tensors, as a scale behind
-    the head, belong to the last stage, which has the true loss.
+    A tensor inside a block belongs to the block's stage. A parameter outside of blocks belongs to the stage of the block whose
+    error governs it, as in normalisation between two blocks. A buffer of a module between blocks belongs to the stage of the
+    block behind which the module is called. All other tensors, as a scale behind the head, belong to the last stage, which has
+    the true loss.
 
     Args:
         root: The network.

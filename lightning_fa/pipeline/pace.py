@@ -1,4 +1,4 @@
-"""Every stage runs at its own pace: without the message for which Lightning lets all processes wait in every step."""
+"""Lets every stage run at its own pace: removes the check for which Lightning makes all processes wait in every step."""
 
 from __future__ import annotations
 

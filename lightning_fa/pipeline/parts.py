@@ -73,9 +73,9 @@ class Part:
 
 
 class Between(Part):
-    """A module between blocks. It runs in the stage of the block behind which it is called, perhaps behind several in turn.
+    """A module between blocks. It runs in the stage of the block behind which it is called.
 
-    Behind the head it runs on every rank, and on zeros where the head does not run.
+    It may be called behind several blocks. Behind the head it runs on every rank, on zeros where the head does not run.
 
     Args:
         module: The module.

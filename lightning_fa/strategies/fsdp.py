@@ -82,7 +82,7 @@ def _strip(module: nn.Module, state_dict: dict[str, Any], prefix: str, metadata:
 def peek(path: str | Path, weights_only: bool | None) -> dict[str, Any]:
     """A checkpoint (a file or a folder) opened by memory map, so that weights and optimizer state are not read.
 
-    It serves to compare the rule before the stock strategies load weights and optimizer state.
+    The strategies compare the checkpoint's rule with their own before the stock strategy loads weights and optimizer state.
     """
     path = Path(path)
     file = path / _METADATA_FILENAME if path.is_dir() else path

@@ -31,10 +31,11 @@ from lightning_fa.wiring import Block, Cut, choose_blocks, fit_to
 class PipelineFeedbackStrategy(StageCheckpoints):
     """Several processes, each with one stage of the network: ``Trainer(strategy="lafs_pipeline", devices=2)``.
 
-    Trains by local rules, and by direct rules with ``microbatches=``. All ranks run the module's own ``training_step`` on the
-    same batch. A rank computes the blocks of its stage and sends their output to the next stage. Under a local rule no stage
-    waits for a stage above it. Under a direct rule the error at the output is sent to all stages at once. After any number of
-    steps the weights are those of one process. Rank 0 runs the last stage: its logged values are true, and decide for all ranks.
+    Trains by local and direct rules. All ranks run the module's own ``training_step`` on the same batch. A rank computes the
+    blocks of its stage and sends their output to the next stage. Under a local rule no stage waits for a stage above it. Under
+    a direct rule the error at the output is sent to all stages at once, and ``microbatches=`` keeps the stages busy. After any
+    number of steps the weights are those of one process. Rank 0 runs the last stage. Its logged values are true, and decide for
+    all ranks.
 
     The module needs ``example_input_array``, from which the stages are found. Each rank keeps the parameters, gradients and
     optimizer state of its own stage. A checkpoint is one file with all stages, and any number of stages can continue it. After

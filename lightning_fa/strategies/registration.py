@@ -47,7 +47,7 @@ def register(name: str, kind: type[Rule]) -> None:
 
     Raises:
         ValueError: ``name`` has other characters, or is taken by a rule or by a Lightning strategy.
-        TypeError: ``kind`` is no such dataclass.
+        TypeError: ``kind`` is not a dataclass of a family, or has a setting without a default.
     """
     ours = {name + suffix for strategy in STRATEGIES for suffix in strategy.variants}
     taken = [full for full in sorted(ours) if full in StrategyRegistry and not _is_for(full, name)]
