@@ -36,7 +36,7 @@ def angles_and_cosines(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def chance(size: int) -> float:
-    """The standard deviation of the cosine of two random directions in ``size`` dimensions. A cosine below it is chance."""
+    """The standard deviation of the cosine of two random directions in ``size`` dimensions, the scale of chance."""
     if size < 1:
         raise ValueError(f"Expected argument `size` to be at least 1, but got {size}.")
     return float(size) ** -0.5
