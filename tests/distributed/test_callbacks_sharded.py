@@ -29,5 +29,5 @@ def test_callbacks_that_need_whole_weights_refuse_sharded_ones_before_training_a
                 callback,
                 error,
             )
-            assert f"under {name}. Use it with a DDP" in error
+            assert f"under {name}. Use the callback with a DDP" in error
         assert results[kind]["RuleConfig"] == {"steps": STEPS}

@@ -102,7 +102,7 @@ def test_the_weights_of_a_plain_run_can_be_trained_on_by_a_rule(rule, tmp_path):
 def test_a_stock_strategy_does_not_go_on_from_a_rule_where_a_callback_of_ours_looks(callback, tmp_path):
     """A stock strategy skips what it does not know: the second half would be backpropagation's."""
     path = fit_and_save(tmp_path / "dfa", Net(), "dfa")
-    with pytest.raises(ValueError, match=r"rule DirectFeedbackAlignment.*Backpropagation would go on"):
+    with pytest.raises(ValueError, match=r"rule DirectFeedbackAlignment.*backpropagation would continue"):
         fit(Net(), "auto", ckpt_path=path, max_epochs=2, callbacks=[callback()])
     path = fit_and_save(tmp_path / "bp", Net(), "bp")
     fit(Net(), "auto", ckpt_path=path, max_epochs=2, callbacks=[RuleConfig()])
