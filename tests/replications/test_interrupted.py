@@ -18,7 +18,7 @@ from tests.commands import Command
 from tests.distributed.launch import environment
 
 ABOUT = {"group": "toy2000/fig1", "rule": "dfa", "name": "fig1/dfa-seed0", "config": {"seed": 0}}
-LINE = re.compile(r"^interrupted; the same command with --out (\S+) goes on$", re.MULTILINE)
+LINE = re.compile(r"^interrupted; the same command with --out (\S+) continues it$", re.MULTILINE)
 
 
 def interrupted(folder, target, until, wandb_mode):
