@@ -12,6 +12,7 @@ from lightning_fa.optimizers import watch
 from lightning_fa.rehearsal import look_at, rehearse
 from lightning_fa.rules import BidirectionalFeedbackAlignment, resolve
 from lightning_fa.rules.base import Rule
+from lightning_fa.sharding import check_gradients_are_joined
 from lightning_fa.surgery import governed
 from lightning_fa.wiring import Block, LeakError, Survey, check_head, choose_blocks, fit_to, wire, without
 from lightning_fa.wiring.blocks import Blocks, matches
@@ -28,8 +29,8 @@ def attach(
 ) -> Attached:
     """Let ``rule`` train ``model``, in place of backpropagation, from its next forward pass on.
 
-    Build the optimizer afterwards: learned feedback (of ``kp``, ``wm``, ``dkp``, ``sg``, ``sgprop``) is a parameter of the
-    model. The optimizer trains it like any other parameter, with its rate, decay and clipping (``ebd``: at the rule's rate).
+    Build the optimizer and DDP or FSDP afterwards: learned feedback (of ``kp``, ``wm``, ``dkp``, ``sg``, ``sgprop``) is a
+    parameter of the model. The optimizer trains it with its rate, decay and clipping (``ebd``: at the rule's rate).
 
     Args:
         model: Any module. Its parameters, buffers, ``state_dict`` and outputs stay bitwise unchanged, except under ``fa_sparse``.
@@ -45,7 +46,7 @@ def attach(
 
     Raises:
         TypeError: ``model`` is no module, or ``rule`` no rule.
-        ValueError: a pattern matches nothing, a weight matrix would not be governed, or a layer has no weights yet.
+        ValueError: a pattern matches nothing, a weight matrix is not governed, a layer has no weights, or DDP or FSDP came first.
         RuntimeError: a rule is attached already. In the first forward pass: blocks are called twice or out of order, a
             true gradient would cross from one block to another, or, under a transport rule, a true weight carries an error
             or meets an operator that is not known to be linear in its input. In an optimizer's first step: no optimizer
@@ -53,15 +54,14 @@ def attach(
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"Expected `model` to be a torch.nn.Module, but got {type(model).__name__}.")
-    rule, model = resolve(rule), unwrapped(model)
+    rule = resolve(rule)
+    check_gradients_are_joined(model, rule.learned)
+    model = unwrapped(model)
     present = [name or type(model).__name__ for name, module in named_modules(model) if governed(module)]
     if present:
         raise RuntimeError(f"A rule is attached to {', '.join(present)} already. Call `attached.detach()` first.")
     patterns = [ungoverned] if isinstance(ungoverned, str) else list(ungoverned)
     chosen = choose_blocks(model, blocks, patterns)
-    for pattern in patterns:
-        if not any(matches(name, [pattern]) for name, _ in (*named_modules(model), *named_parameters(model))):
-            raise ValueError(f"The pattern {pattern!r} in `ungoverned` matches no module and no parameter.")
     if example is None and blocks is None and rule.cuts:
         check_head(model, chosen)
     if example is None or not rule.cuts:

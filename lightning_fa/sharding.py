@@ -25,6 +25,23 @@ def has_shards(root: nn.Module) -> bool:
     return not parameters or any(map(is_sharded, parameters))  # FSDP may hold parameters outside of the module
 
 
+def check_gradients_are_joined(root: nn.Module, learned: bool) -> None:
+    """Check that feedback which is added to ``root`` now would have the same gradient on all ranks, if it is ``learned``.
+
+    Raises:
+        ValueError: DDP or FSDP manages ``root`` or a part of it already, and would not know the new parameters.
+    """
+    from torch.nn.parallel import DistributedDataParallel
+
+    replicated = any(isinstance(module, DistributedDataParallel) for module in root.modules())
+    if learned and (replicated or any(map(is_sharded, root.parameters()))):
+        raise ValueError(
+            f"Expected a model that {'DDP has not wrapped' if replicated else 'FSDP has not sharded'} yet: learned feedback is a "
+            "parameter, and the gradient of a parameter that is added later is not averaged over ranks. Attach the rule first. "
+            "In a LightningModule create the layers in `__init__`, and only shard them in `configure_model`."
+        )
+
+
 def check_gathered(tensors: Mapping[str, Tensor]) -> None:
     """Check that tensors, which a rule uses outside of their own layer's forward, are not sharded at this moment.
 

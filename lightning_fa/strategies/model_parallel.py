@@ -15,9 +15,8 @@ from lightning_fa.training_step import check_same_rule
 
 class ModelParallelFeedbackStrategy(FeedbackStrategyMixin, ModelParallelStrategy):
     """Attaches the rule before the LightningModule's ``configure_model`` shards the module, so that learned feedback is
-    sharded with its layer. If ``configure_model`` also creates the layers, the rule is attached afterwards. Learned feedback
-    is then a plain parameter, whose gradient is not averaged over ranks: under a rule with learned feedback create the layers
-    in ``__init__``. The module stays sharded after ``fit``, and the rule stays attached.
+    sharded with its layer. If ``configure_model`` also creates the layers, the rule is attached afterwards, and a rule with
+    learned feedback is refused. The module stays sharded after ``fit``, and the rule stays attached.
     """
 
     variants: ClassVar = {"_fsdp2": {}}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
 
-from lightning_fa.wrappers import named_modules, unwrapped
+from lightning_fa.wrappers import named_modules, named_parameters, unwrapped
 
 Blocks: TypeAlias = "str | Sequence[str | nn.Module] | None"
 """``None`` for the automatic choice, or name patterns (``"layer*.*"``) and modules."""
@@ -82,6 +82,9 @@ def choose_blocks(root: nn.Module, blocks: Blocks, ungoverned: Sequence[str] = (
                     f"Block {inner.name!r} lies inside block {outer.name!r}. Name one of the two in `blocks`."
                 )
     _check_covered(root, found, ungoverned)
+    for pattern in ungoverned:
+        if not any(matches(name, [pattern]) for name, _ in (*named_modules(root), *named_parameters(root))):
+            raise ValueError(f"The pattern {pattern!r} in `ungoverned` matches no module and no parameter.")
     return found
 
 

@@ -2,7 +2,11 @@
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.nn.parallel import DistributedDataParallel
 
 import lightning_fa as fa
 from tests.problems import PROBLEMS, assert_same, gradients, mlp
@@ -228,3 +232,36 @@ def test_blocks_without_the_batch_first_are_refused(rule):
     fa.attach(net, rule, blocks="?").targets = torch.tensor([0, 1])
     with pytest.raises(ValueError, match="same batch dimension first"):
         net(torch.randn(2, 4))
+
+
+@pytest.fixture
+def one_rank():
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def sharded(model: nn.Module) -> nn.Module:
+    return fully_shard(model, mesh=init_device_mesh("cpu", (1,)))
+
+
+@pytest.mark.parametrize("rule", [name for name, kind in fa.RULES.items() if kind.learned])
+@pytest.mark.parametrize(
+    ("wrap", "who"),
+    [(DistributedDataParallel, "DDP has not wrapped"), (sharded, "FSDP has not sharded")],
+    ids=["ddp", "fsdp2"],
+)
+def test_learned_feedback_that_comes_after_what_averages_gradients_is_refused(one_rank, rule, wrap, who):
+    """Measured on two ranks: the gradient of B was each rank's own, and the ranks' networks drifted apart in silence."""
+    model = wrap(mlp())
+    with pytest.raises(ValueError, match=f"{who} yet.*Attach the rule first"):
+        fa.attach(model, rule, example=torch.zeros(2, 10))
+    assert not any("_feedback" in name for name, _ in model.named_parameters())
+
+
+def test_fixed_feedback_may_come_after_ddp(one_rank):
+    """It is drawn alike on all ranks, and has no gradient."""
+    model = DistributedDataParallel(mlp())
+    attached = fa.attach(model, "dfa")
+    nn.functional.cross_entropy(model(torch.randn(4, 10)), torch.arange(4)).backward()
+    assert attached.feedback["0"].any()
