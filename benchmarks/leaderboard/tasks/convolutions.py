@@ -25,7 +25,7 @@ CNN = Task(
     kind="classes",
     head="10.",
     presets={
-        "quick": Preset(samples=6_000, epochs=5, tuning_epochs=2),
+        "quick": Preset(samples=6_000, epochs=15, tuning_epochs=5, rates=(1e-3, 3e-3, 1e-2, 3e-2), seeds=3),
         "full": Preset(samples=None, epochs=30, tuning_epochs=5),
     },
 )
