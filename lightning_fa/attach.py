@@ -71,7 +71,7 @@ def attach(
         chosen = fit_to(model, seen, chosen, blocks, patterns)
         attached = _laid_apart(model, rule, chosen, patterns, example, seen)
     if rule.learned:
-        watch(attached._wiring.store, model, rule.forgetting)
+        watch(attached._wiring.store, model)
     return attached
 
 

@@ -22,12 +22,8 @@ _WAITING: weakref.WeakKeyDictionary[Store, list[str]] = weakref.WeakKeyDictionar
 _HANDLES: list[torch.utils.hooks.RemovableHandle] = []
 
 
-def watch(store: Store, root: nn.Module, forgetting: float | None = None) -> None:
-    """Check, in the first step of an optimizer that trains a layer with learned feedback, that some optimizer holds it.
-
-    If ``forgetting`` is a number, feedback is a running average from then on: see :mod:`lightning_fa.wiring.averages`.
-    """
-    store.average(forgetting)
+def watch(store: Store, root: nn.Module) -> None:
+    """Check, in the first step of an optimizer that trains a layer with learned feedback, that some optimizer holds it."""
     if not _HANDLES:  # never removed: a hook that removes itself ends the loop over other hooks
         _HANDLES.append(register_optimizer_step_pre_hook(_before_step))
     _WAITING[store] = store.full_names(root)

@@ -62,7 +62,7 @@ def _made(root: nn.Module, rule: Rule, blocks: Sequence[Block], ungoverned: Sequ
             f"Expected `rule` to be of a family in `lightning_fa.rules.base`, but got {type(rule).__name__}."
         )
     kind, step, course = kinds[0], Step(), Course(blocks)
-    feedback = BlockFeedback(Store(), rule, kind.places(rule, blocks), partial(kind.initial, rule))
+    feedback = BlockFeedback(Store(rule.forgetting), rule, kind.places(rule, blocks), partial(kind.initial, rule))
     isolation = Isolation(blocks, feedback)
     settler = Settler(root, step, course, isolation, feedback)
     frozen = below_the_head(root, blocks) if kind is Nothing else []

@@ -20,22 +20,23 @@ class Slot(NamedTuple):
 
 
 class Store:
-    """Feedback by the name of its block or layer. It is in no `state_dict` of the model."""
+    """Feedback by the name of its block or layer. It is in no `state_dict` of the model.
 
-    def __init__(self) -> None:
+    Args:
+        forgetting: See :attr:`lightning_fa.Rule.forgetting`. If it is a number, the steps of optimizers move learned feedback as
+            a running average with this factor.
+    """
+
+    def __init__(self, forgetting: float | None = None) -> None:
         self.slots: dict[str, Slot] = {}
         """In the order of depth. A slot may be empty."""
-        self.forgetting: float | None = None
-        """See :attr:`lightning_fa.Rule.forgetting`."""
+        self.forgetting = forgetting
+        if forgetting is not None:
+            track(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.average(state.get("forgetting"))
-
-    def average(self, forgetting: float | None) -> None:
-        """If ``forgetting`` is a number, an optimizer's step moves feedback as a running average with this factor."""
-        self.forgetting = forgetting
-        if forgetting is not None:
+        if state.get("forgetting") is not None:
             track(self)
 
     def open(self, name: str, module: nn.Module, key: str = FEEDBACK) -> None:

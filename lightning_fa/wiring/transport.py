@@ -35,7 +35,7 @@ class TransportWiring:
     def __init__(
         self, rule: TransportRule, blocks: Sequence[Block], ungoverned: Sequence[str], root: nn.Module
     ) -> None:
-        self.rule, self.store, self.step = rule, Store(), Step()
+        self.rule, self.store, self.step = rule, Store(rule.forgetting), Step()
         self.adopted: list[nn.Module] = []
         self.modules = _candidates(root, blocks, ungoverned)
         self.choice = choose_layers(self.modules, rule.control, lambda name: matches(name, ungoverned))

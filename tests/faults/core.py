@@ -559,8 +559,8 @@ FAULTS = [
     Fault(
         "a copy's running average left to the optimizer",
         "wiring/store.py",
-        '        self.__dict__.update(state)\n        self.average(state.get("forgetting"))',
-        "        self.__dict__.update(state)",
+        'if state.get("forgetting") is not None:',
+        "if False:",
         AVERAGES,
     ),
 ]
