@@ -21,7 +21,7 @@ from lightning_fa.surgery import FEEDBACK, adopt, release
 from lightning_fa.training_step import CHECKPOINT_KEY
 from lightning_fa.wiring.blocks import Block, choose_blocks
 from lightning_fa.wiring.layers import Plan, Presented, choose_layers, matrices_of, ungovernable
-from lightning_fa.wiring.tensors import entering, inputs_of, with_input
+from lightning_fa.wiring.tensors import argument, entering, with_argument
 from lightning_fa.wrappers import named_parameters
 
 Loss = Callable[[LightningModule, Any], Tensor]
@@ -82,12 +82,11 @@ def recorded(blocks: Sequence[Block]) -> Iterator[dict[str, Tensor]]:
 
     def before(name: str) -> Callable[..., Any]:
         def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            values = inputs_of(args, kwargs)
-            key = entering(values)
+            key = entering(args, kwargs)
             if key is None or name in outputs:
                 return None
-            outputs[name] = values[key]
-            return with_input(args, kwargs, key, values[key].clone())  # the block may change its input in place
+            outputs[name] = argument(args, kwargs, key)
+            return with_argument(args, kwargs, key, outputs[name].clone())  # the block may change its input in place
 
         return hook
 

@@ -14,7 +14,7 @@ from lightning_fa.pipeline.placeholder import StandIn
 from lightning_fa.pipeline.refusals import check_recomputation
 from lightning_fa.pipeline.streams import BlockStream
 from lightning_fa.wiring.cut import Cut
-from lightning_fa.wiring.tensors import inputs_of, with_input
+from lightning_fa.wiring.tensors import argument, with_argument
 
 
 class Place:
@@ -140,8 +140,8 @@ class Here(Part):
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self.place.at = self.index
         if self.channel is not None:
-            like = inputs_of(args, kwargs)[self.key]
-            args, kwargs = with_input(args, kwargs, self.key, self.channel.receive(like))
+            like = argument(args, kwargs, self.key)
+            args, kwargs = with_argument(args, kwargs, self.key, self.channel.receive(like))
         with self.stream():
             out = self.own(*args, **kwargs)
         return out if self.errors is None or not torch.is_grad_enabled() else self.errors.through(out)
@@ -178,7 +178,7 @@ class BlockElsewhere(Part):
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self.place.at, last = self.index, self.place.is_last(self.index)
-        h = inputs_of(args, kwargs)[self.key]
+        h = argument(args, kwargs, self.key)
         if self.channel is not None:
             self.channel.send(h)  # before the block below learns, so that the next stage need not wait for that
         out = self.stand_in(args, kwargs, last)

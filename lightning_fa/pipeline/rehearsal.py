@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from lightning_fa.wiring.blocks import Block
-from lightning_fa.wiring.tensors import entering, inputs_of, tensors_in
+from lightning_fa.wiring.tensors import entering, tensors_in
 
 
 class Rehearsal:
@@ -32,8 +32,8 @@ class Rehearsal:
         self.at = -1
         self.inside = 0
 
-    def entered(self, index: int, inputs: dict[Any, Any]) -> None:
-        self.at, self.keys[index] = index, entering(inputs)
+    def entered(self, index: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.at, self.keys[index] = index, entering(args, kwargs)
 
 
 class _Flops(TorchDispatchMode):
@@ -63,7 +63,7 @@ def observe(root: nn.Module, blocks: Sequence[Block], run: Callable[[], Any]) ->
             stack.callback(module.register_forward_hook(after, always_call=True).remove)
 
         def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
-            seen.entered(index_of[module], inputs_of(args, kwargs))
+            seen.entered(index_of[module], args, kwargs)
             seen.inside += 1
 
         def leave(module: nn.Module, args: Any, out: Any) -> None:

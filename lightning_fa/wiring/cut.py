@@ -23,7 +23,7 @@ from lightning_fa.wiring.course import Course
 from lightning_fa.wiring.delivery import Delivery
 from lightning_fa.wiring.isolation import Isolation
 from lightning_fa.wiring.step import Step
-from lightning_fa.wiring.tensors import entering, inputs_of, tensors_in, with_input
+from lightning_fa.wiring.tensors import argument, entering, tensors_in, with_argument
 
 
 class Bounded(Behaviour):
@@ -95,11 +95,11 @@ class Cut:
             return (args, kwargs) if settler is None or again else settler.begin(args, kwargs)
         if self.blocks[index - 1].exit is not None:
             return args, kwargs
-        inputs = inputs_of(args, kwargs)
-        key = entering(inputs)
+        key = entering(args, kwargs)
         if key is None:
             raise TypeError(f"Block {self.blocks[index].name!r} was called without a tensor: expected one as input.")
-        return with_input(args, kwargs, key, self._cross(self.blocks[index - 1].name, inputs[key], again))
+        crossed = self._cross(self.blocks[index - 1].name, argument(args, kwargs, key), again)
+        return with_argument(args, kwargs, key, crossed)
 
     def passed(self, index: int, out: Any) -> Any:
         """What block ``index``, which is below the head, returns in place of its output ``out``."""

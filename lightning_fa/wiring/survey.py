@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lightning_fa.wiring.blocks import Block, has_matrix
 from lightning_fa.wiring.graph import reach, walk
-from lightning_fa.wiring.tensors import entering, inputs_of, tensors_in, with_input
+from lightning_fa.wiring.tensors import argument, entering, tensors_in, with_argument
 
 
 class Survey:
@@ -100,13 +100,12 @@ class Survey:
             return None
         self._time += 1
         self.spans.setdefault(module, []).append((self._time, self._time))
-        inputs = inputs_of(args, kwargs)
-        key = entering(inputs)
-        if key is None or not inputs[key].requires_grad:
+        key = entering(args, kwargs)
+        if key is None or not (h := argument(args, kwargs, key)).requires_grad:
             return None
-        entrance = inputs[key].clone()  # its node stays the same if a later operation is in place
+        entrance = h.clone()  # its node stays the same if a later operation is in place
         self._entrances.setdefault(module, []).append(entrance.grad_fn)
-        return with_input(args, kwargs, key, entrance)
+        return with_argument(args, kwargs, key, entrance)
 
     def _leave(self, module: nn.Module, args: Any, output: Any) -> Any:
         if not (torch.is_grad_enabled() and self.calls(module)):

@@ -33,28 +33,33 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
             yield from tensors_in(getattr(value, field.name))
 
 
-def inputs_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[Any, Any]:
-    """The arguments of a call, by position or name."""
-    return {**dict(enumerate(args)), **kwargs}
-
-
-def with_input(
-    args: tuple[Any, ...], kwargs: Mapping[str, Any], key: Any, value: Any
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of the same call, with ``value`` in place of the argument at ``key``."""
-    inputs = inputs_of(args, kwargs) | {key: value}
-    return tuple(inputs[i] for i in range(len(args))), {k: inputs[k] for k in kwargs}
-
-
-def entering(inputs: Mapping[Any, Any]) -> Any:
+def entering(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | str | None:
     """The position or name of the input of a block that is the output of the block below; ``None`` without a tensor.
 
     This is the first tensor that requires a gradient: a mask or an index does not. If no tensor requires a gradient, as above
     frozen blocks, it is the first floating-point tensor, or else the first tensor.
     """
-    # No next() with a default, which dynamo of PyTorch 2.6 does not support.
-    tensors = [(key, value) for key, value in inputs.items() if isinstance(value, Tensor)]
-    found = [key for key, value in tensors if value.requires_grad]
-    found += [key for key, value in tensors if value.is_floating_point()]
-    found += [key for key, _ in tensors]
-    return found[0] if found else None
+    every: tuple[tuple[int | str, Any], ...] = (*enumerate(args), *kwargs.items())
+    tensors = [(key, value) for key, value in every if isinstance(value, Tensor)]
+    # Loops, because dynamo of PyTorch 2.6 does not support next() with a default.
+    for key, value in tensors:
+        if value.requires_grad:
+            return key
+    for key, value in tensors:
+        if value.is_floating_point():
+            return key
+    return tensors[0][0] if tensors else None
+
+
+def argument(args: tuple[Any, ...], kwargs: Mapping[str, Any], key: int | str) -> Any:
+    """The argument of a call at a position or name."""
+    return args[key] if isinstance(key, int) else kwargs[key]
+
+
+def with_argument(
+    args: tuple[Any, ...], kwargs: dict[str, Any], key: int | str, value: Any
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of the same call, with ``value`` in place of the argument at ``key``."""
+    if isinstance(key, int):
+        return (*args[:key], value, *args[key + 1 :]), kwargs
+    return args, {**kwargs, key: value}
