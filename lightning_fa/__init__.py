@@ -18,6 +18,6 @@ from lightning_fa.strategies import FSDPFeedbackStrategy as FSDPFeedbackStrategy
 from lightning_fa.strategies import ModelParallelFeedbackStrategy as ModelParallelFeedbackStrategy
 from lightning_fa.strategies import PipelineFeedbackStrategy as PipelineFeedbackStrategy
 from lightning_fa.strategies import register as register
-from lightning_fa.wiring.layers import register_layer as register_layer
+from lightning_fa.wiring.transport.layers import register_layer as register_layer
 
 __version__ = "0.1.0"

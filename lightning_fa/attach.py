@@ -15,7 +15,7 @@ from lightning_fa.rules.base import Rule
 from lightning_fa.sharding import check_gradients_are_joined
 from lightning_fa.surgery import governed
 from lightning_fa.wiring import Block, LeakError, Survey, check_head, choose_blocks, fit_to, wire, without
-from lightning_fa.wiring.blocks import Blocks, matches
+from lightning_fa.wiring.blocks.choice import Blocks, matches
 from lightning_fa.wrappers import named_modules, named_parameters, unwrapped
 
 

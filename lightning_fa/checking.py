@@ -20,7 +20,7 @@ from lightning_fa.checked import Check, WeightRow
 from lightning_fa.metrics import angles
 from lightning_fa.rules import Rule
 from lightning_fa.training_step import Targets, find_targets
-from lightning_fa.wiring.blocks import Blocks
+from lightning_fa.wiring.blocks.choice import Blocks
 from lightning_fa.wrappers import named_modules, named_parameters
 
 ZERO = 1e-4

@@ -15,7 +15,7 @@ from lightning_fa.rules import Rule
 from lightning_fa.sharding import unsharded
 from lightning_fa.surgery import strip_feedback
 from lightning_fa.training_step import CHECKPOINT_KEY, Governed, Targets, begin, check_same_rule
-from lightning_fa.wiring.blocks import Blocks
+from lightning_fa.wiring.blocks.choice import Blocks
 
 HOOKS = ("configure_model", "on_fit_start", "on_save_checkpoint", "on_load_checkpoint")
 

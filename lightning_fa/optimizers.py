@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from lightning_fa.surgery import FEEDBACK
-from lightning_fa.wiring.store import Store
+from lightning_fa.wiring.stores.store import Store
 
 _WAITING: weakref.WeakKeyDictionary[Store, list[str]] = weakref.WeakKeyDictionary()
 """Stores of learned feedback that was not yet found in an optimizer -> the full names of their feedback."""

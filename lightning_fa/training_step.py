@@ -14,7 +14,7 @@ from torch import Tensor
 from lightning_fa.attach import attach
 from lightning_fa.attached import Attached
 from lightning_fa.rules import Rule
-from lightning_fa.wiring.blocks import Blocks
+from lightning_fa.wiring.blocks.choice import Blocks
 
 Targets: TypeAlias = "str | int | Callable[[Any], Tensor] | None"
 """Where the targets are in a batch: a key, an index, a function of the batch, or ``None`` for the usual places."""

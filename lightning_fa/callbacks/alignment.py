@@ -20,7 +20,7 @@ from lightning_fa.callbacks.undisturbed import undisturbed
 from lightning_fa.metrics import chance
 from lightning_fa.rules import Pseudobackpropagation
 from lightning_fa.training_step import Targets, find_targets
-from lightning_fa.wiring.blocks import Block
+from lightning_fa.wiring.blocks.choice import Block
 
 log = logging.getLogger("lightning_fa.callbacks")
 

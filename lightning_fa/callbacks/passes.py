@@ -19,9 +19,9 @@ from lightning_fa.rules import Backpropagation
 from lightning_fa.rules.base import TransportRule
 from lightning_fa.surgery import FEEDBACK, adopt, release
 from lightning_fa.training_step import CHECKPOINT_KEY
-from lightning_fa.wiring.blocks import Block, choose_blocks
-from lightning_fa.wiring.layers import Plan, Presented, choose_layers, matrices_of, ungovernable
+from lightning_fa.wiring.blocks.choice import Block, choose_blocks
 from lightning_fa.wiring.tensors import argument, entering, with_argument
+from lightning_fa.wiring.transport.layers import Plan, Presented, choose_layers, matrices_of, ungovernable
 from lightning_fa.wrappers import named_parameters
 
 Loss = Callable[[LightningModule, Any], Tensor]

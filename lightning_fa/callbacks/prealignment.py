@@ -16,7 +16,7 @@ from lightning_fa.callbacks.monitor import check_measurable
 from lightning_fa.callbacks.passes import Loss, blocks_of, find_attached, run
 from lightning_fa.callbacks.undisturbed import undisturbed
 from lightning_fa.ops import pre_aligned
-from lightning_fa.wiring.blocks import Block
+from lightning_fa.wiring.blocks.choice import Block
 
 
 class PreAlignment(Callback):

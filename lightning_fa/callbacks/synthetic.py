@@ -21,7 +21,7 @@ from lightning_fa.labels import known
 from lightning_fa.metrics import antisymmetric_share, implied_loss, relative_error
 from lightning_fa.ops.wide import double
 from lightning_fa.training_step import Targets, find_targets
-from lightning_fa.wiring.rows import as_labels, match_targets
+from lightning_fa.wiring.stores.rows import as_labels, match_targets
 
 
 class SyntheticGradientMonitor(Monitor):

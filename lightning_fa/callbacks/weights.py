@@ -13,7 +13,7 @@ from lightning_fa.callbacks.passes import find_attached, matrices
 from lightning_fa.callbacks.schedule import Steps
 from lightning_fa.callbacks.sending import send_figure, send_histogram, send_numbers, send_table
 from lightning_fa.ops.wide import double
-from lightning_fa.wiring.blocks import Block
+from lightning_fa.wiring.blocks.choice import Block
 
 
 class WeightNorms(Monitor):

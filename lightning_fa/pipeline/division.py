@@ -18,7 +18,7 @@ from lightning_fa.pipeline.rehearsal import departs, observe
 from lightning_fa.pipeline.stages import Stages, divide
 from lightning_fa.pipeline.streams import BlockStream, common_state, name_of, set_common_state
 from lightning_fa.pipeline.weights import Weights, share
-from lightning_fa.wiring.blocks import Block
+from lightning_fa.wiring.blocks.choice import Block
 from lightning_fa.wiring.cut import Cut
 
 
@@ -57,10 +57,10 @@ class Division:
         self.seen = observe(root, blocks, run)
         costs = [max(flops, 1.0) for flops in self.seen.flops]
         self.stages = divide([block.name for block in blocks], costs, world, named)
-        governed = {} if wiring is None else wiring.owned
+        governed = {} if wiring is None else wiring.isolation.owned
         self.weights = Weights(root, Ownership(root, blocks, self.stages, governed, self.seen), self.stage, control)
         self.channel = Channel(rank + 1 if self.stage else None, rank - 1 if rank else None, control)
-        self.errors = Errors() if wiring is not None and wiring.rule.hears == "the output" else None
+        self.errors = Errors() if wiring is not None and wiring.feedback.rule.hears == "the output" else None
         self._place = Place(self.stages, self.stage)
         self._parts: list[Part] = []
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lightning_fa.pipeline.rehearsal import Rehearsal
 from lightning_fa.surgery import FEEDBACK
-from lightning_fa.wiring.blocks import Block
+from lightning_fa.wiring.blocks.choice import Block
 
 
 class Ownership:

@@ -14,7 +14,7 @@ from torch.optim import LBFGS, Optimizer
 
 from lightning_fa.mixin import FeedbackMixin
 from lightning_fa.rules.base import Rule
-from lightning_fa.wiring.blocks import Block
+from lightning_fa.wiring.blocks.choice import Block
 from lightning_fa.wiring.checkpoints import in_checkpoint, recomputing
 
 TELLS = hasattr(torch._C._autograd, "_top_saved_tensors_default_hooks")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from lightning_fa.wiring.blocks import matches
+from lightning_fa.wiring.blocks.choice import matches
 
 Stages: TypeAlias = "Sequence[str | Sequence[str]] | None"
 """``None`` for equal costs, or the name patterns of every stage's blocks, from the input to the output."""

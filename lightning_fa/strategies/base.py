@@ -16,7 +16,7 @@ from lightning_fa.mixin import FeedbackMixin
 from lightning_fa.rules import PAIR_RULES, RULES, Rule, resolve
 from lightning_fa.sharding import unsharded
 from lightning_fa.training_step import CHECKPOINT_KEY, Governed, Targets, begin, check_same_rule
-from lightning_fa.wiring.blocks import Blocks, weights_of
+from lightning_fa.wiring.blocks.choice import Blocks, weights_of
 
 
 class FeedbackStrategyMixin:

@@ -2,22 +2,23 @@
 
 One question separates the families: *when is the error of a layer known?* ``families.py`` maps each answer to a class:
 
-* layer by layer in backward (``transport.py``). In forward, every layer with a weight asks its :class:`~.port.Port` for W and
-  for the backward weight, which carries the error in place of W.
+* layer by layer in backward (``transport/``). In forward, every layer with a weight asks its :class:`~.transport.port.Port`
+  for W and for the backward weight, which carries the error in place of W.
 * at the output, in backward (``direct.py``; ``upward.py`` if the network's own W carry the error on from the first block).
 * at the block, in forward (``local.py``; ``shared.py`` if the blocks read the head's weight).
 * at the block, in forward, as a prediction, which learns from the true error (``synthetic.py``).
 
-The last three cut the graph between blocks. Each of their classes is a *delivery*: it says what crosses a cut, and what
+The last three cut the graph between blocks. Each of their classes, in ``deliveries/``, says what crosses a cut, and what
 happens at the output. The rest is common to all of them, in objects that do one thing each:
 
 * :class:`~.cut.Cut`: the methods that blocks call in a forward pass. They call the other objects;
-* :class:`~.course.Course`: which blocks were called; raises if the order is wrong;
-* :class:`~.block_feedback.BlockFeedback`: the shape of B, which depends on a block's output, and when B is drawn;
-* :class:`~.store.Store`: the tensors B, kept on the modules but in no ``state_dict``;
-* :class:`~.step.Step`: the targets, and the terms to be joined to the loss;
-* :class:`~.isolation.Isolation`: the proof that no true gradient passes a cut, made once;
-* :class:`~.settling.Settler`: gradients that are computed in the forward pass, if a block needs nothing from above.
+* ``passes/``, one forward pass: :class:`~.passes.step.Step`, the targets, and the terms to be joined to the loss;
+  :class:`~.passes.course.Course`, which blocks were called, with an error if the order is wrong;
+  :class:`~.passes.isolation.Isolation`, the proof that no true gradient passes a cut, made once;
+  :class:`~.passes.settling.Settler`, gradients that are computed in the forward pass, if a block needs nothing from above;
+* ``stores/``, the tensors B: :class:`~.stores.block_feedback.BlockFeedback`, their shape, which depends on a block's output,
+  and when they are drawn; :class:`~.stores.store.Store`, which keeps them on the modules but in no ``state_dict``;
+* ``blocks/``: which modules are the blocks, in which order they are called, and where each of them ends.
 
 In a step of ``dfa``, a block's forward calls :meth:`~.cut.Cut.enter`, which records the output h of the block below and returns
 ``h.detach()``. The head's forward calls :meth:`~.cut.Cut.leave`, which connects all h to one autograd node at the output
@@ -27,13 +28,13 @@ In a step of ``dfa``, a block's forward calls :meth:`~.cut.Cut.enter`, which rec
 """
 
 from lightning_fa.wiring.base import Wiring as Wiring
-from lightning_fa.wiring.blocks import Block as Block
-from lightning_fa.wiring.blocks import choose_blocks as choose_blocks
+from lightning_fa.wiring.blocks.choice import Block as Block
+from lightning_fa.wiring.blocks.choice import choose_blocks as choose_blocks
+from lightning_fa.wiring.blocks.ends import without as without
+from lightning_fa.wiring.blocks.refine import check_head as check_head
+from lightning_fa.wiring.blocks.refine import fit_to as fit_to
+from lightning_fa.wiring.blocks.survey import Survey as Survey
+from lightning_fa.wiring.blocks.survey import survey as survey
 from lightning_fa.wiring.cut import Cut as Cut
-from lightning_fa.wiring.ends import without as without
 from lightning_fa.wiring.families import wire as wire
 from lightning_fa.wiring.graph import LeakError as LeakError
-from lightning_fa.wiring.refine import check_head as check_head
-from lightning_fa.wiring.refine import fit_to as fit_to
-from lightning_fa.wiring.survey import Survey as Survey
-from lightning_fa.wiring.survey import survey as survey

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, Protocol
 from torch import Tensor, nn
 
 from lightning_fa.surgery import release
-from lightning_fa.wiring.step import Step
-from lightning_fa.wiring.store import Store
+from lightning_fa.wiring.passes.step import Step
+from lightning_fa.wiring.stores.store import Store
 
 ABOVE = "the true error of the block above"
 """The table's words for the error of a block without a predictor, under a rule with synthetic gradients."""

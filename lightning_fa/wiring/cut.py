@@ -13,16 +13,15 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from lightning_fa.rules.base import Rule
 from lightning_fa.sharding import check_gathered
 from lightning_fa.surgery import Behaviour
-from lightning_fa.wiring.block_feedback import BlockFeedback
-from lightning_fa.wiring.blocks import Block
+from lightning_fa.wiring.blocks.choice import Block
 from lightning_fa.wiring.checkpoints import outside_checkpoints, recomputing
-from lightning_fa.wiring.course import Course
-from lightning_fa.wiring.delivery import Delivery
-from lightning_fa.wiring.isolation import Isolation
-from lightning_fa.wiring.step import Step
+from lightning_fa.wiring.deliveries.delivery import Delivery
+from lightning_fa.wiring.passes.course import Course
+from lightning_fa.wiring.passes.isolation import Isolation
+from lightning_fa.wiring.passes.step import Step
+from lightning_fa.wiring.stores.block_feedback import BlockFeedback
 from lightning_fa.wiring.tensors import argument, entering, tensors_in, with_argument
 
 
@@ -74,15 +73,6 @@ class Cut:
     """The proof that no true gradient passes."""
     delivery: Delivery
     """The part that depends on the rule's family: what crosses a cut, and what happens at the output."""
-
-    @property
-    def rule(self) -> Rule:
-        return self.feedback.rule
-
-    @property
-    def owned(self) -> dict[str, list[Tensor]]:
-        """See :attr:`Isolation.owned`."""
-        return self.isolation.owned
 
     def enter(
         self, index: int, args: tuple[Any, ...], kwargs: dict[str, Any], again: bool = False

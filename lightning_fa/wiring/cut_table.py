@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from lightning_fa.surgery import FEEDBACK
 from lightning_fa.wiring.base import Row
-from lightning_fa.wiring.block_feedback import BlockFeedback
-from lightning_fa.wiring.blocks import Block, weights_of
+from lightning_fa.wiring.blocks.choice import Block, weights_of
+from lightning_fa.wiring.stores.block_feedback import BlockFeedback
 from lightning_fa.wrappers import named_modules, named_parameters
 
 LEFT = "none of the rule's: ungoverned, frozen, or not used"

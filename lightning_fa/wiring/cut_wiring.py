@@ -11,8 +11,8 @@ from lightning_fa.surgery import Behaviour, adopt
 from lightning_fa.wiring.base import Row, take_out
 from lightning_fa.wiring.cut import Bounded, Cut, Exit
 from lightning_fa.wiring.cut_table import rows_of
-from lightning_fa.wiring.step import Step
-from lightning_fa.wiring.store import Store
+from lightning_fa.wiring.passes.step import Step
+from lightning_fa.wiring.stores.store import Store
 
 
 class CutWiring:
@@ -74,7 +74,7 @@ class CutWiring:
         self.cut.feedback.restore(name, saved)
 
     def table(self, root: nn.Module) -> list[Row]:
-        return rows_of(root, self.cut.blocks, self.cut.feedback, self.cut.owned, self.adopted)
+        return rows_of(root, self.cut.blocks, self.cut.feedback, self.cut.isolation.owned, self.adopted)
 
     def backward_weights(self, root: nn.Module) -> Iterator[tuple[str, Tensor, Tensor]]:
         return iter(())  # no error passes between blocks

@@ -10,21 +10,21 @@ from torch import nn
 
 from lightning_fa.rules.base import DirectRule, LocalRule, Rule, SyntheticRule, TransportRule
 from lightning_fa.wiring.base import Wiring
-from lightning_fa.wiring.block_feedback import BlockFeedback
-from lightning_fa.wiring.blocks import Block
-from lightning_fa.wiring.course import Course
+from lightning_fa.wiring.blocks.choice import Block
 from lightning_fa.wiring.cut import Cut
 from lightning_fa.wiring.cut_wiring import CutWiring
-from lightning_fa.wiring.direct import Direct, Nothing, below_the_head
-from lightning_fa.wiring.isolation import Isolation
-from lightning_fa.wiring.local import Local
-from lightning_fa.wiring.settling import Settler
-from lightning_fa.wiring.shared import Shared
-from lightning_fa.wiring.step import Step
-from lightning_fa.wiring.store import Store
-from lightning_fa.wiring.synthetic import Synthetic
-from lightning_fa.wiring.transport import TransportWiring
-from lightning_fa.wiring.upward import Upward
+from lightning_fa.wiring.deliveries.direct import Direct, Nothing, below_the_head
+from lightning_fa.wiring.deliveries.local import Local
+from lightning_fa.wiring.deliveries.shared import Shared
+from lightning_fa.wiring.deliveries.synthetic import Synthetic
+from lightning_fa.wiring.deliveries.upward import Upward
+from lightning_fa.wiring.passes.course import Course
+from lightning_fa.wiring.passes.isolation import Isolation
+from lightning_fa.wiring.passes.settling import Settler
+from lightning_fa.wiring.passes.step import Step
+from lightning_fa.wiring.stores.block_feedback import BlockFeedback
+from lightning_fa.wiring.stores.store import Store
+from lightning_fa.wiring.transport.wiring import TransportWiring
 
 CUTTING: dict[tuple[type[Rule], str], Any] = {
     (DirectRule, "the output"): Direct,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import lightning_fa as fa
 from lightning_fa.callbacks.passes import blocks_of, recorded, run
-from lightning_fa.wiring.blocks import Block
+from lightning_fa.wiring.blocks.choice import Block
 
 
 class Masked(nn.Module):

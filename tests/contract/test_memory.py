@@ -10,8 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import lightning_fa as fa
 from benchmarks.saved import SavedBytes, gradient_bytes
-from lightning_fa.wiring import held
 from lightning_fa.wiring.graph import reach
+from lightning_fa.wiring.passes import held
 from tests.settling import data, deep, every_rule, loss_of, ready
 
 

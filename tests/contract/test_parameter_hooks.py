@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import lightning_fa as fa
-from lightning_fa.wiring import settling
+from lightning_fa.wiring.passes import settling
 from tests.cases import attach
 from tests.problems import read
 

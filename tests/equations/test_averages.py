@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 import lightning_fa as fa
-from lightning_fa.wiring import averages
+from lightning_fa.wiring.stores import averages
 from tests.lightning_net import Net, batches, fit
 from tests.problems import assert_close, assert_same
 

@@ -66,7 +66,7 @@ FAULTS = [
     ),
     Fault(
         "what is drawn in every step drawn once more by a monitor",
-        "wiring/transport.py",
+        "wiring/transport/wiring.py",
         "with torch.no_grad(), self.step.rehearsal():",
         "with torch.no_grad():",
         _tests("alignment", "undisturbed"),

@@ -3,27 +3,27 @@
 from tests.faults.fault import Fault
 
 LAYERS = ("tests/networks/test_transport_layers.py",)
-ATTENTION = "wiring/layers/attention.py"
-RECURRENT = "wiring/layers/recurrent.py"
+ATTENTION = "wiring/transport/layers/attention.py"
+RECURRENT = "wiring/transport/layers/recurrent.py"
 
 FAULTS = [
     Fault(
         "a forward of one's own replaced by PyTorch's",
-        "wiring/layers/known.py",
+        "wiring/transport/layers/known.py",
         "if base is None or any(name in module.__dict__ for name in _FORWARDS):",
         "return None if base is None else LAYERS[base]\n    if False:",
         ("tests/networks/test_own_forwards.py",),
     ),
     Fault(
         "the true weight in the backward pass of an operator that is no Linear",
-        "wiring/layers/pairs.py",
+        "wiring/transport/layers/pairs.py",
         "            feedback_of(item)\n            if isinstance(item, Pair)",
         "            value_of(item)\n            if isinstance(item, Pair)",
         ("tests/networks/test_transport_pairs.py",),
     ),
     Fault(
         "the graph's proof blind to weights used by another module",
-        "wiring/proof.py",
+        "wiring/transport/proof.py",
         "found |= own_kind",
         "found |= set()",
         ("tests/networks/test_transport_pairs.py",),

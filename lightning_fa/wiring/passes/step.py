@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_fa.ops import join
-from lightning_fa.wiring.held import Held
+from lightning_fa.wiring.passes.held import Held
 
 
 class Step:

@@ -13,13 +13,13 @@ from lightning_fa.feedback import single_precision
 from lightning_fa.rules.base import TransportRule
 from lightning_fa.surgery import FEEDBACK, adopt, port_of
 from lightning_fa.wiring.base import Row, take_out
-from lightning_fa.wiring.blocks import Block, matches, weights_of
-from lightning_fa.wiring.layers import INPUT_ONLY, Layer, Plan, Presented, Weight, choose_layers, matrices_of
-from lightning_fa.wiring.layers.choice import full_name
-from lightning_fa.wiring.port import Port, slot
-from lightning_fa.wiring.proof import Proof
-from lightning_fa.wiring.step import Step
-from lightning_fa.wiring.store import Store
+from lightning_fa.wiring.blocks.choice import Block, matches, weights_of
+from lightning_fa.wiring.passes.step import Step
+from lightning_fa.wiring.stores.store import Store
+from lightning_fa.wiring.transport.layers import INPUT_ONLY, Layer, Plan, Presented, Weight, choose_layers, matrices_of
+from lightning_fa.wiring.transport.layers.choice import full_name
+from lightning_fa.wiring.transport.port import Port, slot
+from lightning_fa.wiring.transport.proof import Proof
 from lightning_fa.wrappers import named_modules, named_parameters
 
 ADDED = "none of the rule's: ungoverned, added or element-wise"

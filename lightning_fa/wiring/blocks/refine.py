@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from lightning_fa.wiring.blocks import Block, Blocks, is_embedding, matches, units_in, weights_of
-from lightning_fa.wiring.ends import ended
-from lightning_fa.wiring.survey import Survey
+from lightning_fa.wiring.blocks.choice import Block, Blocks, is_embedding, matches, units_in, weights_of
+from lightning_fa.wiring.blocks.ends import ended
+from lightning_fa.wiring.blocks.survey import Survey
 
 
 def fit_to(

@@ -17,8 +17,8 @@ from lightning_fa.ops.graft import _Graft, _Tie
 from lightning_fa.ops.transport import _Convolution, _Linear
 from lightning_fa.surgery import governed
 from lightning_fa.wiring.checkpoints import recomputing
-from lightning_fa.wiring.layers import Plan, Weight
 from lightning_fa.wiring.tensors import tensors_in
+from lightning_fa.wiring.transport.layers import Plan, Weight
 
 Kind: TypeAlias = "frozenset[str] | None"
 """What a node computes: ``None`` for an activation, else the governed weights that it depends on, by name."""

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from torch import Tensor
 
-from lightning_fa.wiring.blocks import Block
+from lightning_fa.wiring.blocks.choice import Block
 
 Tap: TypeAlias = tuple[str, Tensor]
 """The name of a block, and its output in one call."""

@@ -14,16 +14,16 @@ from lightning_fa.ops.route import NOT_SCORED
 from lightning_fa.rules.base import SyntheticRule
 from lightning_fa.sharding import check_gathered
 from lightning_fa.wiring.base import ABOVE
-from lightning_fa.wiring.block_feedback import BlockFeedback, Place, Sizes, key_of
-from lightning_fa.wiring.blocks import Block
+from lightning_fa.wiring.blocks.choice import Block
 from lightning_fa.wiring.checkpoints import outside_checkpoints
-from lightning_fa.wiring.course import Tap
-from lightning_fa.wiring.rows import Layout, as_labels
-from lightning_fa.wiring.settling import Settler
-from lightning_fa.wiring.step import Step
-from lightning_fa.wiring.targets import check_classes
+from lightning_fa.wiring.deliveries.targets import check_classes
+from lightning_fa.wiring.deliveries.trial import ROWS, try_rule
+from lightning_fa.wiring.passes.course import Tap
+from lightning_fa.wiring.passes.settling import Settler
+from lightning_fa.wiring.passes.step import Step
+from lightning_fa.wiring.stores.block_feedback import BlockFeedback, Place, Sizes, key_of
+from lightning_fa.wiring.stores.rows import Layout, as_labels
 from lightning_fa.wiring.tensors import without_autocast
-from lightning_fa.wiring.trial import ROWS, try_rule
 
 STEPS = "steps"
 """Letter of the buffer that counts forward passes in training mode, for the warm-up of a predictor."""

@@ -14,7 +14,7 @@ from torch.nn.utils.prune import BasePruningMethod
 
 from lightning_fa.ops.graft import tie
 from lightning_fa.surgery import FEEDBACK, OWN_FORWARD, Behaviour, governed
-from lightning_fa.wiring.layers.pairs import Origin, pair, plain
+from lightning_fa.wiring.transport.layers.pairs import Origin, pair, plain
 
 
 @dataclass

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 from lightning_fa.ops import convolution, linear
 from lightning_fa.ops.graft import graft
 from lightning_fa.ops.transport import Geometry
-from lightning_fa.wiring.layers import operators as known
+from lightning_fa.wiring.transport.layers import operators as known
 
 
 class Origin(NamedTuple):

@@ -8,13 +8,13 @@ from torch import Tensor
 
 from lightning_fa.ops import route
 from lightning_fa.rules.base import LocalRule
-from lightning_fa.wiring.block_feedback import BlockFeedback, Place, Sizes
-from lightning_fa.wiring.blocks import Block
-from lightning_fa.wiring.course import Tap
-from lightning_fa.wiring.rows import Layout
-from lightning_fa.wiring.settling import Settler
-from lightning_fa.wiring.step import Step
-from lightning_fa.wiring.targets import read_targets
+from lightning_fa.wiring.blocks.choice import Block
+from lightning_fa.wiring.deliveries.targets import read_targets
+from lightning_fa.wiring.passes.course import Tap
+from lightning_fa.wiring.passes.settling import Settler
+from lightning_fa.wiring.passes.step import Step
+from lightning_fa.wiring.stores.block_feedback import BlockFeedback, Place, Sizes
+from lightning_fa.wiring.stores.rows import Layout
 from lightning_fa.wiring.tensors import without_autocast
 
 

@@ -15,15 +15,15 @@ from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
 from lightning_fa.sharding import has_shards
-from lightning_fa.wiring.block_feedback import BlockFeedback
 from lightning_fa.wiring.checkpoints import in_checkpoint
-from lightning_fa.wiring.course import Course
 from lightning_fa.wiring.graph import leaves_of
-from lightning_fa.wiring.isolation import Isolation
-from lightning_fa.wiring.rows import Layout
-from lightning_fa.wiring.step import Step
+from lightning_fa.wiring.passes.course import Course
+from lightning_fa.wiring.passes.isolation import Isolation
+from lightning_fa.wiring.passes.step import Step
+from lightning_fa.wiring.passes.waiting import Factor, Waiting
+from lightning_fa.wiring.stores.block_feedback import BlockFeedback
+from lightning_fa.wiring.stores.rows import Layout
 from lightning_fa.wiring.tensors import without_autocast
-from lightning_fa.wiring.waiting import Factor, Waiting
 
 
 class Settler:

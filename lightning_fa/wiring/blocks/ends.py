@@ -14,9 +14,9 @@ from itertools import pairwise
 
 from torch import nn
 
-from lightning_fa.wiring.blocks import Block
+from lightning_fa.wiring.blocks.choice import Block
+from lightning_fa.wiring.blocks.survey import Survey
 from lightning_fa.wiring.graph import LeakError
-from lightning_fa.wiring.survey import Survey
 from lightning_fa.wrappers import named_modules
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_fa.wiring.blocks import Block, has_matrix
+from lightning_fa.wiring.blocks.choice import Block, has_matrix
 from lightning_fa.wiring.graph import reach, walk
 from lightning_fa.wiring.tensors import argument, entering, tensors_in, with_argument
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lightning_fa.sharding import is_sharded, write
 from lightning_fa.surgery import FEEDBACK
-from lightning_fa.wiring.averages import track
+from lightning_fa.wiring.stores.averages import track
 
 
 class Slot(NamedTuple):

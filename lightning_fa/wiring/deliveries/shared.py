@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from lightning_fa.rules.base import LocalRule
-from lightning_fa.wiring.block_feedback import BlockFeedback, Place, Sizes, key_of
-from lightning_fa.wiring.blocks import Block
-from lightning_fa.wiring.course import Tap
-from lightning_fa.wiring.local import Local
-from lightning_fa.wiring.rows import Layout
-from lightning_fa.wiring.settling import Settler
-from lightning_fa.wiring.step import Step
+from lightning_fa.wiring.blocks.choice import Block
+from lightning_fa.wiring.deliveries.local import Local
+from lightning_fa.wiring.passes.course import Tap
+from lightning_fa.wiring.passes.settling import Settler
+from lightning_fa.wiring.passes.step import Step
+from lightning_fa.wiring.stores.block_feedback import BlockFeedback, Place, Sizes, key_of
+from lightning_fa.wiring.stores.rows import Layout
 
 
 class Shared:

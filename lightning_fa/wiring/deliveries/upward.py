@@ -14,13 +14,13 @@ from torch.autograd.graph import get_gradient_edge
 from lightning_fa.ops import onward, route
 from lightning_fa.rules.base import DirectRule
 from lightning_fa.sharding import check_gathered
-from lightning_fa.wiring.block_feedback import BlockFeedback, Place, Sizes
-from lightning_fa.wiring.blocks import Block
-from lightning_fa.wiring.course import Tap
-from lightning_fa.wiring.direct import Answers, Direct
-from lightning_fa.wiring.rows import Layout
-from lightning_fa.wiring.settling import Settler
-from lightning_fa.wiring.step import Step
+from lightning_fa.wiring.blocks.choice import Block
+from lightning_fa.wiring.deliveries.direct import Answers, Direct
+from lightning_fa.wiring.passes.course import Tap
+from lightning_fa.wiring.passes.settling import Settler
+from lightning_fa.wiring.passes.step import Step
+from lightning_fa.wiring.stores.block_feedback import BlockFeedback, Place, Sizes
+from lightning_fa.wiring.stores.rows import Layout
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 

@@ -6,10 +6,10 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from lightning_fa.surgery import FEEDBACK, Behaviour
-from lightning_fa.wiring.blocks import weights_of
-from lightning_fa.wiring.layers.attention import ATTENTION
-from lightning_fa.wiring.layers.dense import DENSE
-from lightning_fa.wiring.layers.recurrent import RECURRENT
+from lightning_fa.wiring.blocks.choice import weights_of
+from lightning_fa.wiring.transport.layers.attention import ATTENTION
+from lightning_fa.wiring.transport.layers.dense import DENSE
+from lightning_fa.wiring.transport.layers.recurrent import RECURRENT
 
 LAYERS: dict[type[nn.Module], type[Behaviour]] = {**DENSE, **ATTENTION, **RECURRENT}
 

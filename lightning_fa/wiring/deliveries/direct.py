@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from lightning_fa.ops import route
 from lightning_fa.rules.base import DirectRule
-from lightning_fa.wiring.block_feedback import BlockFeedback, Place, Sizes
-from lightning_fa.wiring.blocks import Block
-from lightning_fa.wiring.course import Tap
-from lightning_fa.wiring.rows import Layout
-from lightning_fa.wiring.settling import Settler
-from lightning_fa.wiring.step import Step
-from lightning_fa.wiring.trial import ROWS, try_rule
+from lightning_fa.wiring.blocks.choice import Block
+from lightning_fa.wiring.deliveries.trial import ROWS, try_rule
+from lightning_fa.wiring.passes.course import Tap
+from lightning_fa.wiring.passes.settling import Settler
+from lightning_fa.wiring.passes.step import Step
+from lightning_fa.wiring.stores.block_feedback import BlockFeedback, Place, Sizes
+from lightning_fa.wiring.stores.rows import Layout
 
 
 @dataclass(frozen=True)

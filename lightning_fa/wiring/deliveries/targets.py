@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lightning_fa.labels import IGNORED
 from lightning_fa.rules.base import LocalRule
-from lightning_fa.wiring.rows import NO_TARGETS
+from lightning_fa.wiring.stores.rows import NO_TARGETS
 
 
 def read_targets(targets: Tensor | None, rows: int, outputs: int, rule: LocalRule, look: bool) -> Tensor:

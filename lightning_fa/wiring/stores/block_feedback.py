@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from lightning_fa.feedback import single_precision
 from lightning_fa.rules.base import Rule
 from lightning_fa.surgery import FEEDBACK
-from lightning_fa.wiring.blocks import Block, channels_of
-from lightning_fa.wiring.rows import Layout, lay_out
-from lightning_fa.wiring.store import Store
+from lightning_fa.wiring.blocks.choice import Block, channels_of
+from lightning_fa.wiring.stores.rows import Layout, lay_out
+from lightning_fa.wiring.stores.store import Store
 
 
 class Place(NamedTuple):

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_fa.wiring.block_feedback import BlockFeedback
-from lightning_fa.wiring.blocks import Block
-from lightning_fa.wiring.course import Tap
+from lightning_fa.wiring.blocks.choice import Block
 from lightning_fa.wiring.graph import check_cut, check_output, leaves_of
+from lightning_fa.wiring.passes.course import Tap
+from lightning_fa.wiring.stores.block_feedback import BlockFeedback
 from lightning_fa.wiring.tensors import tensors_in
 
 

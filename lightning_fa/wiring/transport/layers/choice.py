@@ -11,10 +11,10 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from lightning_fa.surgery import Behaviour
-from lightning_fa.wiring.layers.dense import DENSE
-from lightning_fa.wiring.layers.known import behaviour_of, known_base, matrices_of
-from lightning_fa.wiring.layers.presented import Presented
-from lightning_fa.wiring.layers.registered import registered
+from lightning_fa.wiring.transport.layers.dense import DENSE
+from lightning_fa.wiring.transport.layers.known import behaviour_of, known_base, matrices_of
+from lightning_fa.wiring.transport.layers.presented import Presented
+from lightning_fa.wiring.transport.layers.registered import registered
 
 LISTS = (nn.ParameterList, nn.ParameterDict)
 """Modules without a forward. Their parameters are used by the module around them."""

@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from lightning_fa.wiring.block_feedback import Place, Sizes
-from lightning_fa.wiring.blocks import Block
-from lightning_fa.wiring.course import Tap
-from lightning_fa.wiring.rows import Layout
-from lightning_fa.wiring.settling import Settler
+from lightning_fa.wiring.blocks.choice import Block
+from lightning_fa.wiring.passes.course import Tap
+from lightning_fa.wiring.passes.settling import Settler
+from lightning_fa.wiring.stores.block_feedback import Place, Sizes
+from lightning_fa.wiring.stores.rows import Layout
 
 
 class Delivery(Protocol):

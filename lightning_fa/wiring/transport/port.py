@@ -11,9 +11,9 @@ from lightning_fa.ops import lesson
 from lightning_fa.rules.base import TransportRule
 from lightning_fa.surgery import FEEDBACK
 from lightning_fa.wiring.checkpoints import recomputing
-from lightning_fa.wiring.layers.pairs import Pair, feedback_of, value_of
-from lightning_fa.wiring.step import Step
-from lightning_fa.wiring.store import Store
+from lightning_fa.wiring.passes.step import Step
+from lightning_fa.wiring.stores.store import Store
+from lightning_fa.wiring.transport.layers.pairs import Pair, feedback_of, value_of
 
 _STEP = torch.tensor([0, 0, 1])
 

@@ -9,23 +9,30 @@ loss scale, and finite. The optimizer's own change of B is undone.
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-if TYPE_CHECKING:
-    from lightning_fa.wiring.store import Store
 
-_STORES: weakref.WeakSet[Store] = weakref.WeakSet()
+class Moving(Protocol):
+    """Feedback that is a running average: the tensors by name, and their forgetting factor."""
+
+    forgetting: float | None
+
+    def items(self) -> Iterator[tuple[str, Tensor]]: ...
+
+
+_STORES: weakref.WeakSet[Moving] = weakref.WeakSet()
 _BEFORE: weakref.WeakKeyDictionary[Optimizer, list[tuple[Tensor, Tensor, float]]] = weakref.WeakKeyDictionary()
 """For an optimizer during its step: each B that it holds, the value of B before the step, and the factor."""
 _HANDLES: list[Any] = []
 
 
-def track(store: Store) -> None:
+def track(store: Moving) -> None:
     """From now on move the feedback in ``store``, by its factor, in the steps of optimizers."""
     _STORES.add(store)
     if not _HANDLES:
