@@ -90,8 +90,6 @@ class PipelineFeedbackStrategy(StageCheckpoints):
         assert module is not None
         # `check_rule` has refused rules that do not cut.
         wiring: Cut | None = getattr(self.attached._wiring, "cut", None) if self._fitting else None
-        if wiring is not None:
-            wiring.step.settles = "always"  # no graph waits for the head's error, which comes after the stages above
         division = Division(
             module,
             self._blocks() if wiring is None else wiring.blocks,
