@@ -57,7 +57,7 @@ CIFAR10 = Task(
     kind="classes",
     head="8.",
     presets={
-        "quick": Preset(samples=None, epochs=3, tuning_epochs=1, rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2), seeds=3),
+        "quick": Preset(samples=None, epochs=5, tuning_epochs=2, rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2), seeds=3),
         "full": Preset(samples=None, epochs=30, tuning_epochs=5),
     },
 )
