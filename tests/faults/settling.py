@@ -1,0 +1,141 @@
+"""Faults in gradients that are computed in the forward pass."""
+
+from tests.faults.fault import Fault
+
+MEMORY = ("tests/contract/test_memory.py", "tests/contract/test_settling.py")
+
+FAULTS = [
+    Fault(
+        "the factor before the loss dropped where a gradient has waited",
+        "ops/settled.py",
+        "ratio = factor / scale",
+        "ratio = factor / factor",
+        MEMORY,
+    ),
+    Fault(
+        "the factor of the step before left in a gradient that has waited",
+        "ops/settled.py",
+        "ratio = factor / scale",
+        "ratio = factor",
+        MEMORY,
+    ),
+    Fault(
+        "a second derivative that silently misses the hidden layers",
+        "ops/settled.py",
+        "if torch.is_grad_enabled():",
+        "if False:",
+        MEMORY,
+    ),
+    Fault(
+        "the gradients of a block freed too early, when those of the next one are there",
+        "wiring/passes/waiting.py",
+        "self.places += places",
+        "self.places = [*places]",
+        MEMORY,
+    ),
+    Fault(
+        "gradients of an earlier pass dropped by the next",
+        "wiring/passes/settling.py",
+        "self.step.terms.append(self._waiting.term())",
+        "self.step.terms = [self._waiting.term()]",
+        MEMORY,
+    ),
+    Fault(
+        "gradients of a pass that an error has ended added to those of the next",
+        "wiring/passes/settling.py",
+        "self._inputs, self._waiting = [], Waiting() if self._settles() else None",
+        "self._inputs, self._waiting = [], (self._waiting or Waiting()) if self._settles() else None",
+        MEMORY,
+    ),
+    Fault(
+        "graphs settled where their gradients take more",
+        "wiring/passes/settling.py",
+        "return self.step.held.saves(name, h, self._tensors).get(name, 0.0) > 0",
+        "return True",
+        MEMORY,
+    ),
+    Fault(
+        "what a block holds counted with its weights",
+        "wiring/passes/settling.py",
+        "self.step.held.given([*parameters, *entering])",
+        "self.step.held.given(entering)",
+        MEMORY,
+    ),
+    Fault(
+        "what a block holds taken for that of the dry run's samples",
+        "wiring/passes/held.py",
+        "graph = self._graphs[name] / max(self._outputs[name], 1) if",
+        "graph = self._graphs[name] / 1e6 if",
+        MEMORY,
+    ),
+    Fault(
+        "the graph of a local loss not counted",
+        "wiring/passes/held.py",
+        "return graph + self._losses.get(name, 0.0), gradients",
+        "return graph, gradients",
+        MEMORY,
+    ),
+    Fault(
+        "small networks settled at a third of a step's time",
+        "wiring/passes/held.py",
+        "if sum(max(saved, 0) for saved in found.values()) > SMALL else {}",
+        "if True else {}",
+        MEMORY,
+    ),
+    Fault(
+        "what one batch saves taken for what the next one does",
+        "wiring/passes/step.py",
+        "self.held.begin()",
+        "pass",
+        MEMORY,
+    ),
+    Fault(
+        "a graph freed while someone may still differentiate it",
+        "wiring/passes/settling.py",
+        "retain_graph=True",
+        "retain_graph=False",
+        MEMORY,
+    ),
+    Fault(
+        "the graph of every block held until the pass is over",
+        "wiring/passes/settling.py",
+        "self.course.taps[-1] = name, h.new_zeros(()).expand(h.shape)",
+        "pass",
+        MEMORY,
+    ),
+    Fault(
+        "gradients of 32-bit losses computed under autocast",
+        "wiring/passes/settling.py",
+        "with without_autocast(output):",
+        "with torch.enable_grad():",
+        MEMORY,
+    ),
+    Fault(
+        "the hooks of a parameter run twice",
+        "wiring/passes/settling.py",
+        "each.clear()",
+        "pass",
+        ("tests/contract/test_parameter_hooks.py",),
+    ),
+    Fault(
+        "a loss that overflowed remembered as the factor",
+        "wiring/passes/waiting.py",
+        "torch.where(factor.isfinite() & (factor != 0), factor, last)",
+        "factor",
+        MEMORY,
+    ),
+    Fault(
+        "a monitor that finds no graph to differentiate",
+        "wiring/passes/settling.py",
+        'if self.step.settles == "never":',
+        "if False:",
+        ("tests/callbacks/test_alignment.py",),
+    ),
+    Fault(
+        "a predictor that learns before its upper neighbour has answered",
+        "wiring/deliveries/synthetic.py",
+        "2 * (asked.d - true.to(asked.d.dtype))",
+        "2 * asked.d",
+        MEMORY,
+    ),
+]
