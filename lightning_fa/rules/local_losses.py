@@ -109,6 +109,9 @@ def _mix(h: Tensor, Q: Tensor) -> Tensor:
 
 def _similarity(x: Tensor) -> Tensor:
     x = x - x.mean(1, keepdim=True)
-    # With an offset, because the gradient of the norm is NaN at zero, as for a sample whose units are all dead.
-    x = x / (x.square().sum(1, keepdim=True) + 1e-16).sqrt()
+    square = x.square().sum(1, keepdim=True)
+    # A sample whose units are all dead has no direction. The offset keeps its gradient from being NaN, and the mask makes it
+    # zero. Without the mask it would be 1e8 times the gradient of the direction wherever a unit at rest still has a slope, as
+    # a spiking unit has.
+    x = (x / (square + 1e-16).sqrt()).masked_fill(square == 0, 0.0)
     return (x @ x.T).clamp(-1, 1)

@@ -104,6 +104,20 @@ def test_dead_units_give_no_nan():
     step(model, attached, torch.randn(1, 7), torch.randint(K, (1,)))
 
 
+def test_a_sample_at_rest_has_no_direction_to_learn():
+    """A spiking unit has a slope at rest: the gradient of the direction of zero, 1e8, once reached the weights through it."""
+    rule, y = fa.LocalLosses(loss="sim"), torch.randint(K, (N,))
+    theta = {letter: t.double() for letter, t in rule.initial("block", [9], K).items()}
+    h = torch.randn(N, 9, dtype=torch.float64)
+    h[0] = 0
+    rule.local_loss(h.requires_grad_(), y, theta).backward()
+    others = h.detach()[1:].requires_grad_()
+    wanted = cosines(F.one_hot(y, K).double())
+    (cosines(others @ theta["Q"].T) - wanted[1:, 1:]).square().sum().div(N * N).backward()
+    assert torch.equal(h.grad[0], torch.zeros(9, dtype=torch.float64))
+    assert distance(h.grad[1:], others.grad) <= 256 * EPS
+
+
 def test_local_classifiers_learn_with_the_models_own_optimizer():
     """They must be found by ``model.parameters()`` and be no part of the model's state."""
     model, x, y = network(), torch.randn(N, 7).double(), torch.randint(K, (N,))

@@ -5,6 +5,7 @@ from tests.faults.fault import Fault
 EQUATIONS = ("tests/equations/test_oracles.py", "tests/contract/test_contract.py")
 FEEDBACK = ("tests/equations/test_feedback.py",)
 TRANSPORT = ("tests/equations/test_transport_rules.py",)
+LOCAL = ("tests/equations/test_local_rules.py",)
 SHARED = ("tests/equations/test_shared_readout.py",)
 AVERAGES = ("tests/equations/test_averages.py",)
 
@@ -141,5 +142,12 @@ FAULTS = [
         'if state.get("forgetting") is not None:',
         "if False:",
         AVERAGES,
+    ),
+    Fault(
+        "a sample at rest learns the direction of zero",
+        "rules/local_losses.py",
+        ".sqrt()).masked_fill(square == 0, 0.0)",
+        ".sqrt())",
+        LOCAL,
     ),
 ]

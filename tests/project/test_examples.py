@@ -84,6 +84,10 @@ def test_a_sequence_model_learns(example):
     assert example("sequence").main("dfa", epochs=3) > 2 * CHANCE
 
 
+def test_a_spiking_network_learns(example):
+    assert example("spiking").main("dfa", epochs=2) > 3 * CHANCE
+
+
 def test_fabrics_loop_learns_and_its_checkpoint_goes_on(example):
     assert example("fabric").main(epochs=3) > 5 * CHANCE
 
