@@ -147,9 +147,11 @@ class AlignmentMonitor(Monitor):
             sums.fixed(name, "weight_chance", weight, lambda w: chance(w.numel()))
         if attached.rule.cuts:
             targets = self._targets(batch)
-            for name, B in attached.feedback.items():
-                if targets is not None and name in seen.outputs:
-                    read_out(sums, name, B.detach(), seen.outputs[name], seen.outputs[blocks[-1].name], targets)
+            output = seen.outputs[blocks[-1].name]
+            for block in blocks:
+                if targets is not None and block.name in seen.outputs and block.name in attached.feedback:
+                    B = attached.feedback[block.name].detach()
+                    read_out(sums, block, B, seen.outputs[block.name], output, targets)
         return sums
 
     def _targets(self, batch: Any) -> Tensor | None:

@@ -11,7 +11,7 @@ from lightning_fa.callbacks.sums import Sums
 from lightning_fa.labels import known
 from lightning_fa.metrics import chance, output_error, readout_error
 from lightning_fa.ops.wide import double
-from lightning_fa.wiring.blocks.choice import Block
+from lightning_fa.wiring.blocks.choice import Block, axes_of
 from lightning_fa.wiring.stores.rows import lay_out, match_targets
 from lightning_fa.wrappers import named_modules
 
@@ -51,12 +51,13 @@ def compare_updates(
             sums.fixed(name, f"{prefix}chance", ours[full], lambda _, entries=entries: chance(entries))
 
 
-def read_out(sums: Sums, name: str, B: Tensor, h: Tensor, output: Tensor, targets: Tensor) -> None:
+def read_out(sums: Sums, block: Block, B: Tensor, h: Tensor, output: Tensor, targets: Tensor) -> None:
     """Add the directions of the readout's error (of h through B) and the output's error, and the accuracy of the readout.
 
     Rows of class -100 are left out. If no other row is left, nothing is added.
     """
-    layouts = [lay_out(name, h, output), lay_out(name, h, output, 1)]  # dense, or shared by all positions
+    name, axes = block.name, axes_of(block.module, h)
+    layouts = [lay_out(name, h, output, axes, shared) for shared in (False, True)]
     layout = next((each for each in layouts if B.shape == (each.width, each.outputs)), None)
     if layout is None:
         return

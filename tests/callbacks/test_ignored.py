@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_fa import metrics
 from lightning_fa.callbacks import LinearProbes, RepresentationMonitor
@@ -12,6 +12,7 @@ from lightning_fa.callbacks.comparisons import read_out
 from lightning_fa.callbacks.features import tensors
 from lightning_fa.callbacks.sums import Sums
 from lightning_fa.callbacks.synthetic import _imply
+from lightning_fa.wiring.blocks.choice import Block
 from tests.callbacks.net import data, fit
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")
@@ -55,12 +56,12 @@ def test_a_readout_is_compared_on_the_other_rows():
     found = []
     for kept in (slice(None), COUNT):
         sums = Sums()
-        read_out(sums, "h", rows(2)[:4, :3], rows(1)[kept], rows(0, 3)[kept], LABELS[kept])
+        read_out(sums, Block("h", nn.Linear(1, 1)), rows(2)[:4, :3], rows(1)[kept], rows(0, 3)[kept], LABELS[kept])
         found.append(sums.moments)
     assert found[0].keys() == found[1].keys()
     assert all(torch.equal(found[0][key], found[1][key]) for key in found[0])
     nothing = Sums()
-    read_out(nothing, "h", rows(2)[:4, :3], rows(1), rows(0, 3), torch.full((6,), -100))
+    read_out(nothing, Block("h", nn.Linear(1, 1)), rows(2)[:4, :3], rows(1), rows(0, 3), torch.full((6,), -100))
     assert not nothing.moments
 
 

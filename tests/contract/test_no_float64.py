@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import lightning_fa as fa
 from lightning_fa import metrics
@@ -13,6 +13,7 @@ from lightning_fa.callbacks.sums import Sums
 from lightning_fa.metrics.stateful import moments
 from lightning_fa.ops import refuse_zero_sum
 from lightning_fa.ops.wide import double, has_float64
+from lightning_fa.wiring.blocks.choice import Block
 
 ELSEWHERE = torch.device("mps:0")
 
@@ -107,7 +108,7 @@ def test_a_readout_is_compared_there():
     found = []
     for on in (there, lambda t: t):
         sums = Sums()
-        read_out(sums, "h", on(B), on(H), on(rows(4, 3)), on(LABELS))
+        read_out(sums, Block("h", nn.Linear(1, 1)), on(B), on(H), on(rows(4, 3)), on(LABELS))
         found.append(sums.moments)
     assert found[0].keys() == found[1].keys()
     assert all(torch.equal(found[0][key], found[1][key]) for key in found[0])

@@ -5,6 +5,7 @@ from tests.faults.fault import Fault
 EQUATIONS = ("tests/equations/test_oracles.py", "tests/contract/test_contract.py")
 FEEDBACK = ("tests/equations/test_feedback.py",)
 TRANSPORT = ("tests/equations/test_transport_rules.py",)
+STEPS = ("tests/equations/test_time_steps.py",)
 LOCAL = ("tests/equations/test_local_rules.py",)
 SHARED = ("tests/equations/test_shared_readout.py",)
 AVERAGES = ("tests/equations/test_averages.py",)
@@ -149,5 +150,26 @@ FAULTS = [
         ".sqrt()).masked_fill(square == 0, 0.0)",
         ".sqrt())",
         LOCAL,
+    ),
+    Fault(
+        "channels taken for time steps",
+        "wiring/blocks/choice.py",
+        "return Axes(before, before)",
+        "return Axes(front, before)",
+        STEPS,
+    ),
+    Fault(
+        "time steps taken for samples",
+        "wiring/stores/rows.py",
+        "while leading < most and",
+        "while leading < min(most, 1) and",
+        STEPS,
+    ),
+    Fault(
+        "shared feedback summed over samples",
+        "wiring/stores/rows.py",
+        "thin[: self.leading], thin[self.channels] = shape[: self.leading], self.width",
+        "thin[0], thin[self.channels] = shape[0], self.width",
+        STEPS,
     ),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
@@ -145,16 +145,34 @@ def _is_stack(module: nn.Module) -> bool:
     return alike and (len(units) > 1 or isinstance(module, nn.TransformerEncoder))
 
 
-def channels_of(module: nn.Module, h: Tensor) -> int | None:
-    """The dimension of a block's output ``h`` that holds its features; ``None`` if ``h`` has at most two dimensions."""
-    if h.ndim <= 2:
-        return None
+class Axes(NamedTuple):
+    """What the dimensions of a block's output hold, as far as the block's last layer shows."""
+
+    samples: int
+    """The most dimensions in front that can be samples, or time steps and samples."""
+    channels: int | None
+    """The dimension that holds the features; ``None`` for at most two dimensions."""
+
+
+def axes_of(module: nn.Module, h: Tensor) -> Axes:
+    """The axes of ``h``, the output of the block ``module``.
+
+    The map of a convolution has its channels before its positions, as in ``(samples, channels, height, width)`` or ``(steps,
+    samples, channels, height, width)``. Of other outputs all dimensions but the last can be samples or positions.
+    """
+    front = h.ndim - 1
+    if front <= 1:
+        return Axes(front, None)
     # lists, because dynamo of PyTorch 2.6 does not support next() with a default
-    last = [module, *(m for m in module.modules() if weights_of(m))][-1]
-    convolution = isinstance(last, _ConvNd)
-    width = last.out_channels if convolution else getattr(last, "out_features", None)
-    order = (1, h.ndim - 1) if convolution else (h.ndim - 1, 1)
-    return ([dim for dim in order if h.shape[dim] == width] or order)[0]
+    last: Any = [module, *(m for m in module.modules() if weights_of(m))][-1]
+    if not isinstance(last, _ConvNd):
+        order, width = (front, 1), getattr(last, "out_features", None)
+    else:
+        before, width = front - len(last.kernel_size), last.out_channels
+        if before >= 1 and h.shape[before] == width:
+            return Axes(before, before)
+        order = (max(before, 1), front)
+    return Axes(front, ([dim for dim in order if h.shape[dim] == width] or order)[0])
 
 
 def _named(root: nn.Module, blocks: str | Sequence[str | nn.Module]) -> list[Block]:

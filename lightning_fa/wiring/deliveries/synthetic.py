@@ -164,7 +164,8 @@ class Synthetic:
             rows, y = layout.positions(seen.to(next(iter(theta.values())).dtype)), None
             if self.rule.needs_targets:
                 targets = self.step.targets
-                labels = as_labels(targets, len(h), len(rows) // len(h), outputs)
+                samples = len(layout.samples(h))
+                labels = as_labels(targets, samples, len(rows) // samples, outputs)
                 if self.step.looks() and targets is not None and not targets.is_floating_point():
                     check_classes(targets, max(outputs, 2))  # one output stands for two classes
                 y = labels.to(rows.dtype)

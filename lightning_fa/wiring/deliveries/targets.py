@@ -47,7 +47,8 @@ def read_targets(targets: Tensor | None, rows: int, outputs: int, rule: LocalRul
         f"Expected targets for {rows} rows: {_named(rule)} takes one class per row or class "
         f"probabilities of shape {(rows, outputs)}, but got {targets.dtype} "
         f"targets of shape {tuple(targets.shape)}.{_hint(rule)} If the loss scores positions, this block and "
-        "the head must both return (samples, positions, features), as in a transformer: the pixels of a convolution are no rows."
+        "the head must both return (samples, positions, features), as in a transformer: the pixels of a convolution are no rows. "
+        "If time steps come before the samples, give every step its targets: `y.expand(steps, -1)`."
     )
 
 

@@ -108,4 +108,5 @@ def _check(rule: DirectRule, blocks: Sequence[Block]) -> None:
 def _carry(module: nn.Module, delta: Tensor, weight: Tensor) -> Tensor:
     if isinstance(module, nn.Linear):
         return F.linear(delta, weight)
-    return module._conv_forward(delta, weight, None)  # type: ignore[operator,no-any-return]
+    steps = delta.ndim - len(module.kernel_size) - 1  # type: ignore[arg-type]  # 2 with time steps in front
+    return module._conv_forward(delta.flatten(0, max(steps - 1, 0)), weight, None)  # type: ignore[operator,no-any-return]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lightning_fa.feedback import single_precision
 from lightning_fa.rules.base import Rule
 from lightning_fa.surgery import FEEDBACK
-from lightning_fa.wiring.blocks.choice import Block, channels_of
+from lightning_fa.wiring.blocks.choice import Block, axes_of
 from lightning_fa.wiring.stores.rows import Layout, lay_out
 from lightning_fa.wiring.stores.store import Store
 
@@ -90,7 +90,7 @@ class BlockFeedback:
     def fit(self, name: str, tap: Tensor, output: Tensor, rehearsing: bool) -> Layout:
         """How the output of block ``name`` lines up with the network's output. Feedback is drawn unless it fits already."""
         shared = getattr(self.rule, "spatial", "dense") == "shared"
-        layout = lay_out(name, tap, output, channels_of(self.places[name].module, tap) if shared else None)
+        layout = lay_out(name, tap, output, axes_of(self.places[name].module, tap), shared)
         if self.cuts(name):
             sizes = self._sizes(tap.shape, layout)
             if self._drawn.get(name) != sizes:
@@ -132,7 +132,7 @@ class BlockFeedback:
 
     def _sizes(self, shape: torch.Size, layout: Layout) -> Sizes:
         if getattr(self.rule, "maps", False) and not layout.per_position:
-            return *shape[1:], layout.outputs
+            return *shape[layout.leading :], layout.outputs
         return layout.width, layout.outputs
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]

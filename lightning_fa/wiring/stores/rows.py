@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lightning_fa.wiring.blocks.choice import Axes
+
 NO_TARGETS = (
     "This rule needs the targets: set `attached.targets = y` before every forward pass (`attached.loss` uses them up), or tell "
     "the strategy where they are in the batch with `targets=`."
@@ -21,6 +23,8 @@ class Layout(NamedTuple):
     per_position: bool
     channels: int | None = None
     """The dimension of h that holds its features, if all positions of a sample share one row; ``None``: dense feedback."""
+    leading: int = 1
+    """The number of dimensions in front that count as samples. With time steps there are two."""
 
     def fits(self, h: Tensor) -> bool:
         """Whether this layout also holds for ``h``, which may have another number of samples and positions."""
@@ -28,24 +32,31 @@ class Layout(NamedTuple):
             return h.ndim > 1 and h.shape[-1] == self.width
         if self.channels is not None:
             return h.ndim > self.channels and h.shape[self.channels] == self.width
-        return h.ndim > 0 and h.numel() == len(h) * self.width
+        return h.ndim >= self.leading and h.numel() == h.shape[: self.leading].numel() * self.width
 
     def rows(self, e: Tensor) -> Tensor:
-        """``e`` as ``(rows, outputs)``. All leading dimensions are rows if feedback is per position, else only the first."""
-        return e.reshape(-1, e.shape[-1]) if self.per_position else e.reshape(e.shape[0], -1)
+        """``e`` as ``(rows, outputs)``. All dimensions but the last are rows if feedback is per position, else samples are."""
+        if self.per_position:
+            return e.reshape(-1, e.shape[-1])
+        e = self.samples(e)
+        return e.reshape(e.shape[0], -1)
+
+    def samples(self, h: Tensor) -> Tensor:
+        """``h`` with one dimension of samples in front."""
+        return h if self.leading == 1 else h.flatten(0, self.leading - 1)
 
     def features(self, h: Tensor) -> Tensor:
         """``h`` as ``(rows, width)``. If positions share a row, features are summed over positions."""
         if self.channels is None:
             return self.rows(h)
-        return h.movedim(self.channels, -1).flatten(1, -2).sum(1)
+        return self.samples(h.movedim(self.channels, -1)).flatten(1, -2).sum(1)
 
     def spread(self, d: Tensor, shape: torch.Size) -> Tensor:
         """``d`` of shape ``(rows, width)`` in the shape of h. Positions that share a row receive the same error."""
         if self.channels is None:
             return d.reshape(shape)
         thin = [1] * len(shape)
-        thin[0], thin[self.channels] = d.shape
+        thin[: self.leading], thin[self.channels] = shape[: self.leading], self.width
         return d.reshape(thin).expand(shape)
 
     def positions(self, h: Tensor) -> Tensor:
@@ -62,28 +73,37 @@ class Layout(NamedTuple):
         return s.reshape(moved).movedim(-1, self.channels)
 
 
-def lay_out(name: str, h: Tensor, output: Tensor, channels: int | None = None) -> Layout:
+def lay_out(name: str, h: Tensor, output: Tensor, axes: Axes, shared: bool) -> Layout:
     """Feedback is per position if h and the output share all dimensions but the last, else per channel or per unit.
+
+    The dimensions in front that h and the output share, and that can be samples, are samples: the first, or time steps and
+    samples.
 
     Args:
         name: The name of the block, for the message.
         h: The block's output.
         output: The network's output.
-        channels: Dimension of h that holds the features, for feedback per channel; ``None`` for feedback per unit.
+        axes: What the dimensions of h hold.
+        shared: Whether positions that the output does not have share their feedback, which is then per channel.
 
     Raises:
         ValueError: h and the output do not share the batch dimension.
     """
-    if h.ndim and output.ndim and h.shape[:-1] == output.shape[:-1]:
+    most = min(h.ndim, output.ndim, max(axes.samples, 1), max(output.ndim - 1, 1))
+    leading = 0
+    while leading < most and h.shape[leading] == output.shape[leading]:
+        leading += 1
+    if leading == h.ndim - 1 == output.ndim - 1:
         return Layout(h.shape[-1], output.shape[-1], True)
-    if not h.ndim or not output.ndim or h.shape[0] != output.shape[0]:
+    if not leading:
         raise ValueError(
             f"The output of block {name!r} has shape {tuple(h.shape)} and the network's output {tuple(output.shape)}: "
             "expected the same batch dimension first. Choose other blocks with `blocks`."
         )
-    if channels is not None and h.ndim > 2:
-        return Layout(h.shape[channels], output[0].numel(), False, channels)
-    return Layout(h[0].numel(), output[0].numel(), False)
+    outputs = output.shape[leading:].numel()
+    if shared and axes.channels is not None:
+        return Layout(h.shape[axes.channels], outputs, False, axes.channels, leading)
+    return Layout(h.shape[leading:].numel(), outputs, False, None, leading)
 
 
 def match_targets(targets: Tensor | None, rows: int) -> Tensor:

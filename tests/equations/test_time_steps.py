@@ -1,0 +1,85 @@
+"""Outputs with time steps before the samples, ``(steps, samples, channels, height, width)``, as of spiking networks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import lightning_fa as fa
+from tests.cases import speak
+from tests.problems import distance, read
+
+STEPS, N, K = 5, 6, 3
+ELSE = ("kickback", "shallow", "sgprop")
+"""The first needs another loss. The second trains the head alone. The third sends down what depends on the scale of h."""
+RULES = {
+    **{name: fa.RULES[name]() for name in fa.RULES if name not in ELSE},
+    "dfa, shared": fa.DirectFeedbackAlignment(spatial="shared"),
+    "dfa_lowrank, shared": fa.LowRankDirectFeedbackAlignment(spatial="shared"),
+    "drtp, shared": fa.DirectRandomTargetProjection(spatial="shared"),
+    "dkp, shared": fa.DirectKolenPollack(spatial="shared"),
+    "sg, dense": fa.SyntheticGradient(spatial="dense"),
+}
+
+
+class StepConv2d(nn.Conv2d):
+    """A convolution of maps that takes every time step as a sample, as the layers of spiking libraries do."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.flatten(0, -4)).unflatten(0, x.shape[:-3])
+
+
+def network() -> nn.Sequential:
+    """The second convolution has as many channels as the batch has samples, so that neither can be taken for the other."""
+    torch.manual_seed(0)
+    maps = [StepConv2d(2, 4, 3, padding=1), nn.Tanh(), StepConv2d(4, N, 3, padding=1), nn.Tanh()]
+    return nn.Sequential(*maps, StepConv2d(N, 5, 3), nn.Tanh(), nn.Flatten(-3), nn.Linear(20, K)).double()
+
+
+def step(rule: fa.Rule, x: Tensor, y: Tensor, example: Tensor) -> tuple[dict[str, Tensor], fa.Attached]:
+    net = network()
+    attached = fa.attach(net, rule, example=example)
+    speak(attached)
+    if isinstance(rule, fa.SyntheticGradient):
+        with torch.no_grad():
+            for b in attached.feedback.values():
+                b *= len(x)  # the predictors are linear, and what they predict is divided by the first dimension of h
+    attached.targets = y
+    attached.loss(F.cross_entropy(net(x).flatten(0, -2), y.flatten())).backward()
+    return read(net), attached
+
+
+@pytest.mark.parametrize("dims", [1, 2])
+def test_channels_that_are_as_many_as_those_of_the_output_are_no_positions(dims):
+    """Of a map and an output of one shape, all dimensions but the last are equal. The last holds pixels, and no features."""
+    conv = {1: nn.Conv1d, 2: nn.Conv2d}[dims]
+    net = nn.Sequential(conv(2, K, 3, padding=1), nn.Tanh(), conv(K, K, 3, padding=1)).double()
+    x = torch.randn(N, 2, *[4] * dims, dtype=torch.float64)
+    attached = fa.attach(net, "dfa", example=x)
+    B = attached.feedback["0"]
+    assert B.shape == (K * 4**dims, K * 4**dims)
+    out = net(x)
+    target = torch.randn_like(out)
+    F.mse_loss(out, target, reduction="sum").backward()
+    h = torch.tanh(net[0](x))
+    e = 2 * (out - target).detach()
+    (expected,) = torch.autograd.grad(h.flatten(1), net[0].weight, e.flatten(1) @ B.T)
+    assert distance(net[0].weight.grad, expected) < 1e-12
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_every_step_of_every_sample_is_a_row(rule):
+    """Without a state between steps the network is that of steps * samples. Feedback once mixed the samples of a batch."""
+    rng = torch.Generator().manual_seed(1)
+    x = torch.randn(STEPS, N, 2, 4, 4, generator=rng, dtype=torch.float64)
+    y = torch.randint(K, (STEPS, N), generator=rng)
+    ours, attached = step(rule, x, y, x[:, :2])
+    theirs, flat = step(rule, x.flatten(0, 1), y.flatten(), x[0, :2])
+    assert {name: b.shape for name, b in attached.feedback.items()} == {
+        name: b.shape for name, b in flat.feedback.items()
+    }
+    assert ours.keys() == theirs.keys()
+    for name, grad in ours.items():
+        assert distance(grad, theirs[name]) < 1e-12, name
