@@ -52,8 +52,8 @@ class Attached:
         If the width of a block is not known in advance, as after a convolution, a direct rule draws its B^i in the first
         forward pass. After :meth:`detach` these are the last values.
         """
-        # Counters, random streams and masks, which are held too, are not floating-point.
-        return {name: b for name, b in self._held().items() if b.is_floating_point()}
+        # Counters, random streams and masks, which are held too, are integers and booleans.
+        return {name: b for name, b in self._held().items() if b.is_floating_point() or b.is_complex()}
 
     def _held(self) -> dict[str, Tensor]:
         return dict(self._wiring.store.items()) if self._last is None else self._last

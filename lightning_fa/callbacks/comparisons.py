@@ -54,8 +54,10 @@ def compare_updates(
 def read_out(sums: Sums, block: Block, B: Tensor, h: Tensor, output: Tensor, targets: Tensor) -> None:
     """Add the directions of the readout's error (of h through B) and the output's error, and the accuracy of the readout.
 
-    Rows of class -100 are left out. If no other row is left, nothing is added.
+    Rows of class -100 are left out. If no other row is left, or if the output is complex, nothing is added.
     """
+    if output.is_complex() or B.is_complex():
+        return
     name, axes = block.name, axes_of(block.module, h)
     layouts = [lay_out(name, h, output, axes, shared) for shared in (False, True)]
     layout = next((each for each in layouts if B.shape == (each.width, each.outputs)), None)

@@ -4,6 +4,8 @@ Forward, weight gradient and bias gradient are unchanged. Only the error sent to
 
     backprop       dL/dx = W^T delta          here       dL/dx = B^T delta          (B has the shape of W)
 
+A complex linear layer sends the conjugate transpose of B times delta, and its weight gradient is delta times the conjugate of x.
+
 If B requires a gradient, it receives the gradient of W (Kolen-Pollack) or, through :func:`lesson`, a gradient of its own.
 """
 
@@ -34,8 +36,8 @@ class _Linear(Function):  # without `setup_context`, for which PyTorch inspects 
         x, feedback = ctx.saved_tensors
         need_x, need_weight, need_bias, need_feedback = ctx.needs_input_grad
         rows = delta.reshape(-1, delta.shape[-1])
-        grad_x = (rows @ feedback).view(x.shape) if need_x else None
-        grad = rows.t() @ x.reshape(-1, x.shape[-1]) if need_weight or need_feedback else None
+        grad_x = (rows @ feedback.conj()).view(x.shape) if need_x else None
+        grad = rows.t() @ x.reshape(-1, x.shape[-1]).conj() if need_weight or need_feedback else None
         # Summed in autograd's order for either layout of x, so that the control is bitwise equal to backpropagation.
         batch = tuple(range(delta.ndim - 1))
         grad_bias = (rows.sum(0) if x.is_contiguous() or not batch else delta.sum(batch)) if need_bias else None
@@ -112,7 +114,7 @@ def _autocast(*tensors: Tensor | None) -> list[Any]:
     if not torch.is_autocast_enabled(device):
         return list(tensors)
     dtype = torch.get_autocast_dtype(device)
-    return [t if t is None or t.dtype == torch.float64 else t.to(dtype) for t in tensors]
+    return [t if t is None or t.is_complex() or t.dtype == torch.float64 else t.to(dtype) for t in tensors]
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None, feedback: Tensor) -> Tensor:

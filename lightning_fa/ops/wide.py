@@ -7,7 +7,11 @@ from torch import Tensor
 
 
 def double(t: Tensor) -> Tensor:
-    """``t`` in float64: on its own device if the device has float64, else on the CPU."""
+    """``t`` in float64: on its own device if the device has float64, else on the CPU.
+
+    A complex number becomes two real numbers, in a last dimension: angles, norms and similarities are then those of real space.
+    """
+    t = torch.view_as_real(t.resolve_conj()) if t.is_complex() else t
     return t.double() if has_float64(t.device) else t.cpu().double()
 
 

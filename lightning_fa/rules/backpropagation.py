@@ -24,6 +24,7 @@ class Backpropagation(TransportRule):
 
     symbol: ClassVar[str] = "W"
     control: ClassVar[bool] = True
+    complex_valued = True
     error = "the true error"  # type: ignore[assignment]
 
     def carrier(self, weight: Tensor, feedback: Tensor | None) -> Tensor:

@@ -36,6 +36,8 @@ class Rule(ABC):
     """Whether the rule draws new random numbers in every forward pass."""
     control: ClassVar[bool] = False
     """Whether the rule is backpropagation itself."""
+    complex_valued: ClassVar[bool] = False
+    """Whether the rule is defined for complex weights. B is then drawn real, and held as complex numbers."""
     silent: ClassVar[bool] = False
     """Whether feedback begins at zero, so that hidden layers receive nothing in the first step."""
     hears: ClassVar[str]

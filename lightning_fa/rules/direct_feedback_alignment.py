@@ -39,6 +39,8 @@ class DirectFeedbackAlignment(DirectRule):
     reduction: Literal["mean", "sum"] = "mean"
     spatial: Literal["dense", "shared"] = "dense"
 
+    complex_valued = True
+
     def __post_init__(self) -> None:
         (check_shared if self.shared else check_init)(self.init)
         check_choice("reduction", self.reduction, ("mean", "sum"))

@@ -35,6 +35,8 @@ class FeedbackAlignment(TransportRule):
     scale: float = 1.0
     signed: bool = False
 
+    complex_valued = True
+
     def __post_init__(self) -> None:
         check_init(self.init)
 

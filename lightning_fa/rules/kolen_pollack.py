@@ -46,6 +46,7 @@ class KolenPollack(TransportRule):
     scale: float = 1.0
 
     learned = True
+    complex_valued = True
 
     def __post_init__(self) -> None:
         check_init(self.init)

@@ -28,6 +28,7 @@ class LastLayerOnly(DirectRule):
     """
 
     hears: ClassVar[str] = "nothing"
+    complex_valued = True
     error = "none"
 
     def initial(self, name: str, width: int, outputs: int) -> Tensor:

@@ -10,7 +10,7 @@ from torch import nn
 
 from lightning_fa.rules.base import DirectRule, LocalRule, Rule, SyntheticRule, TransportRule
 from lightning_fa.wiring.base import Wiring
-from lightning_fa.wiring.blocks.choice import Block
+from lightning_fa.wiring.blocks.choice import Block, matches
 from lightning_fa.wiring.cut import Cut
 from lightning_fa.wiring.cut_wiring import CutWiring
 from lightning_fa.wiring.deliveries.direct import Direct, Nothing, below_the_head
@@ -25,6 +25,7 @@ from lightning_fa.wiring.passes.step import Step
 from lightning_fa.wiring.stores.block_feedback import BlockFeedback
 from lightning_fa.wiring.stores.store import Store
 from lightning_fa.wiring.transport.wiring import TransportWiring
+from lightning_fa.wrappers import named_parameters
 
 CUTTING: dict[tuple[type[Rule], str], Any] = {
     (DirectRule, "the output"): Direct,
@@ -44,6 +45,7 @@ def wire(root: nn.Module, rule: Rule, blocks: Sequence[Block], ungoverned: Seque
         TypeError: the rule is of no family.
         ValueError: the rule does not fit the model.
     """
+    _check_defined(root, rule, ungoverned)
     wiring = _made(root, rule, blocks, ungoverned)
     try:
         wiring.lay()
@@ -51,6 +53,15 @@ def wire(root: nn.Module, rule: Rule, blocks: Sequence[Block], ungoverned: Seque
         wiring.remove()
         raise
     return wiring
+
+
+def _check_defined(root: nn.Module, rule: Rule, ungoverned: Sequence[str]) -> None:
+    names = [name for name, p in named_parameters(root) if p.is_complex() and not matches(name, ungoverned)]
+    if names and not rule.complex_valued:
+        raise ValueError(
+            f"{type(rule).__name__} is not defined for complex weights, such as {names[0]}. Use 'bp', 'fa', 'kp', 'dfa' or "
+            "'shallow', or hold real and imaginary parts as two real features."
+        )
 
 
 def _made(root: nn.Module, rule: Rule, blocks: Sequence[Block], ungoverned: Sequence[str]) -> Wiring:

@@ -46,7 +46,7 @@ def entering(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | str | No
         if value.requires_grad:
             return key
     for key, value in tensors:
-        if value.is_floating_point():
+        if value.is_floating_point() or value.is_complex():
             return key
     return tensors[0][0] if tensors else None
 

@@ -2,6 +2,7 @@
 
 from tests.faults.fault import Fault
 
+COMPLEX = ("tests/equations/test_complex.py",)
 EQUATIONS = ("tests/equations/test_oracles.py", "tests/contract/test_contract.py")
 CONVOLUTION = ("tests/equations/test_convolutions.py",)
 FACTOR = ("tests/contract/test_factor.py",)
@@ -13,8 +14,8 @@ FAULTS = [
     Fault(
         "the sign of a transported error",
         "ops/transport.py",
-        "(rows @ feedback).view(x.shape)",
-        "-(rows @ feedback).view(x.shape)",
+        "(rows @ feedback.conj()).view(x.shape)",
+        "-(rows @ feedback.conj()).view(x.shape)",
         EQUATIONS,
     ),
     Fault(
@@ -107,5 +108,19 @@ FAULTS = [
         "(d - true).mul_(2)",
         "(d + true).mul_(2)",
         SYNTHETIC,
+    ),
+    Fault(
+        "the error of a complex layer without the conjugate",
+        "ops/transport.py",
+        "(rows @ feedback.conj())",
+        "(rows @ feedback)",
+        COMPLEX,
+    ),
+    Fault(
+        "the gradient of a complex weight without the conjugate",
+        "ops/transport.py",
+        "x.reshape(-1, x.shape[-1]).conj() if",
+        "x.reshape(-1, x.shape[-1]) if",
+        COMPLEX,
     ),
 ]

@@ -11,7 +11,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from lightning_fa.surgery import Behaviour
-from lightning_fa.wiring.transport.layers.dense import DENSE
+from lightning_fa.wiring.transport.layers.dense import DENSE, TransportedLinear
 from lightning_fa.wiring.transport.layers.known import behaviour_of, known_base, matrices_of
 from lightning_fa.wiring.transport.layers.presented import Presented
 from lightning_fa.wiring.transport.layers.registered import registered
@@ -65,7 +65,9 @@ def choose_layers(
         own = [key for key in (listed or matrices_of(module)) if key in module._parameters]
         own = [key for key in own if not free(f"{name}.{key}".lstrip("."))]
         stock = behaviour_of(module)
-        if stock is not None and own:
+        if _is_complex(module, own) and stock is not TransportedLinear and not (control and stock is None):
+            refused.append(f"{name} ({_path(module)}: {', '.join(own)}): of complex weights only those of nn.Linear")
+        elif stock is not None and own:
             layers[name] = Layer(module, stock, own, [])
         elif control or isinstance(module, LISTS) or not (own or listed):
             pass
@@ -97,6 +99,10 @@ def ungovernable(module: nn.Module) -> str:
     if base is not None and base not in DENSE:
         return f"a {base.__name__} with a forward, or with weights, of its own"
     return ""
+
+
+def _is_complex(module: nn.Module, keys: list[str]) -> bool:
+    return any(p is not None and p.is_complex() for p in map(module._parameters.get, keys))
 
 
 def _lend(modules: Mapping[str, nn.Module], layers: dict[str, Layer], weights: Mapping[str, Weight]) -> None:
