@@ -134,7 +134,10 @@ class Attached:
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
-        """Inside the context, the model is plain and learns by backpropagation. Feedback and its optimizer state are kept."""
+        """Inside the context, the model is plain and learns by backpropagation. Feedback and its optimizer state are kept.
+
+        Outside of it, the gradient of an input is the error that the rule sends there, and not the derivative of the output.
+        """
         targets = self.targets
         try:
             with set_aside(self._wiring.adopted):
