@@ -69,6 +69,31 @@ def test_channels_that_are_as_many_as_those_of_the_output_are_no_positions(dims)
     assert distance(net[0].weight.grad, expected) < 1e-12
 
 
+class Several(nn.Linear):
+    """A head that predicts two tokens at every position."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        return super().forward(h).unflatten(-1, (2, K))
+
+
+@pytest.mark.parametrize("spatial", ["dense", "shared"])
+def test_an_output_of_more_dimensions_has_a_row_for_every_position(spatial):
+    """All scores of a position are its output, as if they stood in one dimension."""
+    found = []
+    for head in (Several(7, 2 * K), nn.Linear(7, 2 * K)):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), head).double()
+        with torch.no_grad():
+            head.weight.copy_(torch.arange(14 * K).view(2 * K, 7) / 100)
+            head.bias.zero_()
+        x = torch.randn(N, 9, 5, dtype=torch.float64)
+        attached = fa.attach(net, fa.DirectFeedbackAlignment(spatial=spatial), example=x)
+        assert attached.feedback["0"].shape == (7, 2 * K)
+        net(x).flatten(2).cos().sum().backward()
+        found.append(net[0].weight.grad)
+    assert torch.equal(*found)
+
+
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_every_step_of_every_sample_is_a_row(rule):
     """Without a state between steps the network is that of steps * samples. Feedback once mixed the samples of a batch."""

@@ -154,8 +154,8 @@ FAULTS = [
     Fault(
         "channels taken for time steps",
         "wiring/blocks/choice.py",
-        "return Axes(before, before)",
-        "return Axes(front, before)",
+        "return Axes(before if is_map else front, found[0])",
+        "return Axes(front, found[0])",
         STEPS,
     ),
     Fault(

@@ -165,14 +165,13 @@ def axes_of(module: nn.Module, h: Tensor) -> Axes:
         return Axes(front, None)
     # lists, because dynamo of PyTorch 2.6 does not support next() with a default
     last: Any = [module, *(m for m in module.modules() if weights_of(m))][-1]
-    if not isinstance(last, _ConvNd):
-        order, width = (front, 1), getattr(last, "out_features", None)
-    else:
-        before, width = front - len(last.kernel_size), last.out_channels
-        if before >= 1 and h.shape[before] == width:
-            return Axes(before, before)
-        order = (max(before, 1), front)
-    return Axes(front, ([dim for dim in order if h.shape[dim] == width] or order)[0])
+    convolution = isinstance(last, _ConvNd)
+    before = front - len(last.kernel_size) if convolution else 1
+    width = last.out_channels if convolution else getattr(last, "out_features", None)
+    order = (max(before, 1), front) if convolution else (front, before)
+    found = [dim for dim in order if h.shape[dim] == width] or order
+    is_map = before >= 1 and found[0] == before and h.shape[before] == width
+    return Axes(before if is_map else front, found[0])
 
 
 def _named(root: nn.Module, blocks: str | Sequence[str | nn.Module]) -> list[Block]:

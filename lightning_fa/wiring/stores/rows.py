@@ -101,7 +101,7 @@ def lay_out(name: str, h: Tensor, output: Tensor, axes: Axes, shared: bool) -> L
             "expected the same batch dimension first. Choose other blocks with `blocks`."
         )
     outputs = output.shape[leading:].numel()
-    if shared and axes.channels is not None:
+    if shared and axes.channels is not None and leading < h.ndim - 1:
         return Layout(h.shape[axes.channels], outputs, False, axes.channels, leading)
     return Layout(h.shape[leading:].numel(), outputs, False, None, leading)
 
