@@ -20,6 +20,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def page(check: bool) -> bool:
 
 def versions() -> dict[str, str]:
     names = ["torch", *(name for name in LIBRARIES if name in zoo())]
-    return {name: importlib.import_module(name).__version__ for name in names}
+    return {name: getattr(importlib.import_module(name), "__version__", metadata.version(name)) for name in names}
 
 
 def main() -> int:

@@ -103,6 +103,54 @@ def torch_geometric() -> dict[str, Callable[[], Sample]]:
     return {kind: graph(kind) for kind in ("GCN", "GraphSAGE", "GAT", "GIN", "EdgeCNN")}
 
 
+def snntorch() -> dict[str, Callable[[], Sample]]:
+    import snntorch as snn
+
+    class Loop(nn.Module):
+        """Layers and neurons in a loop over time steps, which hands their membranes on."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList(nn.Linear(8, 8) for _ in range(2))
+            self.neurons = nn.ModuleList(snn.Leaky(beta=0.9) for _ in range(2))
+            self.head = nn.Linear(8, CLASSES)
+
+        def forward(self, x: Tensor) -> Tensor:
+            membranes, total = [neuron.init_leaky() for neuron in self.neurons], 0.0
+            for _ in range(4):
+                h = x
+                for i, (layer, neuron) in enumerate(zip(self.layers, self.neurons)):
+                    h, membranes[i] = neuron(layer(h), membranes[i])
+                total = total + self.head(h)
+            return total / 4
+
+    return {"Leaky, a loop over 4 steps": lambda: (Loop(), 5 * torch.randn(6, 8))}
+
+
+def spikingjelly() -> dict[str, Callable[[], Sample]]:
+    from spikingjelly.activation_based import functional, layer, neuron
+
+    class Steps(nn.Module):
+        """Convolutions and neurons that take all time steps at once."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            parts = [
+                layer.Conv2d(3, 4, 3, padding=1),
+                neuron.LIFNode(),
+                layer.Conv2d(4, 4, 3, padding=1),
+                layer.BatchNorm2d(4),
+            ]
+            self.net = nn.Sequential(*parts, neuron.LIFNode(), layer.Flatten(), layer.Linear(4 * 64, CLASSES))
+            functional.set_step_mode(self, "m")
+
+        def forward(self, x: Tensor) -> Tensor:
+            functional.reset_net(self)
+            return self.net(x)
+
+    return {"LIF, 4 steps at once": lambda: (Steps(), 5 * torch.randn(4, 2, 3, 8, 8))}
+
+
 def lightning() -> dict[str, Callable[[], Sample]]:
     from lightning.pytorch import demos
 
@@ -129,7 +177,10 @@ class Last(nn.Module):
         return self.inner(x)[0][:, -1]
 
 
-LIBRARIES = {each.__name__: each for each in (torchvision, timm, transformers, torch_geometric, lightning)}
+LIBRARIES = {
+    each.__name__: each
+    for each in (torchvision, timm, transformers, torch_geometric, snntorch, spikingjelly, lightning)
+}
 
 
 def zoo() -> dict[str, dict[str, Callable[[], Sample]]]:
