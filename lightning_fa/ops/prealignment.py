@@ -22,5 +22,5 @@ def pre_aligned(delivered: Tensor, delta: Tensor) -> Tensor:
 
     References: Launay, Poli & Krzakala 2019, `principled-dfa-training`.
     """
-    weight = torch.linalg.pinv(delta) @ delivered
+    weight = (torch.linalg.pinv(delta) @ delivered).conj()  # a complex W sends its conjugate transpose times delta
     return weight / weight.norm()

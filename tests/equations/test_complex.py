@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import lightning_fa as fa
 from lightning_fa.metrics.directions import cosines
+from lightning_fa.ops.prealignment import pre_aligned
 from tests.problems import read
 
 N, K = 9, 3
@@ -107,6 +108,11 @@ def test_angles_are_those_of_real_and_imaginary_parts():
     u, v = torch.randn(4, 5, dtype=COMPLEX), torch.randn(4, 5, dtype=COMPLEX)
     apart = [torch.cat([t.real, t.imag], 1) for t in (u, v)]
     assert torch.allclose(cosines(u, v), F.cosine_similarity(*apart), atol=1e-12)
+
+
+def test_pre_aligned_weights_send_what_the_rule_delivers():
+    W, delta = torch.randn(3, 5, dtype=COMPLEX), torch.randn(20, 3, dtype=COMPLEX)
+    assert distance(pre_aligned(delta @ W.conj(), delta), W / W.norm()) < 1e-12
 
 
 @pytest.mark.parametrize("rule", fa.RULES)
