@@ -11,8 +11,8 @@ from lightning_fa.callbacks.sums import Sums
 from lightning_fa.labels import known
 from lightning_fa.metrics import chance, output_error, readout_error
 from lightning_fa.ops.wide import double
-from lightning_fa.wiring.blocks.choice import Block, axes_of
-from lightning_fa.wiring.stores.rows import lay_out, match_targets
+from lightning_fa.wiring.blocks.choice import Block
+from lightning_fa.wiring.stores.rows import axes_of, lay_out, match_targets
 from lightning_fa.wrappers import named_modules
 
 

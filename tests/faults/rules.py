@@ -153,7 +153,7 @@ FAULTS = [
     ),
     Fault(
         "channels taken for time steps",
-        "wiring/blocks/choice.py",
+        "wiring/stores/rows.py",
         "return Axes(before if is_map else front, found[0])",
         "return Axes(front, found[0])",
         STEPS,

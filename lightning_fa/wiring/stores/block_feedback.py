@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from lightning_fa.feedback import single_precision
 from lightning_fa.rules.base import Rule
 from lightning_fa.surgery import FEEDBACK
-from lightning_fa.wiring.blocks.choice import Block, axes_of
-from lightning_fa.wiring.stores.rows import Layout, lay_out
+from lightning_fa.wiring.blocks.choice import Block
+from lightning_fa.wiring.stores.rows import Layout, axes_of, lay_out
 from lightning_fa.wiring.stores.store import Store
 
 

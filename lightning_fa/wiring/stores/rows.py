@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
-from lightning_fa.wiring.blocks.choice import Axes
+from lightning_fa.wiring.blocks.choice import weights_of
 
 NO_TARGETS = (
     "This rule needs the targets: set `attached.targets = y` before every forward pass (`attached.loss` uses them up), or tell "
@@ -71,6 +72,35 @@ class Layout(NamedTuple):
             return s.reshape(shape)
         moved = [*shape[: self.channels], *shape[self.channels + 1 :], self.width]
         return s.reshape(moved).movedim(-1, self.channels)
+
+
+class Axes(NamedTuple):
+    """What the dimensions of a block's output hold, as far as the block's last layer shows."""
+
+    samples: int
+    """The most dimensions in front that can be samples, or time steps and samples."""
+    channels: int | None
+    """The dimension that holds the features; ``None`` for at most two dimensions."""
+
+
+def axes_of(module: nn.Module, h: Tensor) -> Axes:
+    """The axes of ``h``, the output of the block ``module``.
+
+    The map of a convolution has its channels before its positions, as in ``(samples, channels, height, width)`` or ``(steps,
+    samples, channels, height, width)``. Of other outputs all dimensions but the last can be samples or positions.
+    """
+    front = h.ndim - 1
+    if front <= 1:
+        return Axes(front, None)
+    # lists, because dynamo of PyTorch 2.6 does not support next() with a default
+    last: Any = [module, *(m for m in module.modules() if weights_of(m))][-1]
+    convolution = isinstance(last, _ConvNd)
+    before = front - len(last.kernel_size) if convolution else 1
+    width = last.out_channels if convolution else getattr(last, "out_features", None)
+    order = (max(before, 1), front) if convolution else (front, before)
+    found = [dim for dim in order if h.shape[dim] == width] or order
+    is_map = before >= 1 and found[0] == before and h.shape[before] == width
+    return Axes(before if is_map else front, found[0])
 
 
 def lay_out(name: str, h: Tensor, output: Tensor, axes: Axes, shared: bool) -> Layout:
