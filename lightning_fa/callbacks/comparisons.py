@@ -12,7 +12,7 @@ from lightning_fa.labels import known
 from lightning_fa.metrics import chance, output_error, readout_error
 from lightning_fa.ops.wide import double
 from lightning_fa.wiring.blocks.choice import Block
-from lightning_fa.wiring.stores.rows import axes_of, lay_out, match_targets
+from lightning_fa.wiring.stores.rows import lay_out, match_targets
 from lightning_fa.wrappers import named_modules
 
 
@@ -58,8 +58,8 @@ def read_out(sums: Sums, block: Block, B: Tensor, h: Tensor, output: Tensor, tar
     """
     if output.is_complex() or B.is_complex():
         return
-    name, axes = block.name, axes_of(block.module, h)
-    layouts = [lay_out(name, h, output, axes, shared) for shared in (False, True)]
+    name = block.name
+    layouts = [lay_out(name, h, output, block.module, shared) for shared in (False, True)]
     layout = next((each for each in layouts if B.shape == (each.width, each.outputs)), None)
     if layout is None:
         return

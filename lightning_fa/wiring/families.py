@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from lightning_fa.rules import RULES
 from lightning_fa.rules.base import DirectRule, LocalRule, Rule, SyntheticRule, TransportRule
 from lightning_fa.wiring.base import Wiring
 from lightning_fa.wiring.blocks.choice import Block, matches
@@ -58,9 +59,10 @@ def wire(root: nn.Module, rule: Rule, blocks: Sequence[Block], ungoverned: Seque
 def _check_defined(root: nn.Module, rule: Rule, ungoverned: Sequence[str]) -> None:
     names = [name for name, p in named_parameters(root) if p.is_complex() and not matches(name, ungoverned)]
     if names and not rule.complex_valued:
+        defined = ", ".join(repr(name) for name, each in RULES.items() if each.complex_valued)
         raise ValueError(
-            f"{type(rule).__name__} is not defined for complex weights, such as {names[0]}. Use 'bp', 'fa', 'kp', 'dfa' or "
-            "'shallow', or hold real and imaginary parts as two real features."
+            f"{type(rule).__name__} is not defined for complex weights, such as {names[0]}. Use one of {defined}, or hold real "
+            "and imaginary parts as two real features."
         )
 
 

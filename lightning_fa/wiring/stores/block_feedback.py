@@ -13,7 +13,7 @@ from lightning_fa.feedback import single_precision
 from lightning_fa.rules.base import Rule
 from lightning_fa.surgery import FEEDBACK
 from lightning_fa.wiring.blocks.choice import Block
-from lightning_fa.wiring.stores.rows import Layout, axes_of, lay_out
+from lightning_fa.wiring.stores.rows import Layout, lay_out
 from lightning_fa.wiring.stores.store import Store
 
 
@@ -90,7 +90,7 @@ class BlockFeedback:
     def fit(self, name: str, tap: Tensor, output: Tensor, rehearsing: bool) -> Layout:
         """How the output of block ``name`` lines up with the network's output. Feedback is drawn unless it fits already."""
         shared = getattr(self.rule, "spatial", "dense") == "shared"
-        layout = lay_out(name, tap, output, axes_of(self.places[name].module, tap), shared)
+        layout = lay_out(name, tap, output, self.places[name].module, shared)
         if self.cuts(name):
             sizes = self._sizes(tap.shape, layout)
             if self._drawn.get(name) != sizes:

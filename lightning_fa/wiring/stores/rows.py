@@ -103,7 +103,7 @@ def axes_of(module: nn.Module, h: Tensor) -> Axes:
     return Axes(before if is_map else front, found[0])
 
 
-def lay_out(name: str, h: Tensor, output: Tensor, axes: Axes, shared: bool) -> Layout:
+def lay_out(name: str, h: Tensor, output: Tensor, module: nn.Module, shared: bool) -> Layout:
     """Feedback is per position if h and the output share all dimensions but the last, else per channel or per unit.
 
     The dimensions in front that h and the output share, and that can be samples, are samples: the first, or time steps and
@@ -113,12 +113,14 @@ def lay_out(name: str, h: Tensor, output: Tensor, axes: Axes, shared: bool) -> L
         name: The name of the block, for the message.
         h: The block's output.
         output: The network's output.
-        axes: What the dimensions of h hold.
+        module: The block.
         shared: Whether positions that the output does not have share their feedback, which is then per channel.
 
     Raises:
         ValueError: h and the output do not share the batch dimension.
     """
+    # Under an output of two dimensions only the first can be shared: no step needs to look at the block's layers.
+    axes = axes_of(module, h) if shared or output.ndim > 2 else Axes(h.ndim - 1, None)
     most = min(h.ndim, output.ndim, max(axes.samples, 1), max(output.ndim - 1, 1))
     leading = 0
     while leading < most and h.shape[leading] == output.shape[leading]:
