@@ -168,6 +168,13 @@ FAULTS = [
         TRACES,
     ),
     Fault(
+        "the layout of the last batch kept for a batch of another shape",
+        "wiring/stores/block_feedback.py",
+        "known.layout is not None and known.shapes == shapes:",
+        "known.layout is not None:",
+        DIRECT,
+    ),
+    Fault(
         "saved feedback not restored",
         "wiring/stores/store.py",
         "            write(held, saved)",

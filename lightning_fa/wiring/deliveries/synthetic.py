@@ -158,7 +158,7 @@ class Synthetic:
 
     def _predict(self, name: str, h: Tensor, theta: dict[str, Tensor], applied: Tensor | None) -> Tensor:
         outputs = self.rule.outputs(theta)
-        layout = self.feedback.layouts.get(name) or Layout(h.shape[-1], outputs, h.ndim > 2)
+        layout = self.feedback.layout(name) or Layout(h.shape[-1], outputs, h.ndim > 2)
         seen = scaled(h, self.rule.alpha, applied) if self.rule.alpha and h.requires_grad else h.detach()
         with without_autocast(h):
             rows, y = layout.positions(seen.to(next(iter(theta.values())).dtype)), None

@@ -53,7 +53,7 @@ class Settler:
 
     def ready(self, name: str, h: Tensor) -> Layout | None:
         """How h lines up with the output that the head will have; ``None`` if the block's graph must wait."""
-        layout = None if self._waiting is None or in_checkpoint() else self.feedback.layouts.get(name)
+        layout = None if self._waiting is None or in_checkpoint() else self.feedback.layout(name)
         return layout if layout is not None and self.feedback.fits(name, h, layout) else None
 
     def due(self, name: str, h: Tensor) -> Layout | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -37,6 +38,20 @@ Initial: TypeAlias = "Callable[[str, Sizes], Tensor | Mapping[str, Tensor]]"
 """Draws the feedback of a block: one tensor, or one tensor per letter."""
 
 
+@dataclass
+class Known:
+    """What is known so far about the feedback of one block. Forward passes fill it in."""
+
+    letters: tuple[str, ...] = ()
+    """The letters of the tensors that exist, or that will exist."""
+    sizes: Sizes | None = None
+    """The sizes for which the feedback was drawn."""
+    layout: Layout | None = None
+    """How the block's output lined up with the network's output in the last forward pass."""
+    shapes: tuple[torch.Size, torch.Size] | None = None
+    """The shapes of these two outputs. The layout follows from them."""
+
+
 class BlockFeedback:
     """The feedback of the blocks below the head.
 
@@ -49,15 +64,12 @@ class BlockFeedback:
 
     def __init__(self, store: Store, rule: Rule, places: Mapping[str, Place], initial: Initial) -> None:
         self.store, self.rule, self.places, self.initial = store, rule, dict(places), initial
-        self.layouts: dict[str, Layout] = {}
-        """Block -> how its output lines up with the network's output. Filled in the first forward pass."""
-        self._letters: dict[str, tuple[str, ...]] = {}
-        self._drawn: dict[str, Sizes] = {}
+        self._known = {name: Known() for name in self.places}
         self._ready = False
         for name, place in self.places.items():
             if place.holds == "one":
                 store.open(name, place.module)
-                self._letters[name] = ("",)
+                self._known[name].letters = ("",)
 
     def guess(self, blocks: Sequence[Block]) -> None:
         """Draw the feedback of blocks that a linear layer follows, if the head is linear, so that it can be read at once.
@@ -75,28 +87,37 @@ class BlockFeedback:
         return name in self.places and self.places[name].cut
 
     def theta(self, name: str) -> dict[str, Tensor]:
-        """The tensors that block ``name`` holds, by letter. A single tensor has the empty letter."""
-        found = {letter: self.store.get(key_of(name, letter)) for letter in self._letters.get(name, ())}
+        """The tensors that block ``name`` holds, by letter. A single tensor has the empty letter. The head holds none."""
+        letters = self._known[name].letters if name in self._known else ()
+        found = {letter: self.store.get(key_of(name, letter)) for letter in letters}
         return {letter: held for letter, held in found.items() if held is not None}
 
     def all(self) -> dict[str, Tensor]:
         """The tensors that all blocks hold, by the names shown to the user."""
         return {key_of(name, letter): held for name in self.places for letter, held in self.theta(name).items()}
 
+    def layout(self, name: str) -> Layout | None:
+        """How the output of block ``name`` lined up with the network's output in the last forward pass, if there was one."""
+        return self._known[name].layout
+
     def fits(self, name: str, h: Tensor, layout: Layout) -> bool:
         """Whether the feedback drawn for block ``name`` fits the output ``h`` under ``layout``."""
-        return layout.fits(h) and self._drawn.get(name) == self._sizes(h.shape, layout)
+        return layout.fits(h) and self._known[name].sizes == self._sizes(h.shape, layout)
 
     def fit(self, name: str, tap: Tensor, output: Tensor, rehearsing: bool) -> Layout:
         """How the output of block ``name`` lines up with the network's output. Feedback is drawn unless it fits already."""
+        known, shapes = self._known[name], (tap.shape, output.shape)
+        compiling = torch.compiler.is_compiling()
+        if not compiling and known.layout is not None and known.shapes == shapes:
+            return known.layout
         shared = getattr(self.rule, "spatial", "dense") == "shared"
         layout = lay_out(name, tap, output, self.places[name].module, shared)
         if self.cuts(name):
             sizes = self._sizes(tap.shape, layout)
-            if self._drawn.get(name) != sizes:
+            if known.sizes != sizes:
                 self._draw(name, sizes, tap, rehearsing)
-            if not torch.compiler.is_compiling():
-                self.layouts[name] = layout
+            if not compiling:
+                known.layout, known.shapes = layout, shapes
         return layout
 
     def restore(self, name: str, saved: Tensor) -> None:
@@ -104,10 +125,10 @@ class BlockFeedback:
         block, _, letter = name.rpartition(".")
         if name in self.places:
             self.store.open(name, self.places[name].module)
-            self._letters.setdefault(name, ("",))
+            self._known[name].letters = self._known[name].letters or ("",)
         elif block in self.places and name not in self.store.slots:
             self.store.open(name, self.places[block].module, f"{FEEDBACK}_{letter}")
-            self._letters[block] = (*self._letters.get(block, ()), letter)
+            self._known[block].letters += (letter,)
         self.store.restore(name, saved)
 
     def check_ready(self) -> None:
@@ -127,7 +148,7 @@ class BlockFeedback:
 
     def shapes(self, name: str) -> str:
         """The shapes of the feedback of block ``name``, for the table."""
-        unknown = "?" if self.cuts(name) and name not in self._drawn else "-"
+        unknown = "?" if self.cuts(name) and self._known[name].sizes is None else "-"
         return shapes_of(self.theta(name)) or unknown
 
     def _sizes(self, shape: torch.Size, layout: Layout) -> Sizes:
@@ -137,17 +158,17 @@ class BlockFeedback:
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _draw(self, name: str, sizes: Sizes, like: Tensor, rehearsing: bool) -> None:
-        held = self.theta(name)
-        if name in self.layouts and rehearsing:
+        held, known = self.theta(name), self._known[name]
+        if known.layout is not None and rehearsing:
             raise ValueError(
-                f"The calls of block {name!r} need feedback of two sizes, {self._drawn[name]} and {sizes}: (width of the output, "
+                f"The calls of block {name!r} need feedback of two sizes, {known.sizes} and {sizes}: (width of the output, "
                 "outputs of the network). All calls of a block share one B. Call the block with inputs of one size, or name a "
                 "module that contains all its calls in `blocks=[...]`, or name the block in `ungoverned=`, so that it learns "
                 "with the block above."
             )
-        if name in self.layouts:
+        if known.layout is not None:
             raise ValueError(
-                f"The output of block {name!r} needs feedback for {sizes}, after {self._drawn[name]}: (width of the output, "
+                f"The output of block {name!r} needs feedback for {sizes}, after {known.sizes}: (width of the output, "
                 "outputs of the network). Use inputs of one size, or, if the rule has it, `spatial='shared'`, under which "
                 "feedback depends on the number of channels alone."
             )
@@ -165,7 +186,7 @@ class BlockFeedback:
                 f"The output of block {name!r} needs feedback of shape {shapes_of(drawn)}. Its shape was guessed as "
                 f"{shapes_of(held)}, and an optimizer may hold it already. Pass `example=`, an input of the model, to `attach`."
             )
-        self._drawn[name] = sizes
+        known.sizes = sizes
         if not fits:
             self._keep(name, drawn, like)
 
@@ -174,8 +195,8 @@ class BlockFeedback:
         # Feedback has at least 32 bits, because half precision loses small errors in the projection.
         dtype = torch.promote_types(like.dtype, torch.float32)
         frozen = self.rule.learned and not any(p.requires_grad for p in module.parameters())
-        self._letters[name] = tuple(drawn)
-        known = len(self.store.slots)
+        self._known[name].letters = tuple(drawn)
+        before = len(self.store.slots)
         for letter, tensor in drawn.items():
             key = key_of(name, letter)
             self.store.open(key, module, f"{FEEDBACK}_{letter}" if letter else FEEDBACK)
@@ -184,7 +205,7 @@ class BlockFeedback:
             held = self.store.get(key)
             if frozen and held is not None:
                 held.requires_grad_(False)  # frozen, as the block that holds it
-        if len(self.store.slots) > known:
+        if len(self.store.slots) > before:
             order = {id(place.module): i for i, place in enumerate(self.places.values())}
             self.store.slots = dict(sorted(self.store.slots.items(), key=lambda item: order[id(item[1].module)]))
 
