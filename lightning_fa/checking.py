@@ -15,11 +15,11 @@ from lightning_fa.attach import attach
 from lightning_fa.attached import Attached
 from lightning_fa.batch_loss import loss_of
 from lightning_fa.callbacks.passes import Pass, matrices, recorded
-from lightning_fa.callbacks.undisturbed import undisturbed
 from lightning_fa.checked import Check, WeightRow
 from lightning_fa.metrics import angles
 from lightning_fa.rules import Rule
 from lightning_fa.training_step import Targets, find_targets
+from lightning_fa.undisturbed import undisturbed
 from lightning_fa.wiring.blocks.choice import Blocks
 from lightning_fa.wrappers import named_modules, named_parameters
 

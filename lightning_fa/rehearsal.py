@@ -1,4 +1,4 @@
-"""Dry runs: forward passes before training begins, which change no weight, no statistics and no random state."""
+"""Dry runs: forward passes before training begins, which leave no trace but the feedback that they draw."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_fa.undisturbed import undisturbed
 from lightning_fa.wiring import Survey, Wiring, survey
 
 
@@ -34,28 +35,20 @@ def look_at(model: nn.Module, example: Any) -> Survey:
 
 
 def run_example(model: nn.Module, example: Any, given: Callable[[Any], Any] = lambda value: value) -> Any:
-    """The output of ``model``, in evaluation mode and with gradients on. Running statistics and RNG states do not change.
+    """The output of ``model``, in evaluation mode and with gradients on. The model and the RNG states are as before afterwards.
 
     Args:
         model: Any module.
         example: A tensor, a tuple of arguments or a mapping of keywords.
         given: Applied to each argument first.
     """
-    modes = {module: module.training for module in model.modules()}
-    devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
-    model.eval()
-    try:
-        # Eager, because a compiled module would compile a graph for the dry run alone.
-        eager = torch.compiler.set_stance("force_eager")
-        with torch.random.fork_rng(devices=devices), torch.enable_grad(), eager:
-            if isinstance(example, Mapping):
-                return model(**{name: given(value) for name, value in example.items()})
-            if isinstance(example, tuple):
-                return model(*[given(value) for value in example])
-            return model(given(example))
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    with undisturbed(model), torch.enable_grad():
+        model.eval()
+        if isinstance(example, Mapping):
+            return model(**{name: given(value) for name, value in example.items()})
+        if isinstance(example, tuple):
+            return model(*[given(value) for value in example])
+        return model(given(example))
 
 
 def _with_gradient(value: Any) -> Any:

@@ -16,10 +16,10 @@ from lightning_fa.callbacks.passes import Loss, Pass, find_attached, run, transp
 from lightning_fa.callbacks.schedule import Steps
 from lightning_fa.callbacks.sending import send_figure, send_numbers, send_table
 from lightning_fa.callbacks.sums import Sums
-from lightning_fa.callbacks.undisturbed import undisturbed
 from lightning_fa.metrics import chance
 from lightning_fa.rules import Pseudobackpropagation
 from lightning_fa.training_step import Targets, find_targets
+from lightning_fa.undisturbed import undisturbed
 from lightning_fa.wiring.blocks.choice import Block
 
 log = logging.getLogger("lightning_fa.callbacks")

@@ -12,8 +12,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from lightning_fa.callbacks.passes import blocks_of, find_attached, recorded
-from lightning_fa.callbacks.undisturbed import undisturbed
 from lightning_fa.labels import known
+from lightning_fa.undisturbed import undisturbed
 from lightning_fa.wrappers import named_modules
 
 Layers = Sequence[str] | None

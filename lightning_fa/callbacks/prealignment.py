@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from lightning_fa.callbacks.monitor import check_measurable
 from lightning_fa.callbacks.passes import Loss, blocks_of, find_attached, run
-from lightning_fa.callbacks.undisturbed import undisturbed
 from lightning_fa.ops import pre_aligned
+from lightning_fa.undisturbed import undisturbed
 from lightning_fa.wiring.blocks.choice import Block
 
 

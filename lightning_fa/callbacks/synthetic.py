@@ -16,11 +16,11 @@ from lightning_fa.callbacks.passes import Pass, find_attached, run
 from lightning_fa.callbacks.schedule import Steps
 from lightning_fa.callbacks.sending import send_numbers
 from lightning_fa.callbacks.sums import Sums
-from lightning_fa.callbacks.undisturbed import undisturbed
 from lightning_fa.labels import known
 from lightning_fa.metrics import antisymmetric_share, implied_loss, relative_error
 from lightning_fa.ops.wide import double
 from lightning_fa.training_step import Targets, find_targets
+from lightning_fa.undisturbed import undisturbed
 from lightning_fa.wiring.stores.rows import as_labels, match_targets
 
 

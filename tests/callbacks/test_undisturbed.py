@@ -10,7 +10,7 @@ from torchmetrics import CatMetric, MeanMetric
 
 import lightning_fa as fa
 from lightning_fa.callbacks import AlignmentMonitor
-from lightning_fa.callbacks.undisturbed import undisturbed
+from lightning_fa.undisturbed import undisturbed
 from tests.callbacks.net import RULES, Net, fit
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")

@@ -131,6 +131,24 @@ def test_a_lazy_layer_is_named_with_what_to_do(rule):
     assert len(fa.attach(net, rule).feedback) == (2 if rule == "fa" else 1)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+@pytest.mark.parametrize("rule", ["bp", "fa", "dfa", "lafs"])
+def test_torchscript_is_named_and_can_be_left_out(rule):
+    """The error was an AttributeError from within PyTorch."""
+    torch.manual_seed(0)
+    scripted = torch.jit.script(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)))
+    net = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), scripted, nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 3))
+    x = torch.randn(6, 4)
+    with pytest.raises(ValueError, match=r"cannot enter the TorchScript modules 2\..*script them after.*ungoverned"):
+        fa.attach(net, rule, example=x)
+    attached = fa.attach(net, rule, example=x, ungoverned="2")
+    assert [module.training for module in net.modules()] == [True] * 9
+    assert torch.equal(scripted[1].running_mean, torch.zeros(4))
+    attached.targets = torch.arange(6) % 3
+    attached.loss(nn.functional.cross_entropy(net(x), attached.targets)).backward()
+    assert all(p.grad is not None and p.grad.any() for n, p in net.named_parameters() if n != "2.0.bias")
+
+
 def test_quantised_layers_are_said_to_hold_nothing_that_trains():
     """ "No weight matrix" about a network of three Linear sends the user on a search."""
 

@@ -52,6 +52,47 @@ def test_a_layer_with_a_forward_of_its_own_keeps_it_in_training(layer):
     assert torch.equal(net(X), expected)
 
 
+class Observed(nn.Linear):
+    """As in PyTorch's quantisation-aware training: one operator notes the range of W and rounds W to it."""
+
+    def __init__(self, fan_in: int, fan_out: int) -> None:
+        super().__init__(fan_in, fan_out)
+        for name, value in {"low": torch.inf, "high": -torch.inf, "scale": 1.0}.items():
+            self.register_buffer(name, torch.tensor([value]))
+        self.register_buffer("zero", torch.zeros(1, dtype=torch.int32))
+        self.register_buffer("on", torch.ones(1, dtype=torch.int64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        held = self.on, self.on, self.low, self.high, self.scale, self.zero
+        return F.linear(x, torch.fused_moving_avg_obs_fake_quant(self.weight, *held, 0.5, -128, 127, 0), self.bias)
+
+
+class Tracked(nn.Linear):
+    """W is normalised, and its mean and variance are averaged over the steps."""
+
+    def __init__(self, fan_in: int, fan_out: int) -> None:
+        super().__init__(fan_in, fan_out)
+        self.register_buffer("mean", torch.zeros(fan_in))
+        self.register_buffer("variance", torch.ones(fan_in))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, F.batch_norm(self.weight, self.mean, self.variance, training=True), self.bias)
+
+
+@pytest.mark.parametrize("rule", ["bp", "fa", "usf", "kp", "brsf", "pbp"])
+@pytest.mark.parametrize("layer", [Observed, Tracked])
+def test_what_a_layer_notes_about_its_weight_says_nothing_of_b(layer, rule):
+    """The operator ran once for W and once for B: the range of B decided how W was rounded."""
+    torch.manual_seed(2)
+    net = nn.Sequential(layer(5, 6), nn.Tanh(), layer(6, 4), nn.Tanh(), layer(4, 3))
+    plain, x = copy.deepcopy(net), X.float()
+    attached = fa.attach(net, rule, example=x)
+    for _ in range(3):
+        assert torch.equal(net(x), plain(x))
+        attached.forget()
+    assert all(torch.equal(b, dict(plain.named_buffers())[n]) for n, b in net.named_buffers() if "_feedback" not in n)
+
+
 @pytest.mark.parametrize("layer", LAYERS)
 def test_the_control_is_autograd_on_any_layer(layer):
     """A control that refuses a network leaves every other rule on it without a comparison."""

@@ -26,6 +26,7 @@ ORDER = (
         "rules",
         "wiring",
         "table",
+        "undisturbed",
         "rehearsal",
         "optimizers",
         "attached",

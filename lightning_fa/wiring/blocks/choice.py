@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple, TypeAlias
 
+import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
@@ -50,8 +51,8 @@ def choose_blocks(root: nn.Module, blocks: Blocks, ungoverned: Sequence[str] = (
     block that they reach. The first forward pass checks that the blocks fit what ``forward`` does.
 
     Raises:
-        ValueError: a module is lazy, a pattern matches nothing, blocks lie inside one another, there is no block, or a weight
-            matrix lies in no block and is not named in ``ungoverned``.
+        ValueError: a module is lazy or of TorchScript, a pattern matches nothing, blocks lie inside one another, there is no
+            block, or a weight matrix lies in no block and is not named in ``ungoverned``.
     """
     lazy = [
         name
@@ -61,6 +62,13 @@ def choose_blocks(root: nn.Module, blocks: Blocks, ungoverned: Sequence[str] = (
     if lazy:
         raise ValueError(
             f"The lazy modules {', '.join(lazy)} have no weights yet. Run one forward pass under `torch.no_grad()`, then attach."
+        )
+    scripted = [name for name, module in named_modules(root) if is_scripted(module) and has_matrix(module)]
+    closed = [name for name in scripted if not matches(name, [*ungoverned, *(f"{outer}.*" for outer in scripted)])]
+    if closed:
+        raise ValueError(
+            f"A rule cannot enter the TorchScript modules {', '.join(closed)}. Attach the rule to the Python modules, and script "
+            "them after training. Or name them in `ungoverned`."
         )
     found = _automatic(root) if blocks is None else _named(root, blocks)
     found = [block for block in found if has_matrix(block.module) and not matches(block.name, ungoverned)]
@@ -110,6 +118,11 @@ def _automatic(root: nn.Module) -> list[Block]:
     return deep if len(deep) > 1 else [unit for i, unit in enumerate(units) if i == 0 or not is_embedding(unit.module)]
 
 
+def is_scripted(module: nn.Module) -> bool:
+    """Whether TorchScript has compiled the module. It accepts no hook and no other class."""
+    return isinstance(module, torch.jit.ScriptModule)
+
+
 def is_embedding(module: nn.Module) -> bool:
     """Whether all weight matrices in the module are tables that an index looks up."""
     return all(isinstance(m, EMBEDDINGS) for m in module.modules() if weights_of(m))
@@ -129,6 +142,8 @@ def units_in(parent: Block) -> Iterator[Block]:
 
 
 def _is_list(module: nn.Module) -> bool:
+    if is_scripted(module):  # its class has no ``forward`` that could be compared
+        return False
     if isinstance(module, nn.ModuleDict):  # torchvision's DenseNet derives a unit from it
         return type(module).forward is nn.ModuleDict.forward
     return isinstance(module, nn.ModuleList) or type(module).forward is nn.Sequential.forward

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_fa.wiring.blocks.choice import Block, has_matrix
+from lightning_fa.wiring.blocks.choice import Block, has_matrix, is_scripted
 from lightning_fa.wiring.graph import reach, walk
 from lightning_fa.wiring.tensors import argument, entering, tensors_in, with_argument
 
@@ -128,7 +128,7 @@ def survey(model: nn.Module, run: Callable[[], Any]) -> Survey:
     seen = Survey()
     with ExitStack() as stack:
         for module in model.modules():
-            if has_matrix(module):
+            if has_matrix(module) and not is_scripted(module):
                 stack.callback(module.register_forward_pre_hook(seen._enter, with_kwargs=True).remove)
                 stack.callback(module.register_forward_hook(seen._leave).remove)
         output = run()

@@ -5,9 +5,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer, seed_everythin
 
 import lightning_fa as fa
 from lightning_fa.callbacks import LinearProbes, RepresentationMonitor, SyntheticGradientMonitor, WeightNorms
-from lightning_fa.callbacks.undisturbed import undisturbed
 from lightning_fa.metrics import accuracy, representation_similarity
 from lightning_fa.rules import SyntheticGradient, SyntheticGradientPropagation
+from lightning_fa.undisturbed import undisturbed
 from replications.data import Dataset
 from replications.experiment.fit import fit
 from replications.experiment.loggers import Curve, last

@@ -122,8 +122,13 @@ def _both(func: Any, call: Callable[[Callable[[Any], Any]], Any], origin: Origin
     value = call(value_of)
     if not any(map(_is_real, tree_flatten(value)[0])):
         return value
-    feedback = call(feedback_of)
+    # Copies, because an operator may change a buffer, as a fake quantiser notes the range of the weights that it sees.
+    feedback = call(lambda item: item.clone() if _is_buffer(item, origin) else feedback_of(item))
     return tree_map(lambda v, b: pair(v, b, origin, names) if _is_real(v) else v, value, feedback)
+
+
+def _is_buffer(item: Any, origin: Origin) -> bool:
+    return id(item) in origin.constants and not isinstance(item, (Pair, torch.nn.Parameter))
 
 
 def _is_real(item: Any) -> bool:

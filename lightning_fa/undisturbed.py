@@ -1,4 +1,4 @@
-"""Extra passes that leave the model as it was, so that a run is bitwise the same with and without a monitor."""
+"""Extra passes that leave the model as it was: dry runs on an example, and the measurements of monitors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torchmetrics import Metric
 
 from lightning_fa.surgery import FEEDBACK
@@ -63,9 +64,13 @@ def _mute(*_: Any, **__: Any) -> None:
 
 def _states(metric: Metric) -> dict[str, Any]:
     return {
-        name: state.clone() if isinstance(state, torch.Tensor) else list(state)
+        name: state.clone() if isinstance(state, Tensor) else list(state)
         for name, state in ((name, getattr(metric, name)) for name in metric._defaults)
     }
+
+
+def _buffers(module: nn.Module) -> dict[str, Tensor]:
+    return {name: buffer for name, buffer in module._buffers.items() if buffer is not None}
 
 
 class _Saved:
@@ -79,8 +84,9 @@ class _Saved:
             for name, value in module.__dict__.items()
             if type(value) in (list, dict) and name not in REGISTRIES
         }
+        self.training = module.training  # of a TorchScript module no plain attribute
         self.buffers = {
-            name: (buffer, buffer.clone()) for name, buffer in module._buffers.items() if buffer is not None
+            name: (buffer, buffer.clone()) for name, buffer in _buffers(module).items() if not is_lazy(buffer)
         }
         self.metric = _states(module) if isinstance(module, Metric) else {}
 
@@ -89,16 +95,18 @@ class _Saved:
         for name in own.keys() - self.attributes.keys():
             del own[name]
         own.update(self.attributes)
+        self.module.training = self.training
         for name, content in self.contents.items():
             own[name].clear()
             own[name].update(content) if isinstance(content, dict) else own[name].extend(content)
         for name, (buffer, value) in self.buffers.items():
-            now = self.module._buffers.get(name)
+            now = _buffers(self.module).get(name)
             if name.startswith(FEEDBACK) and now is not None and now.shape != buffer.shape:
                 continue  # feedback of unknown shape is drawn in the first pass, and stays if that pass is this one
             if not torch.equal(buffer, value):  # values are compared, because batch norm does not count versions
                 with torch.no_grad():
-                    buffer.copy_(value)
-            self.module._buffers[name] = buffer
+                    buffer.resize_(value.shape).copy_(value)  # an observer of channels is empty until its first batch
+            if now is not buffer:
+                self.module._buffers[name] = buffer
         for name, state in self.metric.items():
             setattr(self.module, name, state)

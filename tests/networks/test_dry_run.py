@@ -1,0 +1,95 @@
+"""The dry run that ``attach`` makes on ``example`` leaves no trace in the model."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import lightning_fa as fa
+
+RULES = ("bp", "fa", "dfa", "lafs", "sg", "ebd")
+X, Y = torch.randn(8, 6, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 3
+
+
+class Ranged(nn.Module):
+    """As an observer of quantisation-aware training: the ranges of all inputs so far, in evaluation mode too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("largest", torch.zeros(0))
+
+    def forward(self, x):
+        largest = x.detach().abs().amax(0)
+        if not self.largest.numel():
+            self.largest.resize_(largest.shape).zero_()
+        self.largest.copy_(torch.maximum(self.largest, largest))
+        return x / (1 + self.largest)
+
+
+class Normed(nn.Module):
+    """As in Glow: the first batch decides the scale, whatever the mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain, self.begun = nn.Parameter(torch.ones(6)), False
+
+    def forward(self, x):
+        if not self.begun:
+            self.gain.data = 1 / x.detach().std(0)
+            self.begun = True
+        return x * self.gain
+
+
+class Leaky(nn.Module):
+    """As a layer of a spiking network: the potential of the last call decays into the next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.potential = None
+        self.calls = []
+
+    def forward(self, x):
+        self.calls.append(len(x))
+        self.potential = x if self.potential is None else 0.5 * self.potential.detach() + x
+        return self.potential
+
+
+def net_with(layer: nn.Module) -> nn.Sequential:
+    torch.manual_seed(1)
+    return nn.Sequential(layer, nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 3))
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("layer", [Ranged, Normed, Leaky])
+def test_the_first_step_sees_nothing_of_the_example(layer, rule):
+    """The example was twenty times larger: a range, a scale or a potential that it left would change the output."""
+    net = net_with(layer())
+    plain = copy.deepcopy(net)
+    attached = fa.attach(net, rule, example=20 * X[:2])
+    attached.targets = Y
+    assert torch.equal(net(X), plain(X))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_random_numbers_and_modes_are_as_before(rule):
+    net = net_with(nn.Dropout(0.5))
+    net[1].eval()
+    state = torch.get_rng_state()
+    fa.attach(net, rule, example=X)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [m.training for m in net] == [True, False, True, True, True, True]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_feedback_that_the_dry_run_draws_stays(rule):
+    """A convolution's output has a width that only the dry run shows."""
+    torch.manual_seed(1)
+    net = nn.Sequential(nn.Conv1d(1, 2, 3), nn.Tanh(), nn.Flatten(), nn.Linear(8, 3))
+    attached = fa.attach(net, rule, example=X[:, None])
+    held = {name: b.clone() for name, b in attached.feedback.items()}
+    assert bool(held) == (rule != "bp")
+    attached.targets = Y
+    attached.loss(F.cross_entropy(net(X[:, None]), Y)).backward()
+    assert all(torch.equal(b, held[name]) for name, b in attached.feedback.items())
