@@ -37,11 +37,18 @@ class _Linear(Function):  # without `setup_context`, for which PyTorch inspects 
         need_x, need_weight, need_bias, need_feedback = ctx.needs_input_grad
         rows = delta.reshape(-1, delta.shape[-1])
         grad_x = (rows @ feedback.conj()).view(x.shape) if need_x else None
-        grad = rows.t() @ x.reshape(-1, x.shape[-1]).conj() if need_weight or need_feedback else None
+        grad = _products(rows, x) if need_weight or need_feedback else None
         # Summed in autograd's order for either layout of x, so that the control is bitwise equal to backpropagation.
         batch = tuple(range(delta.ndim - 1))
-        grad_bias = (rows.sum(0) if x.is_contiguous() or not batch else delta.sum(batch)) if need_bias else None
+        flat = x.layout != torch.strided or x.is_contiguous() or not batch
+        grad_bias = (rows.sum(0) if flat else delta.sum(batch)) if need_bias else None
         return grad_x, grad if need_weight else None, grad_bias, grad if need_feedback else None
+
+
+def _products(rows: Tensor, x: Tensor) -> Tensor:
+    if x.layout != torch.strided:  # a sparse matrix, which PyTorch multiplies from the left only
+        return (x.t() @ rows).t()
+    return rows.t() @ x.reshape(-1, x.shape[-1]).conj()
 
 
 class Geometry(NamedTuple):

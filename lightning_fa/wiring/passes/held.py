@@ -44,7 +44,7 @@ class Held:
 
     def given(self, tensors: Iterable[Tensor]) -> None:
         """The parameters and the inputs of the first block exist in any case, so they are not counted."""
-        self._known = {_storage(tensor) for tensor in tensors}
+        self._known = {_storage(tensor) for tensor in tensors if tensor.layout is torch.strided}
 
     def end(self, name: str, h: Tensor) -> None:
         """Record that block ``name`` ended with output h. Tensors that a block below holds already are not counted again."""
