@@ -133,6 +133,37 @@ def test_without_an_example_the_error_names_the_argument_that_makes_it_run(net):
     assert all(g.any() for g in step(model, attached, x, y).values())
 
 
+class Translator(nn.Module):
+    """The decoder begins at the state of the encoder, whose outputs are not used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.decoder = (nn.LSTM(4, 4, batch_first=True) for _ in range(2))
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, source, target):
+        _, state = self.encoder(source)
+        return self.head(self.decoder(target, state)[0])
+
+
+@pytest.mark.parametrize("rule", ["dfa", "lafs", "sg"])
+def test_a_state_handed_on_ends_in_an_error_whose_advice_trains_all(rule):
+    """The error asked for an example, which was there."""
+    torch.manual_seed(0)
+    net, x, y = Translator(), (torch.randn(2, 5, 4), torch.randn(2, 6, 4)), torch.randint(3, (2, 6))
+    with pytest.raises(RuntimeError, match=r"such as the state of an LSTM\. Name") as error:
+        fa.attach(net, rule, example=x)
+    assert "example" not in str(error.value)
+    name = re.search(r"Name '(\w+)' in `ungoverned=`", str(error.value))[1]
+    attached = fa.attach(net, rule, example=x, ungoverned=name)
+    with torch.no_grad():
+        for b in attached.feedback.values():
+            b.normal_()  # synthetic gradients begin at zero
+    attached.targets = y
+    attached.loss(nn.functional.cross_entropy(net(*x).flatten(0, 1), y.flatten())).backward()
+    assert all(p.grad is not None and p.grad.any() for p in net.parameters())
+
+
 def test_a_rule_that_needs_a_chain_says_so():
     """Indirect feedback follows the blocks one after the other."""
     with pytest.raises(ValueError, match="needs a chain, and `forward` calls a several times, or hands"):

@@ -14,6 +14,11 @@ from lightning_fa.wiring.passes.course import Tap
 from lightning_fa.wiring.stores.block_feedback import BlockFeedback
 from lightning_fa.wiring.tensors import tensors_in
 
+SEE = (
+    "Pass `example=`, an input of the model, to `attach` (a LightningModule: set `example_input_array`), which shows where each "
+    "block ends"
+)
+
 
 class Isolation:
     """Checks that no true gradient passes from block to block.
@@ -55,7 +60,7 @@ class Isolation:
         cuts = [*((name, tap) for name, tap in taps if self.feedback.cuts(name)), (head, output)]
         self.owned = check_cut(cuts, self._barriers)
         self._check_beside()
-        self._check_own()
+        self._check_own(rehearsing)
         self.proven, self._barriers = True, []
         self._cuts = cuts if rehearsing else []
 
@@ -83,7 +88,8 @@ class Isolation:
                     "block that returns one tensor."
                 )
 
-    def _check_own(self) -> None:
+    def _check_own(self, rehearsing: bool) -> None:
+        advice = "Name" if rehearsing else f"{SEE}. Or name"
         own = {block.name: {id(p) for p in block.module.parameters()} for block in self.blocks}
         taken: dict[int, list[Block]] = {}
         for other in self.blocks:
@@ -98,6 +104,7 @@ class Isolation:
                 if other is not block:
                     raise RuntimeError(
                         f"The error of block {other.name!r} would train block {block.name!r}, whose output does not enter the "
-                        "block after it: the two blocks are on parallel paths. Pass `example=`, an input of the model, to "
-                        "`attach` (a LightningModule: set `example_input_array`), which shows where each block ends."
+                        f"block after it: the two blocks are on parallel paths, or block {other.name!r} takes another tensor "
+                        f"from {block.name!r} than its output, such as the state of an LSTM. {advice} {block.name!r} in "
+                        f"`ungoverned=`: then it learns with block {other.name!r}, by backpropagation between the two."
                     )
