@@ -73,11 +73,16 @@ def _buffers(module: nn.Module) -> dict[str, Tensor]:
     return {name: buffer for name, buffer in module._buffers.items() if buffer is not None}
 
 
+def _parts(module: nn.Module) -> tuple[list[str], list[str]]:
+    own = [name for name, p in module._parameters.items() if p is not None and not name.startswith(FEEDBACK)]
+    return own, list(module._modules)
+
+
 class _Saved:
     """The state of one module, to be restored."""
 
     def __init__(self, module: nn.Module) -> None:
-        self.module = module
+        self.module, self.parts = module, _parts(module)
         self.attributes = dict(module.__dict__)
         self.contents = {
             name: value.copy()
@@ -91,14 +96,9 @@ class _Saved:
         self.metric = _states(module) if isinstance(module, Metric) else {}
 
     def restore(self) -> None:
-        own = self.module.__dict__
-        for name in own.keys() - self.attributes.keys():
-            del own[name]
-        own.update(self.attributes)
+        if _parts(self.module) == self.parts:  # else its first pass has built it, and it must not be built again
+            self._restore_attributes()
         self.module.training = self.training
-        for name, content in self.contents.items():
-            own[name].clear()
-            own[name].update(content) if isinstance(content, dict) else own[name].extend(content)
         for name, (buffer, value) in self.buffers.items():
             now = _buffers(self.module).get(name)
             if name.startswith(FEEDBACK) and now is not None and now.shape != buffer.shape:
@@ -110,3 +110,12 @@ class _Saved:
                 self.module._buffers[name] = buffer
         for name, state in self.metric.items():
             setattr(self.module, name, state)
+
+    def _restore_attributes(self) -> None:
+        own = self.module.__dict__
+        for name in own.keys() - self.attributes.keys():
+            del own[name]
+        own.update(self.attributes)
+        for name, content in self.contents.items():
+            own[name].clear()
+            own[name].update(content) if isinstance(content, dict) else own[name].extend(content)

@@ -56,6 +56,19 @@ class Leaky(nn.Module):
         return self.potential
 
 
+class Built(nn.Module):
+    """As in other frameworks: the first batch decides the size of the weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.built = False
+
+    def forward(self, x):
+        if not self.built:
+            self.shift, self.built = nn.Parameter(torch.randn(x.shape[1])), True
+        return x + self.shift
+
+
 def net_with(layer: nn.Module) -> nn.Sequential:
     torch.manual_seed(1)
     return nn.Sequential(layer, nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 3))
@@ -70,6 +83,19 @@ def test_the_first_step_sees_nothing_of_the_example(layer, rule):
     attached = fa.attach(net, rule, example=20 * X[:2])
     attached.targets = Y
     assert torch.equal(net(X), plain(X))
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("layer", [Built, lambda: nn.LazyBatchNorm1d(affine=False)])
+def test_a_layer_that_the_example_builds_is_not_built_again(layer, rule):
+    """An optimizer that is made after ``attach`` would hold the weights of the first time."""
+    net = net_with(layer())
+    attached = fa.attach(net, rule, example=X)
+    before = {id(tensor) for tensor in (*net.parameters(), *net.buffers())}
+    attached.targets = Y
+    attached.loss(F.cross_entropy(net(X), Y)).backward()
+    assert {id(p) for p in net.parameters()} <= before
+    assert {id(b) for n, b in net.named_buffers() if "_feedback" not in n} <= before
 
 
 @pytest.mark.parametrize("rule", RULES)
