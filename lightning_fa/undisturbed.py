@@ -91,7 +91,9 @@ class _Saved:
         }
         self.training = module.training  # of a TorchScript module no plain attribute
         self.buffers = {
-            name: (buffer, buffer.clone()) for name, buffer in _buffers(module).items() if not is_lazy(buffer)
+            name: (buffer, buffer.clone())
+            for name, buffer in _buffers(module).items()
+            if not is_lazy(buffer) and not buffer.is_meta  # these have no values
         }
         self.metric = _states(module) if isinstance(module, Metric) else {}
 

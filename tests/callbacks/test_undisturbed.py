@@ -32,6 +32,14 @@ def test_undisturbed_restores_after_an_error_too():
     assert "log" not in module.__dict__
 
 
+def test_a_buffer_without_values_is_let_be():
+    """Values on the meta device cannot be compared."""
+    module = nn.BatchNorm1d(3, device="meta")
+    with undisturbed(module):
+        module(torch.zeros(2, 3, device="meta"))
+    assert module.running_mean.is_meta
+
+
 @pytest.mark.parametrize("kind", [MeanMetric, CatMetric])
 def test_a_metric_that_a_pass_updates_comes_back(kind):
     """An accuracy that counts the measured batch twice is no accuracy; metrics add to their states in place."""
