@@ -1,4 +1,7 @@
-"""One row: tuned, trained and measured. The row is written after every run, so that an interrupted row continues."""
+"""One row: tuned, trained and measured. The row is written after every run, so that an interrupted row continues.
+
+A finished row also continues if learning rates were added to its task's list. Only what these change is run.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,8 @@ def run(task: Task, rule: str, preset: str, splits: Splits, out: Path = RESULTS)
             return None
         row = _begun(path, settings(task, rule, preset, splits))
         if row["status"] == "unfinished":
-            row |= {"task": task.name, "name": rule, "preset": preset, "environment": environment()}
+            row |= {"task": task.name, "name": rule, "preset": preset}
+            _sign(row, environment())
             _continue(task, rule, preset, splits, row, path)
         return row
 
@@ -85,9 +89,19 @@ def _begun(path: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     if not path.exists():
         return {"status": "unfinished", "settings": wanted, "tried": {}, "runs": {}, "minutes": 0.0}
     row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if row["settings"] != wanted:
+    made = row["settings"]
+    if {**made, "rates": wanted["rates"]} != wanted or not set(made["rates"]) <= set(wanted["rates"]):
         raise ValueError(f"The row {path} was made with other settings. Remove it, or choose another --out.")
+    if made != wanted:  # learning rates were added to the list: the row continues with them
+        row |= {"settings": wanted, "status": "unfinished"}
     return row
+
+
+def _sign(row: dict[str, Any], here: dict[str, Any]) -> None:
+    first = row.setdefault("environment", here)
+    others = {*row.get("continued", []), here["commit"]} - {first["commit"]}
+    if others:
+        row["continued"] = sorted(map(str, others))
 
 
 def _continue(task: Task, rule: str, preset: str, splits: Splits, row: dict[str, Any], path: Path) -> None:
@@ -111,7 +125,8 @@ def _continue(task: Task, rule: str, preset: str, splits: Splits, row: dict[str,
         if rate is None:
             keep(status="diverged", reason="at every learning rate")
             return
-        keep(rate=rate)
+        if rate != row.get("rate"):
+            keep(rate=rate, runs={})
         for seed in range(budget.seeds):
             if str(seed) not in row["runs"]:
                 row["runs"][str(seed)] = _reported(task, rule, rate, seed, splits, budget.epochs)

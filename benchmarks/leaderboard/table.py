@@ -153,7 +153,8 @@ def facts(task: Task, preset: str, rows: Rows) -> list[str]:
     samples = "all samples" if used.samples is None else f"{used.samples} samples including the held-out samples"
     rates = ", ".join(f"{rate:g}" for rate in used.rates)
     labels = sorted({row["settings"]["data"] for row in rows.values()})
-    commits = sorted({(row["environment"]["commit"] or "unknown")[:10] for row in rows.values()})
+    every = [c for row in rows.values() for c in (row["environment"]["commit"] or "unknown", *row.get("continued", []))]
+    commits = sorted({commit[:10] for commit in every})
     machines = sorted({_machine(row["environment"]["machine"]) for row in rows.values()})
     told = "The frozen control is at least as good as backpropagation here, so that there is nothing to recover."
     missing = [rule for rule in fa.RULES if rule not in rows or rows[rule]["status"] == "unfinished"]

@@ -220,6 +220,24 @@ def test_a_row_of_other_settings_is_not_taken_for_this_one(tmp_path):
         row.run(task(decay=0.5), "shallow", "quick", splits(), tmp_path)
 
 
+@pytest.mark.parametrize(("first", "wins"), [((1e-4, 1e-3), True), ((1e-3, 1e-2), False)])
+def test_a_row_continues_with_the_learning_rates_that_were_added(first, wins, tmp_path):
+    """A best rate at the edge of the list asks for a longer list; the runs that the new rates do not change are kept."""
+    added = 1e-2 if wins else 1e-5
+    every = tuple(sorted((*first, added)))
+
+    def rated(*rates: float) -> Task:
+        return task(presets={"quick": replace(task().presets["quick"], rates=rates)})
+
+    before = row.run(rated(*first), "fa", "quick", splits(), tmp_path / "cut")
+    after = row.run(rated(*every), "fa", "quick", splits(), tmp_path / "cut")
+    assert numbers(after) == numbers(row.run(rated(*every), "fa", "quick", splits(), tmp_path / "whole"))
+    assert (after["rate"] == added) == wins
+    assert (after["runs"] == before["runs"]) != wins
+    with pytest.raises(ValueError, match="other settings"):
+        row.run(rated(*first), "fa", "quick", splits(), tmp_path / "cut")
+
+
 def test_a_row_that_another_process_has_claimed_is_left_to_it(tmp_path):
     """Two machines on one folder would train every row twice."""
     with claimed(tmp_path, "quick-tiny-dfa"):
