@@ -133,7 +133,8 @@ def _continue(task: Task, rule: str, preset: str, splits: Splits, row: dict[str,
                 keep()
         lost = [seed for seed, found in row["runs"].items() if found["test"] is None]
         reason = f"from seed {', '.join(lost)} at the chosen rate" if lost else ""
-        keep(status="diverged" if lost else "finished", reason=reason, cost=cost.measure(task, rule, rate, splits))
+        known = row.get("cost") or cost.measure(task, rule, rate, splits)  # the rate does not change it
+        keep(status="diverged" if lost else "finished", reason=reason, cost=known)
     except RefusedError as error:
         keep(status="refused", reason=str(error))
 

@@ -233,6 +233,7 @@ def test_a_row_continues_with_the_learning_rates_that_were_added(first, wins, tm
     after = row.run(rated(*every), "fa", "quick", splits(), tmp_path / "cut")
     assert numbers(after) == numbers(row.run(rated(*every), "fa", "quick", splits(), tmp_path / "whole"))
     assert (after["rate"] == added) == wins
+    assert after["cost"] == before["cost"], "measured beside other work, perhaps"
     assert (after["runs"] == before["runs"]) != wins
     with pytest.raises(ValueError, match="other settings"):
         row.run(rated(*first), "fa", "quick", splits(), tmp_path / "cut")
