@@ -85,7 +85,7 @@ def _build(kind: str, splits: Splits) -> nn.Module:
     return Graph(kind, splits.train.x.shape[1], int(splits.train.y.max()) + 1, splits.edges)
 
 
-RATES = (1e-2, 3e-2, 1e-1)
+RATES = (1e-2, 3e-2, 1e-1, 3e-1)
 GRAPHS = tuple(
     Task(
         name=name.lower() + kind,

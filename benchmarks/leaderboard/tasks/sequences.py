@@ -161,7 +161,7 @@ def _vocabulary(splits: Splits) -> int:
     return int(max(split.x.max() for split in splits[:3])) + 1
 
 
-RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 CUE = Task(
     name="cue",
     title=f"Delayed cue, LSTM of 64 units, {DELAY} steps",

@@ -58,7 +58,9 @@ TEACHERS = tuple(
         kind="classes",
         head="6.",
         presets={
-            "quick": Preset(samples=6_000, epochs=10, tuning_epochs=4, seeds=3),
+            "quick": Preset(
+                samples=6_000, epochs=10, tuning_epochs=4, rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2), seeds=3
+            ),
             "full": Preset(samples=60_000, epochs=30, tuning_epochs=5),
         },
         notes=f"The teacher has {HIDDEN} hidden units, which was chosen for the distance between backpropagation and the frozen "
