@@ -421,3 +421,11 @@ def test_every_shown_row_has_three_seeds_and_the_settings_of_its_task():
         assert content["settings"] == content["settings"] | budget
         assert content["status"] != "finished" or len(content["runs"]) >= 3
         assert "dirty" not in content["environment"]["commit"]
+
+
+@pytest.mark.parametrize("file", sorted(row.RESULTS.glob("*/*/bp.json")), ids=lambda file: file.parent.name)
+def test_the_rate_of_backpropagation_is_not_at_the_edge_of_its_list(file):
+    """Every recovery is a share of what backpropagation learns, which would be less than it can learn."""
+    content = json.loads(file.read_text())
+    rates = content["settings"]["rates"]
+    assert min(rates) < content["rate"] < max(rates)
