@@ -170,7 +170,7 @@ CUE = Task(
     kind="classes",
     head="head.",
     presets={
-        "quick": Preset(samples=4_000, epochs=5, tuning_epochs=2, rates=RATES, seeds=3),
+        "quick": Preset(samples=4_000, epochs=5, tuning_epochs=5, rates=RATES, seeds=3),
         "full": Preset(samples=20_000, epochs=20, tuning_epochs=5, rates=RATES),
     },
     notes="The head scores every step, so that the LSTM receives the projected error of step t at step t; only the last step "
