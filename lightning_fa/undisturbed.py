@@ -75,7 +75,7 @@ def _buffers(module: nn.Module) -> dict[str, Tensor]:
 
 def _parts(module: nn.Module) -> tuple[list[str], list[str]]:
     own = [name for name, p in module._parameters.items() if p is not None and not name.startswith(FEEDBACK)]
-    return own, list(module._modules)
+    return own, [name for name, _ in module.named_children()]
 
 
 class _Saved:

@@ -42,8 +42,8 @@ FAULTS = [
     Fault(
         "learned feedback never updated",
         "ops/transport.py",
-        "grad_bias, grad if need_feedback else None\n\n\nclass Geometry",
-        "grad_bias, None\n\n\nclass Geometry",
+        "grad_bias, grad if need_feedback else None\n\n\ndef _products",
+        "grad_bias, None\n\n\ndef _products",
         TRANSPORT,
     ),
     Fault(
@@ -119,8 +119,8 @@ FAULTS = [
     Fault(
         "the gradient of a complex weight without the conjugate",
         "ops/transport.py",
-        "x.reshape(-1, x.shape[-1]).conj() if",
-        "x.reshape(-1, x.shape[-1]) if",
+        "rows.t() @ x.reshape(-1, x.shape[-1]).conj()",
+        "rows.t() @ x.reshape(-1, x.shape[-1])",
         COMPLEX,
     ),
 ]
