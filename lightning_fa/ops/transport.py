@@ -25,6 +25,7 @@ from lightning_fa.ops.route import NOT_JOINED
 class _Linear(Function):  # without `setup_context`, for which PyTorch inspects the signature of `forward` in every call
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, feedback: Tensor) -> Tensor:
+        ctx.sparse = x.layout != torch.strided  # asked here, because dynamo forbids it in backward
         ctx.save_for_backward(x, feedback)
         out = F.linear(x, weight, bias)
         # F.linear returns a view of rows in the shape of x. Autograd would forbid in-place operations on a view that a
@@ -37,16 +38,16 @@ class _Linear(Function):  # without `setup_context`, for which PyTorch inspects 
         need_x, need_weight, need_bias, need_feedback = ctx.needs_input_grad
         rows = delta.reshape(-1, delta.shape[-1])
         grad_x = (rows @ feedback.conj()).view(x.shape) if need_x else None
-        grad = _products(rows, x) if need_weight or need_feedback else None
+        grad = _products(rows, x, ctx.sparse) if need_weight or need_feedback else None
         # Summed in autograd's order for either layout of x, so that the control is bitwise equal to backpropagation.
         batch = tuple(range(delta.ndim - 1))
-        flat = x.layout != torch.strided or x.is_contiguous() or not batch
+        flat = ctx.sparse or x.is_contiguous() or not batch
         grad_bias = (rows.sum(0) if flat else delta.sum(batch)) if need_bias else None
         return grad_x, grad if need_weight else None, grad_bias, grad if need_feedback else None
 
 
-def _products(rows: Tensor, x: Tensor) -> Tensor:
-    if x.layout != torch.strided:  # a sparse matrix, which PyTorch multiplies from the left only
+def _products(rows: Tensor, x: Tensor, sparse: bool) -> Tensor:
+    if sparse:  # a matrix that PyTorch multiplies from the left only
         return (x.t() @ rows).t()
     return rows.t() @ x.reshape(-1, x.shape[-1]).conj()
 
