@@ -5,8 +5,8 @@ python -m benchmarks.leaderboard cost [TASK ...]     measure the costs of finish
 python -m benchmarks.leaderboard again [TASK ...]    train finished rows again, and note whether the numbers are the same
 python -m benchmarks.leaderboard table [--check]
 
-`cost` and `again` have the options of `run`. A finished row is only run again after its file was removed. Several calls with one
---out share the rows.
+`cost` and `again` have the options of `run`. A finished row is only run again after its file was removed, and continues if
+learning rates were added to its task's list. Several calls with one --out share the rows.
 """
 
 from __future__ import annotations

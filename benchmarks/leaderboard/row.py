@@ -94,6 +94,7 @@ def _begun(path: Path, wanted: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"The row {path} was made with other settings. Remove it, or choose another --out.")
     if made != wanted:  # learning rates were added to the list: the row continues with them
         row |= {"settings": wanted, "status": "unfinished"}
+        row.pop("again", None)  # said of the row with the shorter list
     return row
 
 

@@ -229,11 +229,14 @@ def test_a_row_continues_with_the_learning_rates_that_were_added(first, wins, tm
     def rated(*rates: float) -> Task:
         return task(presets={"quick": replace(task().presets["quick"], rates=rates)})
 
-    before = row.run(rated(*first), "fa", "quick", splits(), tmp_path / "cut")
+    row.run(rated(*first), "fa", "quick", splits(), tmp_path / "cut")
+    before = row.again(rated(*first), "fa", "quick", splits(), tmp_path / "cut")
     after = row.run(rated(*every), "fa", "quick", splits(), tmp_path / "cut")
     assert numbers(after) == numbers(row.run(rated(*every), "fa", "quick", splits(), tmp_path / "whole"))
     assert (after["rate"] == added) == wins
     assert after["cost"] == before["cost"], "measured beside other work, perhaps"
+    assert before["again"]["same"]
+    assert "again" not in after, "no one has trained the longer list again"
     assert (after["runs"] == before["runs"]) != wins
     with pytest.raises(ValueError, match="other settings"):
         row.run(rated(*first), "fa", "quick", splits(), tmp_path / "cut")

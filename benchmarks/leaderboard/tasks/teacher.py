@@ -29,6 +29,7 @@ from benchmarks.leaderboard.tasks.images import mlp
 INPUTS, HIDDEN, WIDTH = 64, 8, 256
 CLASSES = (2, 10, 100, 1000)
 TEST = 5_000
+RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 
 
 def _drawn(classes: int, preset: Preset, data_dir: Path | None) -> Splits:
@@ -58,10 +59,8 @@ TEACHERS = tuple(
         kind="classes",
         head="6.",
         presets={
-            "quick": Preset(
-                samples=6_000, epochs=10, tuning_epochs=4, rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2), seeds=3
-            ),
-            "full": Preset(samples=60_000, epochs=30, tuning_epochs=5),
+            "quick": Preset(samples=6_000, epochs=10, tuning_epochs=4, rates=RATES, seeds=3),
+            "full": Preset(samples=60_000, epochs=30, tuning_epochs=5, rates=RATES),
         },
         notes=f"The teacher has {HIDDEN} hidden units, which was chosen for the distance between backpropagation and the frozen "
         "control: of a linear teacher the control learns more than backpropagation where classes are many.",
