@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
 
+from lightning.fabric.utilities.distributed import _destroy_dist_connection, _distributed_is_initialized
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
@@ -102,7 +104,12 @@ class FeedbackStrategyMixin:
         return self._governed.attached
 
     def setup_environment(self) -> None:
+        connected = _distributed_is_initialized()
         super().setup_environment()  # type: ignore[misc]
+        if _distributed_is_initialized() and not connected:
+            # Lightning does so for NCCL only. A worker thread of gloo that still holds a tensor of Python's while the
+            # interpreter ends aborts the process, and a training that was complete then counts as failed.
+            atexit.register(_destroy_dist_connection)
         # Before callbacks copy the module (weight averaging) and before `configure_model` shards it.
         if self._fitting and any(weights_of(m) for m in self.lightning_module.modules()):  # type: ignore[union-attr]
             with suppress(ValueError):  # `setup` attaches again, and raises if the hooks have not removed the cause

@@ -3,6 +3,7 @@
 import random
 import re
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -123,11 +124,18 @@ def test_the_user_names_stages(tmp_path):
 
 
 SCRIPT = """
+import atexit
 import sys
 import os
 import torch
+import torch.distributed as dist
 import lightning_fa
 from tests.distributed.pipeline_net import Learner, fit
+
+@atexit.register  # before the Trainer's own, and therefore called after them
+def leave():
+    with open(sys.argv[3] + ".left", "a") as file:
+        print(dist.is_initialized(), file=file)
 
 if __name__ == "__main__":
     net = Learner()
@@ -139,7 +147,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("strategy", ["lafs_pipeline", "lafs_pipeline_spawn", "lafs_pipeline_fork"])
 def test_a_script_that_names_the_strategy_starts_its_processes(strategy, tmp_path):
-    """As Lightning starts its own: by the Trainer, with no other command."""
+    """As Lightning starts its own: by the Trainer, with no other command. No process ends with its connections open."""
     (script := tmp_path / "train.py").write_text(SCRIPT)
     net = Learner()
     fit("lafs", 1, net)
@@ -150,4 +158,7 @@ def test_a_script_that_names_the_strategy_starts_its_processes(strategy, tmp_pat
     assert_close(torch.load(out, weights_only=True), dict(net.state_dict()))
     said = re.findall(r"of (\d+) weight matrices (\d+) learn by the rule", done.stdout + done.stderr)
     assert said
+    left = Path(f"{out}.left").read_text().split()
+    assert len(left) == {"lafs_pipeline": 2, "lafs_pipeline_spawn": 3, "lafs_pipeline_fork": 1}[strategy]
+    assert set(left) == {"False"}
     assert said[0][0] == said[0][1]  # those of other stages are not on this rank, and learn all the same
