@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from lightning_fa import late_layers
 from lightning_fa.attached import Attached
 from lightning_fa.optimizers import watch
 from lightning_fa.rehearsal import look_at, rehearse
@@ -49,8 +50,9 @@ def attach(
         ValueError: a pattern matches nothing, a weight matrix is not governed, a layer has no weights, or DDP or FSDP came first.
         RuntimeError: a rule is attached already. In the first forward pass: blocks are called twice or out of order, a
             true gradient would cross from one block to another, or, under a transport rule, a true weight carries an error
-            or meets an operator that is not known to be linear in its input. In an optimizer's first step: no optimizer
-            holds the learned feedback of a layer that it trains.
+            or meets an operator that is not known to be linear in its input. In any forward pass: a layer came into the
+            model after the rule. In an optimizer's first step: no optimizer holds the learned feedback of a layer that it
+            trains.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"Expected `model` to be a torch.nn.Module, but got {type(model).__name__}.")
@@ -72,6 +74,8 @@ def attach(
         attached = _laid_apart(model, rule, chosen, patterns, example, seen)
     if rule.learned:
         watch(attached._wiring.store, model)
+    if not rule.control:
+        late_layers.watch(model, type(rule).__name__, patterns, attached._wiring.adopted)
     return attached
 
 

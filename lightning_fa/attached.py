@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lightning_fa import late_layers
 from lightning_fa.optimizers import forgotten, message
 from lightning_fa.rules.base import Rule
 from lightning_fa.sharding import whole
@@ -163,6 +164,7 @@ class Attached:
             return
         self._last, self._shown = {name: b.detach() for name, b in self._wiring.store.items()}, self._table()
         self._wiring.remove()
+        late_layers.unwatch(self.model)
         self.model.__dict__.pop(DDP_IGNORES, None)
         if self._ignored_before is not None:
             self.model.__dict__[DDP_IGNORES] = self._ignored_before

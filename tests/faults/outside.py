@@ -14,6 +14,27 @@ FAULTS = [
         ("tests/networks/test_bad_inputs.py",),
     ),
     Fault(
+        "a layer that comes into the model after the rule trained through its true weight",
+        "late_layers.py",
+        "self.handles.append(module.register_forward_pre_hook(_refuse, with_kwargs=True))",
+        "pass",
+        ("tests/networks/test_late_layers.py",),
+    ),
+    Fault(
+        "a layer of a late list not noticed",
+        "late_layers.py",
+        "for below, module in named_modules(child):",
+        'for below, module in [("", child)]:',
+        ("tests/networks/test_late_layers.py",),
+    ),
+    Fault(
+        "a late layer refused for good, also when the rule has gone",
+        "late_layers.py",
+        "        handle.remove()",
+        "        pass",
+        ("tests/networks/test_late_layers.py",),
+    ),
+    Fault(
         "the state that the example leaves in the model kept",
         "rehearsal.py",
         "with undisturbed(model), torch.enable_grad():",

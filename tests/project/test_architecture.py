@@ -29,6 +29,7 @@ ORDER = (
         "undisturbed",
         "rehearsal",
         "optimizers",
+        "late_layers",
         "attached",
         "attach",
     ),
