@@ -13,7 +13,7 @@ from lightning_fa.optimizers import watch
 from lightning_fa.rehearsal import look_at, rehearse
 from lightning_fa.rules import BidirectionalFeedbackAlignment, resolve
 from lightning_fa.rules.base import Rule
-from lightning_fa.sharding import check_gradients_are_joined
+from lightning_fa.sharding import check_gradients_are_joined, check_undivided
 from lightning_fa.surgery import governed
 from lightning_fa.wiring import Block, LeakError, Survey, check_head, choose_blocks, fit_to, wire, without
 from lightning_fa.wiring.blocks.choice import Blocks, matches
@@ -57,6 +57,7 @@ def attach(
     if not isinstance(model, nn.Module):
         raise TypeError(f"Expected `model` to be a torch.nn.Module, but got {type(model).__name__}.")
     rule = resolve(rule)
+    check_undivided(model)
     check_gradients_are_joined(model, rule.learned)
     model = unwrapped(model)
     present = [name or type(model).__name__ for name, module in named_modules(model) if governed(module)]

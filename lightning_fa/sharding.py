@@ -1,4 +1,7 @@
-"""FSDP and FSDP2 shard learned feedback like any other parameter. These functions read it whole, and write to it."""
+"""FSDP and FSDP2 shard learned feedback like any other parameter. These functions read it whole, and write to it.
+
+Tensor parallelism (``parallelize_module``) divides a layer's weights and its computation. Transport rules divide B with W.
+"""
 
 from __future__ import annotations
 
@@ -42,18 +45,38 @@ def check_gradients_are_joined(root: nn.Module, learned: bool) -> None:
         )
 
 
+def check_undivided(root: nn.Module) -> None:
+    """Check that tensor parallelism has not divided the weights of ``root`` yet: B is drawn whole, and then divided with W.
+
+    Raises:
+        ValueError: it has.
+    """
+    from torch.distributed.fsdp import FSDPModule
+
+    divided = [name for name, p in root.named_parameters() if hasattr(p, "full_tensor")]
+    if divided and not any(isinstance(module, FSDPModule) for module in root.modules()):
+        raise ValueError(
+            f"Expected whole weights, but `parallelize_module` has divided {', '.join(divided)}. Attach the rule first: create "
+            "the layers in `__init__`, and divide them in `configure_model`."
+        )
+
+
 def check_gathered(tensors: Mapping[str, Tensor]) -> None:
     """Check that tensors, which a rule uses outside of their own layer's forward, are not sharded at this moment.
 
     Raises:
-        RuntimeError: a tensor is sharded, because FSDP wraps the layers one by one.
+        RuntimeError: a tensor is sharded, because FSDP wraps the layers one by one or tensor parallelism divides them.
     """
-    sharded = [name for name, t in tensors.items() if isinstance(t, nn.Parameter) and is_sharded(t)]
+    sharded = [
+        name
+        for name, t in tensors.items()
+        if hasattr(t, "full_tensor") or (isinstance(t, nn.Parameter) and is_sharded(t))
+    ]
     if sharded:
         raise RuntimeError(
-            f"This rule uses {', '.join(sharded)} outside of the forward pass of the layer that holds it, where FSDP has sharded "
-            "it again. Shard the network as one unit: no `auto_wrap_policy` (FSDP), `fully_shard` on the network and not on its "
-            "layers (FSDP2)."
+            f"This rule uses {', '.join(sharded)} outside of the forward pass of the layer that holds it, where it is sharded. "
+            "Under FSDP shard the network as one unit: no `auto_wrap_policy` (FSDP), `fully_shard` on the network and not on its "
+            "layers (FSDP2). Under tensor parallelism (`parallelize_module`) use a transport rule: fa, usf, kp, ..."
         )
 
 

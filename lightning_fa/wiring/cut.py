@@ -140,7 +140,7 @@ class Cut:
         self.isolation.check(taps, output, rehearsing)
         layouts = [self.feedback.fit(name, tap, output, rehearsing) for name, tap in taps]
         if not rehearsing:
-            if self.feedback.rule.learned:
+            if self.feedback.rule.learned or not self.step.seen:
                 check_gathered(self.feedback.all())
             output = self.delivery.finish(output, taps, layouts)
         self.step.finish()

@@ -24,6 +24,7 @@ from lightning_fa.surgery import strip_feedback
 from tests import quick as quick
 from tests.callbacks import net as callbacks_net
 from tests.distributed import pipeline_jobs
+from tests.distributed.divided import divided
 from tests.distributed.net import BATCH, Net, OwnRule, WithSpare, divisible, fit, fit_module, samples
 from tests.distributed.saving import Saving
 
@@ -338,7 +339,7 @@ def alignment(world: int, monitored: bool) -> Results:
 
 JOBS: dict[str, Callable[..., Any]] = {
     f.__name__: f
-    for f in (train, settling, layered, resume, traffic, lazy, unused, fabric, long_run, monitored, watched)
+    for f in (train, settling, layered, resume, traffic, lazy, unused, fabric, long_run, monitored, watched, divided)
 } | pipeline_jobs.JOBS
 
 

@@ -14,6 +14,13 @@ FAULTS = [
         ("tests/networks/test_bad_inputs.py",),
     ),
     Fault(
+        "B drawn whole beside a weight that tensor parallelism has divided",
+        "attach.py",
+        "    check_undivided(model)\n",
+        "",
+        ("tests/networks/test_errors.py",),
+    ),
+    Fault(
         "a layer that comes into the model after the rule trained through its true weight",
         "late_layers.py",
         "self.handles.append(module.register_forward_pre_hook(_refuse, with_kwargs=True))",

@@ -6,6 +6,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor.parallel import ColwiseParallel, parallelize_module
 from torch.nn.parallel import DistributedDataParallel
 
 import lightning_fa as fa
@@ -275,6 +276,14 @@ def test_learned_feedback_that_comes_after_what_averages_gradients_is_refused(on
     with pytest.raises(ValueError, match=f"{who} yet.*Attach the rule first"):
         fa.attach(model, rule, example=torch.zeros(2, 10))
     assert not any("_feedback" in name for name, _ in model.named_parameters())
+
+
+@every_rule
+def test_weights_that_tensor_parallelism_has_divided_already_are_refused(one_rank, rule):
+    """B would be drawn whole beside a part of W."""
+    model = parallelize_module(mlp(), init_device_mesh("cpu", (1,)), {"0": ColwiseParallel()})
+    with pytest.raises(ValueError, match=r"has divided 0\.weight, 0\.bias\. Attach the rule first"):
+        fa.attach(model, rule, example=torch.zeros(2, 10))
 
 
 def test_fixed_feedback_may_come_after_ddp(one_rank):

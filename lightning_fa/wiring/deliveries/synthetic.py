@@ -81,7 +81,7 @@ class Synthetic:
         theta = self.feedback.theta(name)
         if self.step.rehearsing or not theta:
             return h.detach()
-        check_gathered({key_of(name, letter): held for letter, held in theta.items()})
+        check_gathered({name: h} | {key_of(name, letter): held for letter, held in theta.items()})
         steps = theta.pop(STEPS, None)
         applied = None
         if steps is not None:

@@ -27,7 +27,8 @@ class Step:
         self.held = Held()
         self._before: int | None = None
         self._look = True
-        self._seen = False
+        self.seen = False
+        """Whether a forward pass has reached its end that was no dry run and was not compiled."""
 
     @contextmanager
     def rehearsal(self) -> Iterator[None]:
@@ -51,7 +52,7 @@ class Step:
         """End the forward pass."""
         self._before = None
         if not (self.rehearsing or torch.compiler.is_compiling()):
-            self._seen = True
+            self.seen = True
 
     def join(self, loss: Tensor) -> Tensor:
         """The loss, joined to the terms of the forward passes since the last loss. Its value is unchanged. Drops the targets."""
@@ -71,6 +72,6 @@ class Step:
         """
         if torch.compiler.is_compiling() or self.targets is None:
             return False
-        look = self._look and (self.targets.device.type == "cpu" or not self._seen)
+        look = self._look and (self.targets.device.type == "cpu" or not self.seen)
         self._look = False
         return look

@@ -62,6 +62,11 @@ class Port:
         state: Tensor | None = getattr(layer, slot(name, "stream"), None)
         if state is None:
             return None
+        if hasattr(state, "full_tensor"):
+            raise RuntimeError(
+                f"{type(self.rule).__name__} draws in every step numbers for a whole weight, but tensor parallelism "
+                "(`parallelize_module`) has divided the weight. Use fa, usf, frsf, kp, pbp or fa_sparse."
+            )
         if recomputing():
             return state - _STEP.to(state.device)  # the first run of this step has advanced the stream already
         if not self.step.rehearsing:

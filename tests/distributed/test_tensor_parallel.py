@@ -1,0 +1,70 @@
+"""Layers that tensor parallelism divides over ranks equal whole layers, or are refused."""
+
+import functools
+
+import pytest
+
+import lightning_fa as fa
+from tests.distributed import divided
+from tests.distributed.launch import launch
+from tests.distributed.test_ranks import assert_close
+
+pytestmark = pytest.mark.distributed
+
+DRAWS = [name for name, rule in fa.RULES.items() if rule.stochastic]
+INSIDE = [name for name, rule in fa.RULES.items() if issubclass(rule, fa.TransportRule) and name not in DRAWS]
+UNITS = [
+    name for name in fa.RULES if name not in DRAWS and name not in ("ifa", "kickback")
+]  # these two take single layers
+REFUSED = [
+    "dfa",
+    "lafs",
+    "drtp",
+    "dkp",
+    "local",
+    "sg",
+    "sgprop",
+    "ebd",
+    "solo",
+    "dfa_sign",
+    "dfa_sparse",
+    "dfa_lowrank",
+]
+
+
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory):
+    rules = {"layers": [*INSIDE, *DRAWS, *REFUSED], "units": UNITS}
+    return launch("divided", tmp_path_factory.mktemp("divided"), 2, rules=rules)
+
+
+@functools.cache
+def expected(plan, rule):
+    return divided.alone(plan, rule)
+
+
+@pytest.mark.parametrize(
+    ("plan", "rule"), [*(("layers", rule) for rule in INSIDE), *(("units", rule) for rule in UNITS)]
+)
+def test_divided_layers_equal_whole_ones(two_ranks, plan, rule):
+    one = expected(plan, rule)
+    for rank, results in enumerate(two_ranks):
+        assert "error" not in results[plan][rule], results[plan][rule]
+        assert_close(results[plan][rule]["weights"], one["weights"], f"rank {rank}: ")
+        assert_close(results[plan][rule]["feedback"], one["feedback"], f"rank {rank}: ")
+
+
+@pytest.mark.parametrize("rule", [*DRAWS, *REFUSED])
+def test_a_rule_that_needs_what_is_divided_says_so(two_ranks, rule):
+    for results in two_ranks:
+        assert "tensor parallelism (`parallelize_module`)" in results["layers"][rule].get("error", "")
+
+
+@pytest.mark.parametrize("rule", INSIDE)
+def test_rules_tell_apart_what_they_are_compared_on(rule):
+    """A plan that divides nothing would pass as well: the rules must differ from backpropagation here."""
+    if rule != "bp":
+        below = "net.0.weight"
+        assert (
+            expected("layers", rule)["weights"][below] - expected("layers", "bp")["weights"][below]
+        ).abs().max() > 1e-4
