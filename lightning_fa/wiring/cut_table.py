@@ -28,7 +28,7 @@ def rows_of(
         root: The model.
         blocks: The last is the head.
         feedback: The feedback of the blocks.
-        owned: Block -> the parameters that its error governs; empty before the first forward pass.
+        owned: Block -> the parameters that its error governs; empty if that is not known (yet).
         adopted: The modules of the blocks.
     """
     rows = [_row(block, feedback) for block in blocks]
@@ -38,8 +38,8 @@ def rows_of(
     names = {id(p): n for n, p in named_parameters(root) if p.ndim >= 2 and FEEDBACK not in n}
     around = {key: name for key, name in names.items() if key not in inside}
     lost, error = list(around.values()), "the error of the block that they reach"
-    if owned:
-        reached = {id(p) for each in owned.values() for p in each}
+    reached = {id(p) for each in owned.values() for p in each if isinstance(p, nn.Parameter)}
+    if reached and reached <= {id(p) for _, p in named_parameters(root)}:  # no parameter was replaced since
         lost, error = [n for key, n in names.items() if key not in reached], LEFT
     for i, row in enumerate(rows):
         more = [around[id(p)] for p in owned.get(row.name, ()) if id(p) in around]

@@ -20,10 +20,10 @@ class CutWiring:
 
     Args:
         cut: The blocks call its methods.
-        frozen: Parameters that do not learn while the rule is in the model.
+        frozen: Parameters that do not learn while the rule is in the model: a module and the name there.
     """
 
-    def __init__(self, cut: Cut, frozen: Sequence[nn.Parameter] = ()) -> None:
+    def __init__(self, cut: Cut, frozen: Sequence[tuple[nn.Module, str]] = ()) -> None:
         self.cut, self.frozen = cut, list(frozen)
         self.adopted: list[nn.Module] = []
 
@@ -41,8 +41,7 @@ class CutWiring:
             self._adopt(block.module, Bounded, index)
             if block.exit is not None and block.exit is not block.module:
                 self._adopt(block.exit, Exit, index)
-        for parameter in self.frozen:
-            parameter.requires_grad_(False)
+        self._let_learn(False)
 
     def _adopt(self, module: nn.Module, behaviour: type[Behaviour], index: int) -> None:
         adopt(module, behaviour, (self.cut, index))
@@ -50,9 +49,14 @@ class CutWiring:
 
     def remove(self) -> None:
         take_out(self.store, self.adopted)
-        for parameter in self.frozen:
-            parameter.requires_grad_(True)
+        self._let_learn(True)
         self.adopted, self.frozen = [], []
+
+    def _let_learn(self, learns: bool) -> None:
+        for module, key in self.frozen:
+            parameter = module._parameters.get(key)
+            if parameter is not None:
+                parameter.requires_grad_(learns)
 
     def check_ready(self) -> None:
         self.cut.feedback.check_ready()

@@ -97,7 +97,15 @@ class Nothing:
         return output
 
 
-def below_the_head(root: nn.Module, blocks: Sequence[Block]) -> list[nn.Parameter]:
-    """The parameters to freeze. Without a ``.grad`` no optimizer changes or decays them, and no reducer waits for them."""
+def below_the_head(root: nn.Module, blocks: Sequence[Block]) -> list[tuple[nn.Module, str]]:
+    """The parameters to freeze, each by its module and its name there, because FSDP2 may replace the tensor.
+
+    Without a ``.grad`` no optimizer changes or decays them, and no reducer waits for them.
+    """
     head = {id(p) for p in blocks[-1].module.parameters()}
-    return [p for p in root.parameters() if p.requires_grad and id(p) not in head]
+    return [
+        (module, key)
+        for module in root.modules()
+        for key, p in module._parameters.items()
+        if p is not None and p.requires_grad and id(p) not in head
+    ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Any
+import weakref
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -20,6 +21,10 @@ SEE = (
 )
 
 
+Owned: TypeAlias = Mapping[str, Sequence[Tensor]]
+"""Block -> the parameters that its error governs."""
+
+
 class Isolation:
     """Checks that no true gradient passes from block to block.
 
@@ -31,11 +36,27 @@ class Isolation:
     def __init__(self, blocks: Sequence[Block], feedback: BlockFeedback) -> None:
         self.blocks, self.feedback = list(blocks), feedback
         self.proven = False
-        self.owned: dict[str, list[Tensor]] = {}
-        """Block -> the parameters that its error governs, as the graph of the first forward pass shows."""
+        self._owned: dict[
+            str, list[weakref.ref[Tensor]]
+        ] = {}  # FSDP2 replaces parameters, and must be able to free them
         self._barriers: list[Any] = []
         self._beside: list[Tap] = []
         self._cuts: list[Tap] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_owned": self.owned}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _owned=_weak(state["_owned"]))
+
+    @property
+    def owned(self) -> dict[str, list[Tensor]]:
+        """:data:`Owned`, as the graph of the first forward pass shows.
+
+        Empty before this pass, and if a parameter has been replaced since.
+        """
+        found = {name: [ref() for ref in refs] for name, refs in self._owned.items()}
+        return {} if any(p is None for each in found.values() for p in each) else found  # type: ignore[return-value]
 
     def bar(self, out: Tensor) -> None:
         """Declare that the node of ``out`` decides which error passes below it, so that the check stops there."""
@@ -58,9 +79,10 @@ class Isolation:
             return
         head = self.blocks[-1].name
         cuts = [*((name, tap) for name, tap in taps if self.feedback.cuts(name)), (head, output)]
-        self.owned = check_cut(cuts, self._barriers)
-        self._check_beside()
-        self._check_own(rehearsing)
+        owned = check_cut(cuts, self._barriers)
+        self._check_beside(owned)
+        self._check_own(owned, rehearsing)
+        self._owned = _weak(owned)
         self.proven, self._barriers = True, []
         self._cuts = cuts if rehearsing else []
 
@@ -74,11 +96,11 @@ class Isolation:
         if cuts:
             check_output(tensors_in(output), cuts, ungoverned)
 
-    def _check_beside(self) -> None:
+    def _check_beside(self, owned: Owned) -> None:
         beside, self._beside = self._beside, []
         modules = {block.name: block.module for block in self.blocks}
         for name, tensor in beside:
-            learning = {id(p) for p in self.owned.get(name, ())}
+            learning = {id(p) for p in owned.get(name, ())}
             met = {id(p) for p in leaves_of(tensor, [])}
             lost = [n for n, p in modules[name].named_parameters() if id(p) in met - learning]
             if lost:
@@ -88,18 +110,18 @@ class Isolation:
                     "block that returns one tensor."
                 )
 
-    def _check_own(self, rehearsing: bool) -> None:
+    def _check_own(self, owned: Owned, rehearsing: bool) -> None:
         advice = "Name" if rehearsing else f"{SEE}. Or name"
         own = {block.name: {id(p) for p in block.module.parameters()} for block in self.blocks}
         taken: dict[int, list[Block]] = {}
         for other in self.blocks:
-            for p in self.owned.get(other.name, ()):
+            for p in owned.get(other.name, ()):
                 if id(p) not in own[other.name]:
                     taken.setdefault(id(p), []).append(other)
         for block in self.blocks:
             if block is not self.blocks[-1] and not self.feedback.cuts(block.name):
                 continue  # not cut: it learns by the error of the block above on purpose
-            left = own[block.name] - {id(p) for p in self.owned.get(block.name, ())}
+            left = own[block.name] - {id(p) for p in owned.get(block.name, ())}
             for other in (other for p in left for other in taken.get(p, ())):
                 if other is not block:
                     raise RuntimeError(
@@ -108,3 +130,7 @@ class Isolation:
                         f"from {block.name!r} than its output, such as the state of an LSTM. {advice} {block.name!r} in "
                         f"`ungoverned=`: then it learns with block {other.name!r}, by backpropagation between the two."
                     )
+
+
+def _weak(owned: Owned) -> dict[str, list[weakref.ref[Tensor]]]:
+    return {name: [weakref.ref(p) for p in each] for name, each in owned.items()}

@@ -130,7 +130,7 @@ class Settler:
             loss.register_hook(self.factor.note)
 
     def _tensors(self, name: str) -> list[Tensor]:
-        return [*self.isolation.owned[name], *self.feedback.theta(name).values()]
+        return [*self.isolation.owned.get(name, ()), *self.feedback.theta(name).values()]
 
     def _settles(self) -> bool:
         if torch.compiler.is_compiling() or self.step.rehearsing or self.factor.twice:
