@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lightning_fa.surgery import Behaviour, adopt
 from lightning_fa.wiring.base import Row, take_out
+from lightning_fa.wiring.blocks.choice import Block
 from lightning_fa.wiring.cut import Bounded, Cut, Exit
 from lightning_fa.wiring.cut_table import rows_of
 from lightning_fa.wiring.passes.step import Step
@@ -87,3 +88,17 @@ class CutWiring:
         ask = getattr(self.cut.delivery, "predict", None)
         predicted: Tensor | None = None if ask is None else ask(name, h, targets)
         return predicted
+
+
+def below_the_head(root: nn.Module, blocks: Sequence[Block]) -> list[tuple[nn.Module, str]]:
+    """The parameters to freeze, each by its module and its name there, because FSDP2 may replace the tensor.
+
+    Without a ``.grad`` no optimizer changes or decays them, and no reducer waits for them.
+    """
+    head = {id(p) for p in blocks[-1].module.parameters()}
+    return [
+        (module, key)
+        for module in root.modules()
+        for key, p in module._parameters.items()
+        if p is not None and p.requires_grad and id(p) not in head
+    ]

@@ -13,8 +13,8 @@ from lightning_fa.rules.base import DirectRule, LocalRule, Rule, SyntheticRule, 
 from lightning_fa.wiring.base import Wiring
 from lightning_fa.wiring.blocks.choice import Block, matches
 from lightning_fa.wiring.cut import Cut
-from lightning_fa.wiring.cut_wiring import CutWiring
-from lightning_fa.wiring.deliveries.direct import Direct, Nothing, below_the_head
+from lightning_fa.wiring.cut_wiring import CutWiring, below_the_head
+from lightning_fa.wiring.deliveries.direct import Direct, Nothing
 from lightning_fa.wiring.deliveries.local import Local
 from lightning_fa.wiring.deliveries.shared import Shared
 from lightning_fa.wiring.deliveries.synthetic import Synthetic

@@ -53,13 +53,16 @@ def test_the_old_parameters_are_freed(one_rank, rule, replace):
 
 @every_rule
 @pytest.mark.parametrize("replace", [shard, assign])
-def test_what_the_rule_governs_is_told_as_before(one_rank, rule, replace):
+@pytest.mark.parametrize("held", [False, True], ids=["freed", "held by an optimizer"])
+def test_what_the_rule_governs_is_told_as_before(one_rank, rule, replace, held):
     """Sharded weights were said to learn by no rule."""
     net, attached = attached_net(rule)
+    optimizer = torch.optim.SGD(net.parameters()) if held else None
     before = attached.governance()
     assert before.governed
     replace(net, one_rank)
     assert attached.governance() == before
+    del optimizer
 
 
 @pytest.mark.parametrize("replace", [shard, assign])

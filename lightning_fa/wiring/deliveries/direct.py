@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightning_fa.ops import route
 from lightning_fa.rules.base import DirectRule
@@ -95,17 +95,3 @@ class Nothing:
 
     def finish(self, output: Tensor, taps: list[Tap], layouts: list[Layout]) -> Tensor:
         return output
-
-
-def below_the_head(root: nn.Module, blocks: Sequence[Block]) -> list[tuple[nn.Module, str]]:
-    """The parameters to freeze, each by its module and its name there, because FSDP2 may replace the tensor.
-
-    Without a ``.grad`` no optimizer changes or decays them, and no reducer waits for them.
-    """
-    head = {id(p) for p in blocks[-1].module.parameters()}
-    return [
-        (module, key)
-        for module in root.modules()
-        for key, p in module._parameters.items()
-        if p is not None and p.requires_grad and id(p) not in head
-    ]
