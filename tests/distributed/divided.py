@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
+from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 import lightning_fa as fa
 from lightning_fa.sharding import whole
@@ -38,12 +39,16 @@ class Divided(Net):
     def configure_model(self) -> None:
         if self.device_mesh is not None and self.plan:
             plan, self.plan = self.plan, {}
-            parallelize_module(
-                self.net, self.device_mesh["tensor_parallel"], {name: style() for name, style in plan.items()}
-            )
+            styles = {name: style() for name, style in plan.items()}
+            parallelize_module(self.net, self.device_mesh["tensor_parallel"], styles)
+            if self.device_mesh["data_parallel"].size() > 1:
+                fully_shard(self.net, mesh=self.device_mesh["data_parallel"])
 
     def train_dataloader(self) -> DataLoader:
-        return DataLoader(samples(), BATCH)  # the same batch on all ranks
+        """Ranks that share the layers have the same part of the batch."""
+        mesh = None if self.device_mesh is None else self.device_mesh["data_parallel"]
+        rank, parts = (0, 1) if mesh is None else (mesh.get_local_rank(), mesh.size())
+        return DataLoader(Subset(samples(), range(rank, len(samples()), parts)), BATCH // parts)
 
 
 def blocks(plan: str, rule: str) -> list[str] | None:
@@ -62,13 +67,13 @@ def alone(plan: str, rule: str) -> dict[str, Any]:
     return result(fit_module(net, fa.FeedbackStrategy(divisible(rule), blocks=blocks(plan, rule)), 1), net)
 
 
-def divided(folder: Path, rank: int, world: int, rules: dict[str, list[str]]) -> dict[str, Any]:
-    """Train under every plan and rule; what fails says so."""
+def divided(folder: Path, rank: int, world: int, rules: dict[str, list[str]], data: int = 1) -> dict[str, Any]:
+    """Train under every plan and rule; what fails says so. ``data``: parts of each batch, over which FSDP2 shards as well."""
     results: dict[str, Any] = {plan: {} for plan in rules}
     for plan, its in rules.items():
         for rule in its:
             strategy = fa.ModelParallelFeedbackStrategy(
-                divisible(rule), blocks=blocks(plan, rule), data_parallel_size=1, tensor_parallel_size=world
+                divisible(rule), blocks=blocks(plan, rule), data_parallel_size=data, tensor_parallel_size=world // data
             )
             net = Divided(plan)
             try:

@@ -16,6 +16,7 @@ INSIDE = [name for name, rule in fa.RULES.items() if issubclass(rule, fa.Transpo
 UNITS = [
     name for name in fa.RULES if name not in DRAWS and name not in ("ifa", "kickback")
 ]  # these two take single layers
+BOTH = {"layers": ["bp", "fa", "kp", "usf"], "units": ["dfa", "lafs", "dkp", "sg"]}
 REFUSED = [
     "dfa",
     "lafs",
@@ -38,6 +39,11 @@ def two_ranks(tmp_path_factory):
     return launch("divided", tmp_path_factory.mktemp("divided"), 2, rules=rules)
 
 
+@pytest.fixture(scope="module")
+def four_ranks(tmp_path_factory):
+    return launch("divided", tmp_path_factory.mktemp("both"), 4, rules=BOTH, data=2)
+
+
 @functools.cache
 def expected(plan, rule):
     return divided.alone(plan, rule)
@@ -47,8 +53,17 @@ def expected(plan, rule):
     ("plan", "rule"), [*(("layers", rule) for rule in INSIDE), *(("units", rule) for rule in UNITS)]
 )
 def test_divided_layers_equal_whole_ones(two_ranks, plan, rule):
+    assert_equal_to_one(two_ranks, plan, rule)
+
+
+@pytest.mark.parametrize(("plan", "rule"), [(plan, rule) for plan, rules in BOTH.items() for rule in rules])
+def test_layers_that_fsdp2_shards_as_well_equal_whole_ones(four_ranks, plan, rule):
+    assert_equal_to_one(four_ranks, plan, rule)
+
+
+def assert_equal_to_one(ranks, plan, rule):
     one = expected(plan, rule)
-    for rank, results in enumerate(two_ranks):
+    for rank, results in enumerate(ranks):
         assert "error" not in results[plan][rule], results[plan][rule]
         assert_close(results[plan][rule]["weights"], one["weights"], f"rank {rank}: ")
         assert_close(results[plan][rule]["feedback"], one["feedback"], f"rank {rank}: ")
