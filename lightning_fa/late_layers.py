@@ -82,6 +82,6 @@ def _refuse(module: nn.Module, args: Any, kwargs: Any) -> None:
         raise RuntimeError(
             f"The layer {seen.names[module]!r} ({type(module).__name__}) came into the model after {seen.rule}, which does not "
             "govern it: its true weight would carry errors. Put all layers in before the rule is attached (in a LightningModule "
-            "before `fit`, or in `setup` or `configure_model`), or call `attached.detach()` and attach again, or name the layer "
-            "in `ungoverned` to leave it to backpropagation."
+            "before `fit`, or in `setup` or `configure_model`). Name a layer that only a loss or another optimizer uses in "
+            "`ungoverned`. If the network shall grow, call `attached.detach()` and attach again."
         )
