@@ -24,7 +24,7 @@ class _Watch:
     """The modules of one model, by name. Holds no module alive."""
 
     def __init__(self, model: nn.Module, rule: str, ungoverned: Sequence[str], adopted: Sequence[nn.Module]) -> None:
-        self.rule, self.ungoverned = rule, list(ungoverned)
+        self.model, self.rule, self.ungoverned = weakref.ref(model), rule, list(ungoverned)
         self.names = weakref.WeakKeyDictionary((module, name) for name, module in named_modules(model))
         self.adopted = weakref.ref(adopted[0])
         self.handles: list[Any] = []
@@ -78,7 +78,9 @@ def _refuse(module: nn.Module, args: Any, kwargs: Any) -> None:
     adopted = seen.adopted() if seen else None
     if seen is None or adopted is None or not governed(adopted) or not torch.is_grad_enabled():
         return
-    if any(t.requires_grad for t in (*module.parameters(recurse=False), *tensors_in((args, kwargs)))):
+    matters = any(t.requires_grad for t in (*module.parameters(recurse=False), *tensors_in((args, kwargs))))
+    model = seen.model()
+    if matters and model is not None and module in set(model.modules()):
         raise RuntimeError(
             f"The layer {seen.names[module]!r} ({type(module).__name__}) came into the model after {seen.rule}, which does not "
             "govern it: its true weight would carry errors. Put all layers in before the rule is attached (in a LightningModule "

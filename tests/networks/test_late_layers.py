@@ -146,6 +146,15 @@ def test_a_late_parametrisation_leaves_its_layer_governed(rule):
     assert_close({name: after[name] for name in seen}, {name: before[name] for name in seen}, 2**-23)
 
 
+def test_a_layer_that_has_left_the_model_again_is_free():
+    net, attached = attached_net("fa")
+    own, late = net.head, nn.Linear(5, 4)
+    net.head = late
+    net.head = own
+    step(net, attached)
+    assert late(torch.zeros(2, 5)).requires_grad
+
+
 def test_another_model_is_not_watched():
     attached_net("fa")
     other = Net()
