@@ -75,8 +75,8 @@ def check_gathered(tensors: Mapping[str, Tensor]) -> None:
     if sharded:
         raise RuntimeError(
             f"This rule uses {', '.join(sharded)} outside of the forward pass of the layer that holds it, where it is sharded. "
-            "Under FSDP shard the network as one unit: no `auto_wrap_policy` (FSDP), `fully_shard` on the network and not on its "
-            "layers (FSDP2). Under tensor parallelism (`parallelize_module`) use a transport rule: fa, usf, kp, ..."
+            "Shard the network as one unit: no `auto_wrap_policy` (FSDP), `fully_shard` on the network and not on its layers "
+            "(FSDP2). Under tensor parallelism (`parallelize_module`) use a transport rule: fa, usf, kp, ..."
         )
 
 

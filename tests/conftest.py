@@ -21,6 +21,7 @@ SLOW = (
     "distributed/test_pipeline_runs.py",
     "distributed/test_ranks.py",
     "distributed/test_starts.py",
+    "distributed/test_tensor_parallel.py",
     "distributed/test_traffic.py",
     "networks/test_real_nets_direct.py",
     "networks/test_real_nets_transport.py",
