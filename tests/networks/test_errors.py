@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
@@ -251,13 +250,6 @@ def test_blocks_without_the_batch_first_are_refused(rule):
     fa.attach(net, rule, blocks="?").targets = torch.tensor([0, 1])
     with pytest.raises(ValueError, match="same batch dimension first"):
         net(torch.randn(2, 4))
-
-
-@pytest.fixture
-def one_rank():
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
 
 
 def sharded(model: nn.Module) -> nn.Module:

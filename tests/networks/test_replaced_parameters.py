@@ -7,22 +7,13 @@ import weakref
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import nn
-from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 import lightning_fa as fa
 from tests.problems import mlp
 
 every_rule = pytest.mark.parametrize("rule", fa.RULES)
-
-
-@pytest.fixture
-def one_rank():
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    yield init_device_mesh("cpu", (1,))
-    dist.destroy_process_group()
 
 
 def shard(net: nn.Module, mesh) -> None:
