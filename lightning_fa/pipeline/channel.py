@@ -23,7 +23,7 @@ class Channel:
     Args:
         below: Rank of the stage below, from which activations come.
         above: Rank of the stage above.
-        control: A gloo group, for headers.
+        control: A gloo group, for headers, or None for the group of the process.
     """
 
     def __init__(self, below: int | None, above: int | None, control: Any) -> None:

@@ -32,7 +32,7 @@ class Division:
         named: See :func:`~lightning_fa.pipeline.stages.divide`.
         run: Runs a forward pass of the network on an example, and leaves the network as it was.
         device: The device of this process.
-        control: A gloo group of all ranks.
+        control: A gloo group of all ranks, or None for the group of the process.
 
     Raises:
         ValueError: The network cannot be divided into these stages.

@@ -37,7 +37,7 @@ def gather(value: Any, control: Any) -> list[Any] | None:
 
     Args:
         value: Anything that pickles.
-        control: A gloo group of all ranks.
+        control: A gloo group of all ranks, or None for the group of the process.
     """
     if dist.get_rank() != 0:
         tensors: list[Tensor] = []

@@ -23,7 +23,7 @@ class TrueMetrics:
 
     Args:
         module: The module that logs.
-        control: A gloo group of all ranks.
+        control: A gloo group of all ranks, or None for the group of the process.
         then: Called on all ranks when an epoch of training has ended.
     """
 

@@ -27,7 +27,7 @@ class Weights:
         root: The network.
         owners: The stage of each parameter and buffer.
         stage: The stage of this process.
-        control: A gloo group of all ranks.
+        control: A gloo group of all ranks, or None for the group of the process.
     """
 
     def __init__(self, root: nn.Module, owners: Ownership, stage: int, control: dist.ProcessGroup | None) -> None:

@@ -46,7 +46,7 @@ class StageProcesses(ParallelStrategy):
         super().__init__(**kwargs)
         self.num_nodes = 1
         self._backend, self._timeout, self._start_method = process_group_backend, timeout, start_method
-        self._control: dist.ProcessGroup | None = None
+        self._control: Any = None  # The group of the process is not held: its threads end when nobody holds it.
 
     @property
     def root_device(self) -> torch.device:
@@ -80,11 +80,8 @@ class StageProcesses(ParallelStrategy):
         if not _distributed_is_initialized():
             backend = self._backend or _get_default_process_group_backend_for_device(self.root_device)
             _init_dist_connection(environment, backend, timeout=self._timeout)
-        if self._control is None:
-            group: Any = dist.group.WORLD
-            if dist.get_backend() != "gloo":
-                group = dist.new_group(backend="gloo", timeout=self._timeout)
-            self._control = group
+        if self._control is None and dist.get_backend() != "gloo":
+            self._control = dist.new_group(backend="gloo", timeout=self._timeout)
         super().setup_environment()
 
     def barrier(self, *args: Any, **kwargs: Any) -> None:
