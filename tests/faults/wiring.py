@@ -98,6 +98,27 @@ FAULTS = [
         CONNECTIONS,
     ),
     Fault(
+        "a layer under two names taken for two blocks",
+        "wiring/blocks/choice.py",
+        "for module in dict.fromkeys(block.module for block in blocks)]",
+        "for module in [block.module for block in blocks]]",
+        ("tests/networks/test_second_names.py",),
+    ),
+    Fault(
+        "feedback drawn from the second name of a layer",
+        "wiring/blocks/choice.py",
+        "return [Block(names[module], module) for module in dict",
+        "return [next(b for b in blocks if b.module is module) for module in dict",
+        ("tests/networks/test_second_names.py",),
+    ),
+    Fault(
+        "the order of a chain lost where its layers have names of their own",
+        "wiring/blocks/choice.py",
+        "for child in dict.fromkeys(larger.values()):",
+        "for child in layers:",
+        ("tests/networks/test_second_names.py",),
+    ),
+    Fault(
         "tables in front taken for a block",
         "wiring/blocks/choice.py",
         "return deep if len(deep) > 1 else [",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple, TypeAlias
 
@@ -114,6 +114,7 @@ def _automatic(root: nn.Module) -> list[Block]:
         if not inside or (len(inside) == 1 and weights_of(units[0].module)):
             break
         units = inside
+    units = under_first_names(root, units)
     deep = [unit for unit in units if not is_embedding(unit.module)]
     return deep if len(deep) > 1 else [unit for i, unit in enumerate(units) if i == 0 or not is_embedding(unit.module)]
 
@@ -129,16 +130,32 @@ def is_embedding(module: nn.Module) -> bool:
 
 
 def units_in(parent: Block) -> Iterator[Block]:
-    """The parts of a module that hold a weight matrix, in the order of registration. A list or stack yields its own parts."""
-    for name, child in parent.module.named_children():
-        child = unwrapped(child)
-        block = Block(f"{parent.name}.{name}".lstrip("."), child)
-        if not has_matrix(child):
-            continue
+    """The parts of a module that hold a weight matrix, in the order of registration. A list or stack yields its own parts.
+
+    Where one child holds all layers of another (an encoder, and the chain that contains it), only the larger child counts.
+    """
+    names = {unwrapped(child): name for name, child in parent.module.named_children() if has_matrix(child)}
+    layers = {child: {m for m in child.modules() if weights_of(m)} for child in names}
+    holders: dict[nn.Module, list[nn.Module]] = {}
+    for child in names:
+        for layer in layers[child]:
+            holders.setdefault(layer, []).append(child)
+    larger = {
+        child: max((h for h in holders[next(iter(own))] if own <= layers[h]), key=lambda h: len(layers[h]))
+        for child, own in layers.items()
+    }
+    for child in dict.fromkeys(larger.values()):
+        block = Block(f"{parent.name}.{names[child]}".lstrip("."), child)
         if _is_list(child) or _is_stack(child):
             yield from units_in(block)
         else:
             yield block
+
+
+def under_first_names(root: nn.Module, blocks: Iterable[Block]) -> list[Block]:
+    """Every block once, under the name that ``root.named_modules()`` gives its module. Feedback is drawn from this name."""
+    names = {module: name for name, module in named_modules(root)}
+    return [Block(names[module], module) for module in dict.fromkeys(block.module for block in blocks)]
 
 
 def _is_list(module: nn.Module) -> bool:

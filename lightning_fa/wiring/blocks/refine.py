@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from lightning_fa.wiring.blocks.choice import Block, Blocks, is_embedding, matches, units_in, weights_of
+from lightning_fa.wiring.blocks.choice import (
+    Block,
+    Blocks,
+    is_embedding,
+    matches,
+    under_first_names,
+    units_in,
+    weights_of,
+)
 from lightning_fa.wiring.blocks.ends import ended
 from lightning_fa.wiring.blocks.survey import Survey
 
@@ -31,7 +39,7 @@ def fit_to(
             names = [block.name for block in in_order]
             raise ValueError(f"`blocks` must be in the order in which `forward` calls them: blocks={names!r}.")
         return ended(model, seen, found)
-    refined = _refined(seen, in_order)
+    refined = under_first_names(model, _refined(seen, in_order))
     return ended(model, seen, [block for block in refined if not matches(block.name, ungoverned)])
 
 
