@@ -97,6 +97,15 @@ def test_a_second_name_for_a_part_of_a_network_changes_no_block(before, second):
     assert fa.attach(Kept(before), "dfa").config()["blocks"] == ["model.first", second, "model.third"]
 
 
+@every_rule
+def test_a_part_that_is_left_out_under_one_name_is_not_governed_under_another(rule):
+    """Silently, the rule would train what the user has excluded."""
+    with pytest.raises(ValueError, match=r"net is named in `ungoverned`, but .* another name: first, second, third\."):
+        fa.attach(Chained(), rule, ungoverned=["net"])
+    left = fa.attach(Chained(), rule, ungoverned=["first"])
+    assert left.config()["blocks"] == ["second", "third"]
+
+
 def test_an_encoder_of_two_networks_stands_once_in_the_list():
     """Neither network contains the other. The blocks of the encoder come with the first."""
 
@@ -111,7 +120,9 @@ def test_an_encoder_of_two_networks_stands_once_in_the_list():
             return self.label(x)
 
     assert fa.attach(Two(), "dfa").config()["blocks"] == ["label.0", "label.2", "value.2"]
-    assert fa.attach(Two(), "dfa", ungoverned=["value"]).config()["blocks"] == ["label.0", "label.2"]
+    assert fa.attach(Two(), "dfa", ungoverned=["value.2"]).config()["blocks"] == ["label.0", "label.2"]
+    with pytest.raises(ValueError, match=r"under another name: label\.0\."):
+        fa.attach(Two(), "dfa", ungoverned=["value"])
 
 
 def test_parts_of_a_unit_have_their_first_names_where_an_example_shows_them():

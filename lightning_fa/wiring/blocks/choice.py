@@ -92,6 +92,7 @@ def choose_blocks(root: nn.Module, blocks: Blocks, ungoverned: Sequence[str] = (
     for pattern in ungoverned:
         if not any(matches(name, [pattern]) for name, _ in (*named_modules(root), *named_parameters(root))):
             raise ValueError(f"The pattern {pattern!r} in `ungoverned` matches no module and no parameter.")
+    _check_left_out(root, found, ungoverned)
     return found
 
 
@@ -196,6 +197,21 @@ def _named(root: nn.Module, blocks: str | Sequence[str | nn.Module]) -> list[Blo
             if has_matrix(module):
                 chosen.setdefault(module, names[module])
     return [Block(name, module) for module, name in chosen.items()]
+
+
+def _check_left_out(root: nn.Module, blocks: list[Block], ungoverned: Sequence[str]) -> None:
+    names = {module: name for name, module in named_modules(root)}
+    inside = {m for block in blocks for m in block.module.modules()}
+    for outer, name in names.items():
+        if matches(name, ungoverned):
+            kept = [
+                names[m] for m in outer.modules() if m in inside and weights_of(m) and not matches(names[m], ungoverned)
+            ]
+            if kept:
+                raise ValueError(
+                    f"{name} is named in `ungoverned`, but the rule governs layers of it under another name: {', '.join(kept)}. "
+                    f"To leave these out, name them too. Else name in place of {name} only the layers that shall be left out."
+                )
 
 
 def _check_covered(root: nn.Module, blocks: list[Block], ungoverned: Sequence[str]) -> None:
