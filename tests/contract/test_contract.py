@@ -203,6 +203,36 @@ def test_frozen_parameters_stay_out_and_change_nothing_else(rule, problem):
 
 
 @every_case
+def test_blocks_below_a_part_that_is_frozen_before_the_rule_comes_learn_as_without_it(rule, problem):
+    """Feedback behind a frozen block learns too, if it hands the error on and learns from more than the block's update."""
+    free, held = problem.model(), problem.model()
+    part = problem.blocks[1]
+    held.get_submodule(part).requires_grad_(False)
+    if ORACLES[rule].passes_every_block:
+        return  # it refuses a frozen block, see the test before
+    data = problem.batch()
+    expected = gradients(free, data, attach(free, rule, problem))
+    found = gradients(held, data, attach(held, rule, problem))
+    inside = {name for name in expected if name.startswith(part + ".")}
+    learns = rule in ("wm", "sg", "sgprop")
+    chain = inside - own(expected).keys() if learns else set()
+    assert_same(found, {name: g for name, g in expected.items() if name not in inside or name in chain})
+    assert bool(chain) == learns
+
+
+@pytest.mark.parametrize("rule", ["sg", "sgprop"])
+def test_a_predictor_that_is_frozen_at_zero_is_an_error_where_a_block_below_learns(rule):
+    """Silently, no block below it would ever learn. A predictor that has learned something may be frozen."""
+    model, data = PROBLEMS["mlp"].model(), PROBLEMS["mlp"].batch()
+    attached = fa.attach(model, rule)
+    model[2].requires_grad_(False)
+    with pytest.raises(RuntimeError, match=r"predictor of block '2' is zero and frozen.*2\._feedback_C"):
+        gradients(model, data, attached)
+    speak(attached)
+    assert gradients(model, data, attached)["0.weight"].any()
+
+
+@every_case
 def test_an_optimizer_per_part_trains_as_one(rule, problem):
     """Learning rates per layer are common in this field; a rule with an optimizer of its own would ignore them."""
     models = [problem.model(), problem.model()]

@@ -13,6 +13,7 @@ from lightning_fa.ops import predicted, route, scaled
 from lightning_fa.ops.route import NOT_SCORED
 from lightning_fa.rules.base import SyntheticRule
 from lightning_fa.sharding import check_gathered
+from lightning_fa.surgery import FEEDBACK
 from lightning_fa.wiring.base import ABOVE
 from lightning_fa.wiring.blocks.choice import Block
 from lightning_fa.wiring.checkpoints import outside_checkpoints
@@ -60,7 +61,9 @@ class Synthetic:
             )
         at = {name for name in names if any(fnmatchcase(name, p) for p in patterns)}
         errors = {name: "SG(h, y)" if name in at else ABOVE for name in names}
-        return {b.name: Place(b.module, errors[b.name], cut=b.name in at, holds="several") for b in blocks[:-1]}
+        return {
+            b.name: Place(b.module, errors[b.name], b.name in at, "several", reaches_below=True) for b in blocks[:-1]
+        }
 
     @staticmethod
     def initial(rule: SyntheticRule, name: str, sizes: Sizes) -> Tensor | Mapping[str, Tensor]:
@@ -83,6 +86,8 @@ class Synthetic:
             return h.detach()
         check_gathered({name: h} | {key_of(name, letter): held for letter, held in theta.items()})
         steps = theta.pop(STEPS, None)
+        if h.requires_grad:
+            self._check_learns(name, theta)
         applied = None
         if steps is not None:
             slot = self.feedback.store.slots[key_of(name, STEPS)]
@@ -106,6 +111,16 @@ class Synthetic:
         self.step.terms.append(unit)
         self.settler.isolation.bar(out)
         return out
+
+    def _check_learns(self, name: str, theta: Mapping[str, Tensor]) -> None:
+        if torch.compiler.is_compiling() or any(t.requires_grad for t in theta.values()):
+            return
+        if not any(t.any() for t in theta.values()):
+            raise RuntimeError(
+                f"The predictor of block {name!r} is zero and frozen, so that {name!r} and the blocks below would never learn. "
+                "Expected a predictor that learns: freeze blocks before the rule comes into the model, or set `requires_grad` of "
+                f"the predictor's parameters, {', '.join(f'{name}.{FEEDBACK}_{letter}' for letter in theta)}."
+            )
 
     def _answer(self, name: str, h: Tensor, s: Tensor, goes_on: bool) -> Tensor:
         # s gives the error at h, and the error at h gives the gradient at the entrance of the blocks up to h. This gradient is

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Literal, NamedTuple, TypeAlias
 
 import torch
@@ -28,6 +28,8 @@ class Place(NamedTuple):
     """Whether the block's output is cut from the next block."""
     holds: Literal["one", "several", "nothing"] = "one"
     """One tensor, which has the block's name, or several tensors, named by letters."""
+    reaches_below: bool = False
+    """Whether the error that the feedback gives goes on to the blocks below."""
 
 
 Sizes: TypeAlias = "tuple[int, ...]"
@@ -151,6 +153,11 @@ class BlockFeedback:
         unknown = "?" if self.cuts(name) and self._known[name].sizes is None else "-"
         return shapes_of(self.theta(name)) or unknown
 
+    def _served(self, name: str) -> Iterator[nn.Module]:
+        yield self.places[name].module
+        if self.places[name].reaches_below:
+            yield from (place.module for place in takewhile(lambda p: p is not self.places[name], self.places.values()))
+
     def _sizes(self, shape: torch.Size, layout: Layout) -> Sizes:
         if getattr(self.rule, "maps", False) and not layout.per_position:
             return *shape[layout.leading :], layout.outputs
@@ -194,7 +201,7 @@ class BlockFeedback:
         module = self.places[name].module
         # Feedback has at least 32 bits, because half precision loses small errors in the projection.
         dtype = torch.promote_types(like.dtype, torch.float32)
-        frozen = self.rule.learned and not any(p.requires_grad for p in module.parameters())
+        frozen = self.rule.learned and not any(p.requires_grad for m in self._served(name) for p in m.parameters())
         self._known[name].letters = tuple(drawn)
         before = len(self.store.slots)
         for letter, tensor in drawn.items():
@@ -204,7 +211,7 @@ class BlockFeedback:
             self.store.put(key, tensor.to(like.device, dtype if real else None), self.rule.learned and real)
             held = self.store.get(key)
             if frozen and held is not None:
-                held.requires_grad_(False)  # frozen, as the block that holds it
+                held.requires_grad_(False)  # no block learns by it
         if len(self.store.slots) > before:
             order = {id(place.module): i for i, place in enumerate(self.places.values())}
             self.store.slots = dict(sorted(self.store.slots.items(), key=lambda item: order[id(item[1].module)]))
