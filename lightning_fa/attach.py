@@ -47,7 +47,8 @@ def attach(
 
     Raises:
         TypeError: ``model`` is no module, or ``rule`` no rule.
-        ValueError: a pattern matches nothing, a weight matrix is not governed, a layer has no weights, or DDP or FSDP came first.
+        ValueError: a pattern matches nothing, a weight matrix is not governed or acts on the last block's output, a layer has no
+            weights, or DDP or FSDP came first.
         RuntimeError: a rule is attached already. In the first forward pass: blocks are called twice or out of order, a
             true gradient would cross from one block to another, or, under a transport rule, a true weight carries an error
             or meets an operator that is not known to be linear in its input. In any forward pass: a layer came into the

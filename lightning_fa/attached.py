@@ -87,7 +87,7 @@ class Attached:
     @property
     def checks_loss(self) -> bool:
         """Whether :meth:`loss` also proves, once, that no true weight carries an error, if the model's output did not."""
-        return not (self.rule.cuts or self.rule.control)
+        return not self.rule.control
 
     def loss(self, loss: Tensor) -> Tensor:
         """The loss with the same value. Its backward also trains blocks and feedback that have a loss of their own.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lightning_fa.surgery import Behaviour, adopt
@@ -12,8 +13,10 @@ from lightning_fa.wiring.base import Row, take_out
 from lightning_fa.wiring.blocks.choice import Block
 from lightning_fa.wiring.cut import Bounded, Cut, Exit
 from lightning_fa.wiring.cut_table import rows_of
+from lightning_fa.wiring.passes.beyond import Beyond
 from lightning_fa.wiring.passes.step import Step
 from lightning_fa.wiring.stores.store import Store
+from lightning_fa.wiring.tensors import tensors_in
 
 
 class CutWiring:
@@ -21,11 +24,12 @@ class CutWiring:
 
     Args:
         cut: The blocks call its methods.
+        beyond: Checks what acts on the head's output.
         frozen: Parameters that do not learn while the rule is in the model: a module and the name there.
     """
 
-    def __init__(self, cut: Cut, frozen: Sequence[tuple[nn.Module, str]] = ()) -> None:
-        self.cut, self.frozen = cut, list(frozen)
+    def __init__(self, cut: Cut, beyond: Beyond, frozen: Sequence[tuple[nn.Module, str]] = ()) -> None:
+        self.cut, self.beyond, self.frozen = cut, beyond, list(frozen)
         self.adopted: list[nn.Module] = []
 
     @property
@@ -63,9 +67,13 @@ class CutWiring:
         self.cut.feedback.check_ready()
 
     def check_output(self, output: Any, ungoverned: Collection[Tensor]) -> None:
-        self.cut.isolation.check_output(output, ungoverned)
+        scored = self.cut.isolation.check_output(output, ungoverned)
+        if scored is not None:
+            self.beyond.check(tensors_in(output), scored)
 
     def join(self, loss: Tensor) -> Tensor:
+        if not (self.beyond.proven or torch.compiler.is_compiling()):
+            self.beyond.check([loss])
         joined, settler = self.step.join(loss), self.cut.delivery.settler
         if joined is not loss and settler is not None:
             settler.observe(joined)

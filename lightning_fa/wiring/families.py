@@ -19,6 +19,7 @@ from lightning_fa.wiring.deliveries.local import Local
 from lightning_fa.wiring.deliveries.shared import Shared
 from lightning_fa.wiring.deliveries.synthetic import Synthetic
 from lightning_fa.wiring.deliveries.upward import Upward
+from lightning_fa.wiring.passes.beyond import Beyond
 from lightning_fa.wiring.passes.course import Course
 from lightning_fa.wiring.passes.isolation import Isolation
 from lightning_fa.wiring.passes.settling import Settler
@@ -80,4 +81,4 @@ def _made(root: nn.Module, rule: Rule, blocks: Sequence[Block], ungoverned: Sequ
     settler = Settler(root, step, course, isolation, feedback)
     frozen = below_the_head(root, blocks) if kind is Nothing else []
     cut = Cut(list(blocks), feedback, step, course, isolation, kind(rule, feedback, step, settler))
-    return CutWiring(cut, frozen)
+    return CutWiring(cut, Beyond(root, ungoverned, blocks[-1].name), frozen)

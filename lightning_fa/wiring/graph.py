@@ -68,8 +68,13 @@ def _nodes(tensor: Tensor, barriers: set[Any]) -> tuple[set[Any], set[Any]]:
 
 def leaves_of(output: Tensor, ends: Sequence[Any]) -> list[Tensor]:
     """The leaves that a gradient of ``output`` reaches without passing a node of ``ends``, in an order that the graph fixes."""
+    return leaves_below([output.grad_fn], ends)
+
+
+def leaves_below(starts: Iterable[Any], ends: Sequence[Any]) -> list[Tensor]:
+    """As :func:`leaves_of`, from nodes."""
     seen, leaves = set(ends), []
-    stack = [output.grad_fn]
+    stack = list(starts)
     while stack:
         node: Any = stack.pop()
         if node is None or node in seen:

@@ -86,15 +86,17 @@ class Isolation:
         self.proven, self._barriers = True, []
         self._cuts = cuts if rehearsing else []
 
-    def check_output(self, output: Any, ungoverned: Collection[Tensor]) -> None:
-        """Check what the model returned in a dry run.
+    def check_output(self, output: Any, ungoverned: Collection[Tensor]) -> Any:
+        """Check what the model returned in a dry run. Returns the autograd node of the head's output, if it has one.
 
         Raises:
             LeakError: the output, or that of an excluded head, depends on a block below the head by a path past the head.
         """
         cuts, self._cuts = self._cuts, []
-        if cuts:
-            check_output(tensors_in(output), cuts, ungoverned)
+        if not cuts:
+            return None
+        check_output(tensors_in(output), cuts, ungoverned)
+        return cuts[-1][1].grad_fn
 
     def _check_beside(self, owned: Owned) -> None:
         beside, self._beside = self._beside, []
