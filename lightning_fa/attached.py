@@ -86,7 +86,7 @@ class Attached:
 
     @property
     def checks_loss(self) -> bool:
-        """Whether :meth:`loss` also proves, once, that no true weight carries an error, if the model's output did not."""
+        """Whether :meth:`loss` also proves, once, that no true weight carries an error to the blocks."""
         return not self.rule.control
 
     def loss(self, loss: Tensor) -> Tensor:
@@ -101,7 +101,7 @@ class Attached:
         forward pass. If an optimizer calls a closure several times, set them inside the closure.
 
         Raises:
-            ValueError: ``loss`` is not a scalar.
+            ValueError: ``loss`` is not a scalar, or, at the first call, a weight matrix acts on the last block's output.
         """
         if loss.numel() != 1:
             raise ValueError(f"Expected argument `loss` to be a scalar, but got shape {tuple(loss.shape)}.")
