@@ -126,3 +126,20 @@ def test_a_penalty_and_a_temperature_are_no_matrices_that_act(rule):
     loss = F.cross_entropy(out, y) + (out @ out.t()).mean() + sum(p.square().sum() for p in net.parameters())
     attached.loss(loss).backward()
     assert all(p.grad is not None for p in net.parameters())
+
+
+@pytest.mark.parametrize("rule", ["dfa", "lafs", "sg"])
+def test_every_loss_is_refused_until_one_passes_whatever_the_dry_run_has_seen(rule):
+    """The dry run calls the model's own forward, and a training step may multiply its output."""
+
+    class Beside(Times):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.features(x)
+
+    net = Beside()
+    x, y = batch(net)
+    attached = fa.attach(net, rule, example=x)
+    for _ in range(2):
+        attached.targets = y
+        with pytest.raises(ValueError, match="The weight matrix w acts on the output of 'second'"):
+            attached.loss(F.cross_entropy(net(x) @ net.w, y))

@@ -35,7 +35,6 @@ class Beyond:
         Raises:
             ValueError: a weight matrix acts on the head's output.
         """
-        self.proven = True
         names = {id(p): n for n, p in named_parameters(self.root) if p.ndim >= 2 and FEEDBACK not in n}
         for output in outputs:
             found = {names[id(leaf)] for leaf in _factors(output.grad_fn, scored) if id(leaf) in names}
@@ -48,6 +47,7 @@ class Beyond:
                     "name the matrix in `ungoverned=`: then the matrix learns by backpropagation, and the error is that at the "
                     f"output of {self.head!r}."
                 )
+        self.proven = scored is None  # a training step may do more to the output than the model's forward
 
 
 def _factors(start: Any, scored: Any) -> Iterator[Tensor]:
