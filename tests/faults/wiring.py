@@ -121,7 +121,7 @@ FAULTS = [
     Fault(
         "a layer that is left out under one name governed under another",
         "wiring/blocks/choice.py",
-        "    _check_left_out(root, found, ungoverned)",
+        "    _check_left_out(root, around, ungoverned)",
         "    pass",
         ("tests/networks/test_second_names.py",),
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple, TypeAlias
 
@@ -88,11 +88,11 @@ def choose_blocks(root: nn.Module, blocks: Blocks, ungoverned: Sequence[str] = (
                 raise ValueError(
                     f"Block {inner.name!r} lies inside block {outer.name!r}. Name one of the two in `blocks`."
                 )
-    _check_covered(root, found, ungoverned)
+    _check_covered(root, around, ungoverned)
     for pattern in ungoverned:
         if not any(matches(name, [pattern]) for name, _ in (*named_modules(root), *named_parameters(root))):
             raise ValueError(f"The pattern {pattern!r} in `ungoverned` matches no module and no parameter.")
-    _check_left_out(root, found, ungoverned)
+    _check_left_out(root, around, ungoverned)
     return found
 
 
@@ -199,9 +199,8 @@ def _named(root: nn.Module, blocks: str | Sequence[str | nn.Module]) -> list[Blo
     return [Block(name, module) for module, name in chosen.items()]
 
 
-def _check_left_out(root: nn.Module, blocks: list[Block], ungoverned: Sequence[str]) -> None:
+def _check_left_out(root: nn.Module, inside: Container[nn.Module], ungoverned: Sequence[str]) -> None:
     names = {module: name for name, module in named_modules(root)}
-    inside = {m for block in blocks for m in block.module.modules()}
     for outer, name in names.items():
         if matches(name, ungoverned):
             kept = [
@@ -214,8 +213,7 @@ def _check_left_out(root: nn.Module, blocks: list[Block], ungoverned: Sequence[s
                 )
 
 
-def _check_covered(root: nn.Module, blocks: list[Block], ungoverned: Sequence[str]) -> None:
-    inside = {m for block in blocks for m in block.module.modules()}
+def _check_covered(root: nn.Module, inside: Container[nn.Module], ungoverned: Sequence[str]) -> None:
     missed = [
         f"{name}.{weight}".lstrip(".")
         for name, module in named_modules(root)
