@@ -92,7 +92,8 @@ def _bottlenecks(session: Session) -> Iterator[Configured]:
     if "bottleneck" not in session.experiments:
         return
     for seed in session.seeds:
-        for variant in VARIANTS:
+        # the authors' own blocks first, because their log has numbers to compare with
+        for variant in reversed(VARIANTS):
             for size in settings.sizes:
                 training: Training = replace(settings.bottleneck, variant=variant, bottleneck=size)
                 yield Configured("bottleneck", bottleneck_name(variant, size), "dfa", seed, training)
