@@ -76,7 +76,8 @@ Found
 Cost
     full: 10 seeds, for each about 3200 epochs of the fully connected network (12 s of one CPU core each), 1000 of the
     convolutional network (90 s) and 450 of VGG-11 (estimated 300 s), that is 70 hours of one core; a GPU is needed.
-    `alignment` alone is 10 minutes of one core per seed. quick: 3 epochs (convolutional: 1, bottleneck: 5), recipes with
+    `alignment` alone is 10 minutes of one core per seed. reduced: 15 epochs, one seed, VGG-11 with a quarter of its channels;
+    `conv` alone is about 50 minutes of one core. quick: 3 epochs (convolutional: 1, bottleneck: 5), recipes with
     10 000 samples and VGG-11 with a quarter of its channels, about 40 minutes of one core. smoke: seconds.
     For all of it: `python -m replications launay2019 --preset full --out DIR`. The same command continues after an
     interruption. Several calls with one DIR share the configurations.

@@ -63,6 +63,18 @@ _QUICK = replace(PAPER.recipes["conv"], epochs=2, train_samples=10_000)
 _SMOKE = Training(hidden=(32, 32, 32), max_steps=8, train_samples=500, test_samples=200, scored_samples=200)
 PRESETS = {
     "full": PAPER,
+    "reduced": replace(
+        PAPER,
+        fc=replace(PAPER.fc, epochs=15),
+        conv=replace(PAPER.conv, epochs=15),
+        baseline=replace(PAPER.baseline, epochs=2),
+        bottleneck=replace(PAPER.bottleneck, epochs=15),
+        recipes={
+            "conv": replace(PAPER.recipes["conv"], epochs=15),
+            "vgg": replace(PAPER.recipes["vgg"], epochs=15, channels=0.25),
+        },
+        effort=replace(PAPER.effort, epochs=1),
+    ),
     "quick": replace(
         PAPER,
         fc=replace(PAPER.fc, epochs=3),
@@ -85,4 +97,4 @@ PRESETS = {
         effort=Tuning(rates=(1e-3,)),
     ),
 }
-SEEDS = {"full": 10, "quick": 1, "smoke": 1}
+SEEDS = {"full": 10, "reduced": 1, "quick": 1, "smoke": 1}
