@@ -15,7 +15,7 @@ from lightning_fa.rules import BidirectionalFeedbackAlignment, resolve
 from lightning_fa.rules.base import Rule
 from lightning_fa.sharding import check_gradients_are_joined, check_undivided
 from lightning_fa.surgery import governed
-from lightning_fa.wiring import Block, LeakError, Survey, check_head, choose_blocks, fit_to, wire, without
+from lightning_fa.wiring import Block, check_head, choose_blocks, fit_to, laid_apart, wire
 from lightning_fa.wiring.blocks.choice import Blocks, matches
 from lightning_fa.wrappers import named_modules, named_parameters, unwrapped
 
@@ -73,22 +73,12 @@ def attach(
     else:
         seen = look_at(model, example)
         chosen = fit_to(model, seen, chosen, blocks, patterns)
-        attached = _laid_apart(model, rule, chosen, patterns, example, seen)
+        attached = laid_apart(model, seen, chosen, lambda each: _laid(model, rule, each, patterns, example))
     if rule.learned:
         watch(attached._wiring.store, model)
     if not rule.control:
         late_layers.watch(model, type(rule).__name__, patterns, attached._wiring.adopted)
     return attached
-
-
-def _laid_apart(
-    model: nn.Module, rule: Rule, blocks: list[Block], ungoverned: list[str], example: Any, seen: Survey
-) -> Attached:
-    while True:
-        try:
-            return _laid(model, rule, blocks, ungoverned, example)
-        except LeakError as leak:
-            blocks = without(leak, model, seen, blocks)
 
 
 def _laid(model: nn.Module, rule: Rule, blocks: list[Block], ungoverned: list[str], example: Any) -> Attached:

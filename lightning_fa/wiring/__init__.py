@@ -14,6 +14,7 @@ happens at the output. The rest is common to all of them, in objects that do one
 * :class:`~.cut.Cut`: the methods that blocks call in a forward pass. They call the other objects;
 * ``passes/``, one forward pass: :class:`~.passes.step.Step`, the targets, and the terms to be joined to the loss;
   :class:`~.passes.course.Course`, which blocks were called, with an error if the order is wrong;
+  :class:`~.passes.doors.Doors`, outputs that a further loss uses as well;
   :class:`~.passes.isolation.Isolation`, the proof that no true gradient passes a cut, made once;
   :class:`~.passes.settling.Settler`, gradients that are computed in the forward pass, if a block needs nothing from above;
 * ``stores/``, the tensors B: :class:`~.stores.block_feedback.BlockFeedback`, their shape, which depends on a block's output,
@@ -30,7 +31,7 @@ In a step of ``dfa``, a block's forward calls :meth:`~.cut.Cut.enter`, which rec
 from lightning_fa.wiring.base import Wiring as Wiring
 from lightning_fa.wiring.blocks.choice import Block as Block
 from lightning_fa.wiring.blocks.choice import choose_blocks as choose_blocks
-from lightning_fa.wiring.blocks.ends import without as without
+from lightning_fa.wiring.blocks.ends import laid_apart as laid_apart
 from lightning_fa.wiring.blocks.refine import check_head as check_head
 from lightning_fa.wiring.blocks.refine import fit_to as fit_to
 from lightning_fa.wiring.blocks.survey import Survey as Survey

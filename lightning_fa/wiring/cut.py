@@ -6,7 +6,7 @@ Direct and local rules detach the tensor there: autograd computes no error that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from lightning_fa.wiring.blocks.choice import Block
 from lightning_fa.wiring.checkpoints import outside_checkpoints, recomputing
 from lightning_fa.wiring.deliveries.delivery import Delivery
 from lightning_fa.wiring.passes.course import Course
+from lightning_fa.wiring.passes.doors import Doors
 from lightning_fa.wiring.passes.isolation import Isolation
 from lightning_fa.wiring.passes.step import Step
 from lightning_fa.wiring.stores.block_feedback import BlockFeedback
@@ -73,6 +74,8 @@ class Cut:
     """The proof that no true gradient passes."""
     delivery: Delivery
     """The part that depends on the rule's family: what crosses a cut, and what happens at the output."""
+    doors: Doors = field(default_factory=Doors)
+    """Where outputs that are handed on with their graphs enter other blocks."""
 
     def enter(
         self, index: int, args: tuple[Any, ...], kwargs: dict[str, Any], again: bool = False
@@ -83,6 +86,7 @@ class Cut:
         if index == 0:
             settler = self.delivery.settler
             return (args, kwargs) if settler is None or again else settler.begin(args, kwargs)
+        args, kwargs = self.doors.enter(index, self.blocks[index].name, args, kwargs, self.step.rehearsing)
         if self.blocks[index - 1].exit is not None:
             return args, kwargs
         key = entering(args, kwargs)
@@ -111,7 +115,9 @@ class Cut:
             )
         if self.step.rehearsing:
             self.isolation.beside(name, tensors[1:])
-        first = self._cross(name, tensors[0], again).clone()  # the next operation may be in place
+        crossed, opened = self._cross(name, tensors[0], again), self.blocks[index].open
+        # copies, because the next operation may be in place
+        first = self.doors.hand_on(name, tensors[0], self.step.rehearsing) if opened else crossed.clone()
         return tree_map_only(Tensor, lambda t: first if t is tensors[0] else t.detach() if t.requires_grad else t, out)
 
     def _cross(self, name: str, h: Tensor, again: bool) -> Tensor:
@@ -137,6 +143,7 @@ class Cut:
         if again:
             return output
         rehearsing, taps = self.step.rehearsing, self.course.finish()
+        self.doors.end()
         self.isolation.check(taps, output, rehearsing)
         layouts = [self.feedback.fit(name, tap, output, rehearsing) for name, tap in taps]
         if not rehearsing:

@@ -75,7 +75,9 @@ def _made(root: nn.Module, rule: Rule, blocks: Sequence[Block], ungoverned: Sequ
         raise TypeError(
             f"Expected `rule` to be of a family in `lightning_fa.rules.base`, but got {type(rule).__name__}."
         )
-    kind, step, course = kinds[0], Step(), Course(blocks)
+    kind = kinds[0]
+    blocks = [block._replace(open=block.open and kind.opens) for block in blocks]
+    step, course = Step(), Course(blocks)
     feedback = BlockFeedback(Store(rule.forgetting), rule, kind.places(rule, blocks), partial(kind.initial, rule))
     isolation = Isolation(blocks, feedback)
     settler = Settler(root, step, course, isolation, feedback)

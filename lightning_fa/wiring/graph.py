@@ -49,6 +49,12 @@ def reach(starts: Iterable[Any], without: Collection[Any] = ()) -> set[Any]:
     return set(walk(starts, without))
 
 
+def met(starts: Collection[Any], wanted: Collection[Any], without: Collection[Any] = ()) -> set[Any]:
+    """The nodes of ``wanted`` that paths down from the nodes ``starts`` meet first."""
+    reached = reach(starts, {*wanted, *without})
+    return {*wanted} & {*starts, *(following for node in reached for following, _ in node.next_functions)}
+
+
 def _nodes(tensor: Tensor, barriers: set[Any]) -> tuple[set[Any], set[Any]]:
     # Leaves (AccumulateGrad has no `next_functions`) may be shared: that is weight tying, not a leak.
     seen: set[Any] = set()

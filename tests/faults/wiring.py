@@ -9,6 +9,7 @@ TRACES = ("tests/contract/test_traces.py",)
 ABORTED = ("tests/contract/test_aborted.py",)
 ERRORS = ("tests/networks/test_errors.py", "tests/networks/test_blocks.py")
 DIRECT = ("tests/equations/test_direct_rules.py",)
+FURTHER = ("tests/networks/test_further_losses.py",)
 CONNECTIONS = ("tests/networks/test_connections.py",)
 REPEATED = ("tests/equations/test_repeated_blocks.py",)
 
@@ -278,5 +279,33 @@ FAULTS = [
         'if self.padding_mode != "zeros":',
         "if False:",
         CONVOLUTION,
+    ),
+    Fault(
+        "a further loss on an output that is handed on has no effect",
+        "wiring/passes/doors.py",
+        "handed = h.clone()",
+        "handed = h.detach().clone()",
+        FURTHER,
+    ),
+    Fault(
+        "the graph of an output that is handed on enters the next block",
+        "wiring/passes/doors.py",
+        "values[i] = values[i].detach()",
+        "pass",
+        FURTHER,
+    ),
+    Fault(
+        "parameters between two blocks lose their error with the graph",
+        "wiring/passes/doors.py",
+        "if owners and leaves_below([node], list(self._owners)):",
+        "if False:",
+        FURTHER,
+    ),
+    Fault(
+        "an output that enters as a later argument counts as a head's",
+        "wiring/blocks/ends.py",
+        "seen.enters(block.module, other.module)",
+        "seen.reaches(block.module, other.module)",
+        FURTHER,
     ),
 ]

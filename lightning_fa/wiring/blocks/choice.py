@@ -29,6 +29,8 @@ class Block(NamedTuple):
     """Whether one forward pass calls it several times."""
     exit: nn.Module | None = None
     """The module at whose output the block ends. ``None``: the block ends where the next block begins."""
+    open: bool = False
+    """Whether a block that ends at its own output hands the output on with its graph, so that a further loss reaches it."""
 
 
 def has_matrix(module: nn.Module) -> bool:

@@ -9,8 +9,10 @@ goes past the next block ends at its own output too: the connection then carries
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import pairwise
+from typing import TypeVar
 
 from torch import nn
 
@@ -18,6 +20,8 @@ from lightning_fa.wiring.blocks.choice import Block
 from lightning_fa.wiring.blocks.survey import Survey
 from lightning_fa.wiring.graph import LeakError
 from lightning_fa.wrappers import named_modules
+
+T = TypeVar("T")
 
 
 def ended(model: nn.Module, seen: Survey, blocks: Sequence[Block]) -> list[Block]:
@@ -50,15 +54,31 @@ def ended(model: nn.Module, seen: Survey, blocks: Sequence[Block]) -> list[Block
     return [block._replace(often=seen.calls(block.module) > 1) for block in _apart(model, seen, blocks)]
 
 
-def without(leak: LeakError, model: nn.Module, seen: Survey, blocks: Sequence[Block]) -> list[Block]:
-    """The blocks after a leak: block ``leak.lower``, and blocks that do not feed the next block alone, end at their own output.
+def laid_apart(model: nn.Module, seen: Survey, blocks: list[Block], lay: Callable[[list[Block]], T]) -> T:
+    """What ``lay`` returns for blocks between which no true gradient leaks.
+
+    Blocks that end at their own output are tried open first. After a leak the block where the connection begins, and blocks that
+    do not feed the next block alone, end at their own output.
 
     Raises:
-        LeakError: block ``leak.lower`` ends at its own output already.
+        LeakError: ``lay`` raises it for a block that ends at its own output already.
     """
-    if any(block.name == leak.lower and block.exit is not None for block in blocks):
-        raise leak
-    return _apart(model, seen, blocks, leak.lower)
+    while True:
+        try:
+            if _opened(blocks) != blocks:
+                with suppress(LeakError):
+                    return lay(_opened(blocks))
+            return lay(blocks)
+        except LeakError as leak:
+            if any(block.name == leak.lower and block.exit is not None for block in blocks):
+                raise
+            blocks = _apart(model, seen, blocks, leak.lower)
+
+
+def _opened(blocks: Sequence[Block]) -> list[Block]:
+    # None is open if a block is called several times, because its later calls may take outputs of earlier calls.
+    often = any(block.often for block in blocks)
+    return [block._replace(open=block.exit is not None and not often) for block in blocks]
 
 
 def _apart(model: nn.Module, seen: Survey, blocks: Sequence[Block], leaving: str | None = None) -> list[Block]:
@@ -85,7 +105,7 @@ def _end_at_output(model: nn.Module, seen: Survey, block: Block, blocks: Sequenc
 
 
 def _scores(seen: Survey, block: Block, later: Sequence[Block]) -> bool:
-    return seen.scores(block.module) and not any(seen.reaches(block.module, other.module) for other in later)
+    return seen.scores(block.module) and not any(seen.enters(block.module, other.module) for other in later)
 
 
 def _rounds(seen: Survey, blocks: Sequence[Block]) -> bool:

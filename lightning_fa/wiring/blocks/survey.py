@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from functools import cached_property
 from itertools import pairwise
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_fa.wiring.blocks.choice import Block, has_matrix, is_scripted
-from lightning_fa.wiring.graph import reach, walk
+from lightning_fa.wiring.graph import met, reach, walk
 from lightning_fa.wiring.tensors import argument, entering, tensors_in, with_argument
 
 
@@ -23,6 +23,8 @@ class Survey:
         self.spans: dict[nn.Module, list[tuple[int, int]]] = {}
         """Module -> the times at which its calls began and ended. The time counts calls and returns."""
         self._entrances: dict[nn.Module, list[Any]] = {}
+        self._inputs: dict[nn.Module, list[Any]] = {}
+        """As the entrances, for all inputs of a call: a module may take the outputs of several others."""
         self._exits: dict[nn.Module, list[Any]] = {}
         self._roots: list[Any] = []
         self._time = 0
@@ -73,6 +75,11 @@ class Survey:
         # The walk stops at the first exit, which in a chain comes at once. A whole walk would visit all nodes below.
         return not exits or any(node in exits for node in walk(self._entrances.get(upper, [])))
 
+    def enters(self, lower: nn.Module, upper: nn.Module) -> bool:
+        """As :meth:`reaches`, for any input of ``upper``."""
+        exits = set(self._exits.get(lower, []))
+        return not exits or any(node in exits for node in walk(self._inputs.get(upper, [])))
+
     def scores(self, module: nn.Module) -> bool:
         """Whether an output of ``module`` reaches the output of the model."""
         return any(node in self._above for node in self._exits.get(module, []))
@@ -86,12 +93,12 @@ class Survey:
         if not exits or not (len(exits) == len(doors) == calls == self.calls(module)):
             return False
         every = set(exits)
-        met = [list(_met([door], every)) for door in doors]
-        if any(len(each) != 1 for each in met) or len({each[0] for each in met}) != len(exits):
+        first = [list(met([door], every)) for door in doors]
+        if any(len(each) != 1 for each in first) or len({each[0] for each in first}) != len(exits):
             return False
         # An output that enters a later call of the module, as the state of a cell does, goes somewhere else as well.
-        own = any(_met(_below(node), every) for node in exits)
-        return not own and not _met(self._roots, every, set(doors) - every)
+        own = any(met(_below(node), every) for node in exits)
+        return not own and not met(self._roots, every, set(doors) - every)
 
     # -- recording --------------------------------------------------------------------------------------------------------
 
@@ -100,6 +107,7 @@ class Survey:
             return None
         self._time += 1
         self.spans.setdefault(module, []).append((self._time, self._time))
+        self._inputs.setdefault(module, []).extend(tensor.grad_fn for tensor in tensors_in([args, kwargs]))
         key = entering(args, kwargs)
         if key is None or not (h := argument(args, kwargs, key)).requires_grad:
             return None
@@ -138,9 +146,3 @@ def survey(model: nn.Module, run: Callable[[], Any]) -> Survey:
 
 def _below(node: Any) -> list[Any]:
     return [following for following, _ in node.next_functions]
-
-
-def _met(starts: Sequence[Any], wanted: set[Any], without: Collection[Any] = ()) -> set[Any]:
-    """The nodes of ``wanted`` that paths down from ``starts`` meet first."""
-    reached = reach(starts, {*wanted, *without})
-    return wanted & {*starts, *(following for node in reached for following in _below(node))}

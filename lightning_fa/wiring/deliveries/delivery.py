@@ -17,6 +17,9 @@ from lightning_fa.wiring.stores.rows import Layout
 class Delivery(Protocol):
     """Hands blocks their errors. A hook may be ``None``: then the graph is cut between blocks, and nothing else happens."""
 
+    opens: bool
+    """Whether nothing but what blocks compute crosses a cut, so that a block's output can be handed on with its graph."""
+
     @staticmethod
     def places(rule: Any, blocks: Sequence[Block]) -> dict[str, Place]:
         """The blocks below the head. Raises a ``ValueError`` if the rule does not fit them."""

@@ -46,6 +46,7 @@ class Direct:
     """Delivers ``rule.deliver(e, B)`` to every block below the head."""
 
     settler = passed = cross = again = None
+    opens = True
 
     def __init__(self, rule: DirectRule, feedback: BlockFeedback, step: Step, settler: Settler) -> None:
         self.rule, self.feedback, self.step = rule, feedback, step
@@ -81,6 +82,7 @@ class Nothing:
     """Delivers nothing: the blocks below the head are frozen while the rule is attached."""
 
     settler = passed = cross = again = None
+    opens = False
 
     def __init__(self, rule: DirectRule, feedback: BlockFeedback, step: Step, settler: Settler) -> None:
         """No argument is used."""

@@ -22,6 +22,7 @@ class Local:
     """Computes the local losses of a rule, right after each block whose gradients are due there, else at the output."""
 
     passed = again = None
+    opens = True
 
     def __init__(self, rule: LocalRule, feedback: BlockFeedback, step: Step, settler: Settler) -> None:
         self.rule, self.feedback, self.step, self.settler = rule, feedback, step, settler

@@ -21,6 +21,7 @@ class Shared:
     """Renews the tensors that a block holds, and then works as :class:`Local`."""
 
     passed = again = None
+    opens = True
 
     def __init__(self, rule: LocalRule, feedback: BlockFeedback, step: Step, settler: Settler) -> None:
         self.rule, self.feedback, self.step, self.settler = rule, feedback, step, settler

@@ -42,6 +42,7 @@ class Synthetic:
     """Puts a predictor after every block that ``rule.at`` names. The other blocks pass the true gradient on."""
 
     passed = None
+    opens = False
 
     def __init__(self, rule: SyntheticRule, feedback: BlockFeedback, step: Step, settler: Settler) -> None:
         self.rule, self.feedback, self.step, self.settler = rule, feedback, step, settler

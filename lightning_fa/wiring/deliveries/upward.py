@@ -29,6 +29,7 @@ class Upward:
     """Delivers B e to the first block, and to the others the error that the layers carry up from the block below."""
 
     settler = cross = again = None
+    opens = False
 
     def __init__(self, rule: DirectRule, feedback: BlockFeedback, step: Step, settler: Settler) -> None:
         self.rule, self.feedback, self.step = rule, feedback, step
