@@ -18,6 +18,7 @@ from lightning_fa.surgery import Behaviour
 from lightning_fa.wiring.blocks.choice import Block
 from lightning_fa.wiring.checkpoints import outside_checkpoints, recomputing
 from lightning_fa.wiring.deliveries.delivery import Delivery
+from lightning_fa.wiring.passes.beyond import mark
 from lightning_fa.wiring.passes.course import Course
 from lightning_fa.wiring.passes.doors import Doors
 from lightning_fa.wiring.passes.isolation import Isolation
@@ -118,6 +119,8 @@ class Cut:
         crossed, opened = self._cross(name, tensors[0], again), self.blocks[index].open
         # copies, because the next operation may be in place
         first = self.doors.hand_on(name, tensors[0], self.step.rehearsing) if opened else crossed.clone()
+        if not opened:
+            self.isolation.bar(first)
         return tree_map_only(Tensor, lambda t: first if t is tensors[0] else t.detach() if t.requires_grad else t, out)
 
     def _cross(self, name: str, h: Tensor, again: bool) -> Tensor:
@@ -125,6 +128,8 @@ class Cut:
         if again:
             return h.detach() if ask is None else ask(name, h)
         self.course.taps.append((name, h))
+        if self.course.marks:
+            mark(name, h)
         if (self.step.rehearsing or not self.isolation.proven) and self.feedback.cuts(name):
             self.step.held.end(name, h)
         # Closed first: if `ask` raises (no targets), the next forward pass must start afresh.

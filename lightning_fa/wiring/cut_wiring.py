@@ -70,10 +70,12 @@ class CutWiring:
         scored = self.cut.isolation.check_output(output, ungoverned)
         if scored is not None:
             self.beyond.check(tensors_in(output), scored)
+            self.cut.course.marks = True
 
     def join(self, loss: Tensor) -> Tensor:
         if not (self.beyond.proven or torch.compiler.is_compiling()):
             self.beyond.check([loss])
+            self.cut.course.marks = False
         joined, settler = self.step.join(loss), self.cut.delivery.settler
         if joined is not loss and settler is not None:
             settler.observe(joined)

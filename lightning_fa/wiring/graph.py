@@ -14,6 +14,11 @@ EXAMPLE = (
     "is by backpropagation."
 )
 
+TRAINING = (
+    "This connection exists in training mode only: a pass in evaluation mode, such as that of `example=`, does not show it. Move "
+    "it into a module and name this module in `blocks=[...]`: inside this module learning is by backpropagation."
+)
+
 
 class LeakError(RuntimeError):
     """A true gradient would cross from one block into another.
@@ -92,12 +97,15 @@ def leaves_below(starts: Iterable[Any], ends: Sequence[Any]) -> list[Tensor]:
     return leaves
 
 
-def check_cut(cuts: Sequence[tuple[str, Tensor]], barriers: Sequence[Any]) -> dict[str, list[Tensor]]:
+def check_cut(
+    cuts: Sequence[tuple[str, Tensor]], barriers: Sequence[Any], advice: str = EXAMPLE
+) -> dict[str, list[Tensor]]:
     """Check that no true gradient can cross from one block into another.
 
     Args:
         cuts: The name of each block, and its output with its autograd graph, once for every call.
         barriers: Nodes that end a block's graph, because they decide which error passes below them.
+        advice: What the message says to do.
 
     Returns:
         The parameters that each block's output depends on, also those of modules between the blocks.
@@ -116,7 +124,7 @@ def check_cut(cuts: Sequence[tuple[str, Tensor]], barriers: Sequence[Any]) -> di
         for node in nodes:
             other = owner.setdefault(node, name)
             if other != name and "CompiledFunction" not in node.name():  # this may stand for several blocks
-                raise LeakError(f"block {name!r}", other, EXAMPLE)
+                raise LeakError(f"block {name!r}", other, advice)
     return owned
 
 

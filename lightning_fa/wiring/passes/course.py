@@ -28,6 +28,8 @@ class Course:
         """True while a block's forward runs. Still true afterwards only if that forward raised."""
         self.open = False
         """Whether a pass has begun and has not reached the head."""
+        self.marks = False
+        """Whether to mark the autograd nodes at which blocks end, for the check of the loss."""
         self._called = 0
         """How many of the blocks in ``_once`` have been called."""
         self._once = [i for i, block in enumerate(blocks) if not block.often]

@@ -1,4 +1,7 @@
-"""The proof that no true gradient passes between blocks: made once, in a dry run or in the first forward pass."""
+"""The proof that no true gradient passes between blocks: made in a dry run or in the first forward pass.
+
+A dry run is in evaluation mode. The first pass in training mode is therefore checked as well.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lightning_fa.wiring.blocks.choice import Block
-from lightning_fa.wiring.graph import check_cut, check_output, leaves_of
+from lightning_fa.wiring.graph import EXAMPLE, TRAINING, LeakError, check_cut, check_output, leaves_of
 from lightning_fa.wiring.passes.course import Tap
 from lightning_fa.wiring.stores.block_feedback import BlockFeedback
 from lightning_fa.wiring.tensors import tensors_in
@@ -36,6 +39,8 @@ class Isolation:
     def __init__(self, blocks: Sequence[Block], feedback: BlockFeedback) -> None:
         self.blocks, self.feedback = list(blocks), feedback
         self.proven = False
+        self._trained = False
+        """Whether a pass in training mode was checked."""
         self._owned: dict[
             str, list[weakref.ref[Tensor]]
         ] = {}  # FSDP2 replaces parameters, and must be able to free them
@@ -58,9 +63,15 @@ class Isolation:
         found = {name: [ref() for ref in refs] for name, refs in self._owned.items()}
         return {} if any(p is None for each in found.values() for p in each) else found  # type: ignore[return-value]
 
+    def due(self) -> bool:
+        """Whether the pass is to be checked because it is the first, or the first in training mode."""
+        if torch.compiler.is_compiling() or (self.proven and self._trained):
+            return False
+        return not self.proven or any(block.module.training for block in self.blocks)
+
     def bar(self, out: Tensor) -> None:
         """Declare that the node of ``out`` decides which error passes below it, so that the check stops there."""
-        if not (self.proven or torch.compiler.is_compiling()):
+        if self.due():
             self._barriers.append(out.grad_fn)
 
     def beside(self, name: str, tensors: Sequence[Tensor]) -> None:
@@ -75,16 +86,36 @@ class Isolation:
             ValueError: parameters of a block would not learn.
             RuntimeError: a block would learn by the error of another block.
         """
-        if (self.proven and not rehearsing) or torch.compiler.is_compiling():
+        due, known = self.due(), self.proven and not rehearsing
+        if torch.compiler.is_compiling() or not (due or rehearsing):
             return
         head = self.blocks[-1].name
         cuts = [*((name, tap) for name, tap in taps if self.feedback.cuts(name)), (head, output)]
-        owned = check_cut(cuts, self._barriers)
+        owned = check_cut(cuts, self._barriers, TRAINING if known else EXAMPLE)
         self._check_beside(owned)
-        self._check_own(owned, rehearsing)
-        self._owned = _weak(owned)
+        self._check_own(owned, rehearsing or known)
+        if not known:
+            self._owned = _weak(owned)
+        self._trained = self._trained or (not rehearsing and any(block.module.training for block in self.blocks))
         self.proven, self._barriers = True, []
         self._cuts = cuts if rehearsing else []
+
+    def check_leaves(self, name: str, leaves: Sequence[Tensor]) -> None:
+        """As :meth:`check`, for block ``name``, whose gradients are computed in the forward pass.
+
+        Args:
+            name: The block.
+            leaves: What the gradients are of.
+
+        Raises:
+            LeakError: a parameter of another block is among them.
+        """
+        if not self.due():
+            return
+        own = {block.name: {id(p) for p in block.module.parameters()} for block in self.blocks}
+        for other, parameters in own.items():
+            if any(id(leaf) in parameters - own[name] for leaf in leaves):
+                raise LeakError(f"block {name!r}", other, TRAINING)
 
     def check_output(self, output: Any, ungoverned: Collection[Tensor]) -> Any:
         """Check what the model returned in a dry run. Returns the autograd node of the head's output, if it has one.

@@ -93,6 +93,7 @@ class Settler:
         inputs = [(edge, x) for edge, x, version in self._inputs if x._version == version]
         self._inputs = []
         leaves = [leaf for leaf in leaves_of(output, [edge.node for edge, _ in inputs]) if leaf is not below]
+        self.isolation.check_leaves(self.course.taps[-1][0], leaves)
         places = [*leaves, *(x for _, x in inputs)]
         wanted = [*leaves, *(edge for edge, _ in inputs), *([] if below is None else [below])]
         found = _gradients(output, error, wanted)
