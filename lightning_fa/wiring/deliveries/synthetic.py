@@ -147,6 +147,7 @@ class Synthetic:
         out, unit = predicted(h, s, None, self.rule.share)
         self.step.terms.append(unit)
         self._settling = False
+        settler.isolation.bar(out)
         return out
 
     def again(self, name: str, h: Tensor) -> Tensor:

@@ -60,11 +60,11 @@ class Beyond:
                 )
             block = next((end for end, _ in found if end != self.head), None)
             if block is not None:
+                between = ", ".join(name for end, name in found if end == block)
                 raise ValueError(
-                    f"The loss depends on the output of block {block!r} through "
-                    f"{', '.join(name for end, name in found if end == block)}, so that a true error would come back through these weights. The run of `example=`, in evaluation mode, did "
-                    "not show it: is it an auxiliary head that is called in training mode only? Switch it off, or call it with "
-                    "`h.detach()`: then it learns alone."
+                    f"The loss depends on the output of block {block!r} through {between}, so that a true error would come back "
+                    "through these weights. The run of `example=`, in evaluation mode, did not show it: is it an auxiliary head "
+                    "that is called in training mode only? Switch it off, or call it with `h.detach()`: then it learns alone."
                 )
         self.proven = scored is None  # a training step may do more to the output than the model's forward
 

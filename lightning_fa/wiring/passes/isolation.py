@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from lightning_fa.surgery import FEEDBACK
 from lightning_fa.wiring.blocks.choice import Block
 from lightning_fa.wiring.graph import EXAMPLE, TRAINING, LeakError, check_cut, check_output, leaves_of
 from lightning_fa.wiring.passes.course import Tap
@@ -112,7 +113,10 @@ class Isolation:
         """
         if not self.due():
             return
-        own = {block.name: {id(p) for p in block.module.parameters()} for block in self.blocks}
+        own = {
+            block.name: {id(p) for n, p in block.module.named_parameters() if FEEDBACK not in n}
+            for block in self.blocks
+        }
         for other, parameters in own.items():
             if any(id(leaf) in parameters - own[name] for leaf in leaves):
                 raise LeakError(f"block {name!r}", other, TRAINING)
