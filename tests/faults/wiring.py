@@ -337,4 +337,11 @@ FAULTS = [
         "            pass",
         CONNECTIONS,
     ),
+    Fault(
+        "a dry run proves the loss of a transport rule",
+        "wiring/transport/proof.py",
+        "if not self._scored and self._check(loss):",
+        "if self._handle is not None and self._check(loss):",
+        TRAINED,
+    ),
 ]

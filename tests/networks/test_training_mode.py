@@ -115,3 +115,42 @@ def test_a_penalty_is_no_head():
         F.cross_entropy(out, y) + sum(p.square().sum() for p in net.parameters()) + net.beside.mean()
     ).backward()
     assert net.a.weight.grad.any()
+
+
+class Again(Passed):
+    """The weight of a layer is used once more, outside of the layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.tanh(self.a(x))
+        z = self.b(h)
+        return self.c(torch.tanh(z + F.linear(h, self.b.weight) if self.training else z))
+
+
+TRANSPORT = ["fa", "usf", "kp", "wm", "fa_sparse"]
+
+
+@pytest.mark.parametrize("rule", TRANSPORT)
+def test_a_true_weight_that_carries_an_error_is_an_error_of_the_first_loss(rule):
+    """Half of the error at the layer's input came back through W."""
+    net, x, y, attached = prepared(Again, rule)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="The true weight of b carries an error"):
+            attached.loss(F.cross_entropy(net(x), y))
+
+
+@pytest.mark.parametrize("rule", TRANSPORT)
+def test_so_is_one_in_the_training_step(rule):
+    """A decoder with the encoder's weight, of which `forward` knows nothing."""
+    net, x, _, attached = prepared(Passed, rule)
+    net.eval()  # without the connection
+    out = F.linear(net(x), net.a.weight.t())
+    with pytest.raises(RuntimeError, match="The true weight of a carries an error"):
+        attached.loss(F.mse_loss(out, x))
+
+
+@pytest.mark.parametrize("rule", ["bp", *TRANSPORT])
+def test_a_penalty_on_weights_carries_none(rule):
+    net, x, y, attached = prepared(Passed, rule)
+    gram = net.b.weight @ net.b.weight.t()
+    attached.loss(F.cross_entropy(net(x), y) + (gram - torch.eye(4)).square().sum() + net.a.weight.norm()).backward()
+    assert net.b.weight.grad.any()

@@ -1,4 +1,6 @@
-"""Proof that no governed W carries an error: the autograd graph of the first pass is read from the outputs down.
+"""Proof that no governed W carries an error: the autograd graphs of the first output and of the first loss are read downwards.
+
+The loss is read as well, because a training step may do more than ``forward``, and ``forward`` more in training mode.
 
 An error travels through a weight if an operator other than a sum combines the weight with an activation. In the graph this is
 a node with an input that depends on the weight, through operators on weights alone, and another that depends on something else.
@@ -58,25 +60,36 @@ class Proof:
         self.lookups: dict[int, str] = {}
         """Weights that an index looks up, by the ``id`` of the parameter."""
         self._weights: Mapping[str, Weight] = {}
-        self._proven = True
         self._handle: Any = None
+        """Of the hook, until an output was checked."""
+        self._scored = True
 
     def watch(self, weights: Mapping[str, Weight]) -> None:
-        """Check the outputs of the model until one output has a graph that can be read. ``weights``: the governed weights."""
-        self._weights, self._proven = weights, False
+        """Check outputs and losses, each until one has a graph that can be read. ``weights``: the governed weights."""
+        self._weights, self._scored = weights, False
         self._handle = self.root.register_forward_hook(self)
 
     def __call__(self, module: Any, inputs: Any, output: Any) -> None:
-        """Check, once, that no governed weight carries an error in the graph of ``output``.
+        if self._handle is not None and self._check(output):
+            self.end()
+
+    def score(self, loss: Tensor) -> None:
+        """Check the first loss."""
+        if not self._scored and self._check(loss):
+            self.end()
+            self._scored = True
+
+    def _check(self, output: Any) -> bool:
+        """Check that no governed weight carries an error in the graph of ``output``. Returns whether it can be read.
 
         Raises:
             RuntimeError: one does; the message names it.
         """
-        if self._proven or torch.compiler.is_compiling() or recomputing():
-            return
+        if torch.compiler.is_compiling() or recomputing():
+            return False
         graphs = [t for t in tensors_in(output) if t.grad_fn is not None]
         if not graphs or not all(map(governed, self.adopted)):  # the rule may be suspended
-            return
+            return False
         live = {id(getattr(weight.holder, weight.key)): name for name, weight in self._weights.items()}
         found = carriers(graphs, live | self.lookups)
         if found:
@@ -86,18 +99,17 @@ class Proof:
                 "uses the weight with `lightning_fa.register_layer(cls, weights)`, or name the module in `ungoverned` to leave "
                 "it to backpropagation."
             )
-        if not all("CompiledFunction" in str(t.grad_fn) for t in graphs):
-            self.end()
+        return not all("CompiledFunction" in str(t.grad_fn) for t in graphs)
 
     def end(self) -> None:
-        """Remove the hook."""
+        """Check no further output."""
         if self._handle is not None:
             self._handle.remove()
-        self._proven, self._handle = True, None
+        self._handle = None
 
     def unused(self) -> set[str]:
         """Weights of the :attr:`plans` that carry no error; empty until the proof is made."""
-        if not self._proven:
+        if self._handle is not None:
             return set()
         every = {full for plan in self.plans for *_, full in plan.weights}
         return every - {full for plan in self.plans for full in plan.carried}
