@@ -49,11 +49,11 @@ def attach(
         TypeError: ``model`` is no module, or ``rule`` no rule.
         ValueError: a pattern matches nothing, a weight matrix is not governed or acts on the last block's output, a layer has no
             weights, or DDP or FSDP came first.
-        RuntimeError: a rule is attached already. In the first forward pass: blocks are called twice or out of order, a
-            true gradient would cross from one block to another, or, under a transport rule, a true weight carries an error
-            or meets an operator that is not known to be linear in its input. In any forward pass: a layer came into the
-            model after the rule. In an optimizer's first step: no optimizer holds the learned feedback of a layer that it
-            trains.
+        RuntimeError: a rule is attached already. In the first forward pass, also of training mode: blocks are called twice or
+            out of order, a true gradient would cross from one block to another, or, under a transport rule, a true weight
+            carries an error (also in the first loss) or meets an operator that is not known to be linear in its input. In
+            any forward pass: a layer came into the model after the rule. In an optimizer's first step: no optimizer holds
+            the learned feedback of a layer that it trains.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"Expected `model` to be a torch.nn.Module, but got {type(model).__name__}.")

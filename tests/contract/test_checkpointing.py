@@ -1,5 +1,6 @@
 """Activation checkpointing runs a block's forward again inside backward: the cut must be made there, and nothing else."""
 
+import pytest
 import torch
 from torch import nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import (
@@ -8,6 +9,7 @@ from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import (
 )
 from torch.utils.checkpoint import checkpoint
 
+import lightning_fa as fa
 from tests.cases import attach, cases, every_case
 from tests.problems import assert_close, assert_same, forward, gradients, read
 
@@ -74,3 +76,14 @@ def test_pytorchs_wrapper_around_blocks_keeps_the_rule(rule, problem):
     assert any("_checkpoint_wrapped_module" in name for name in ours)
     ours = {name.replace("_checkpoint_wrapped_module.", ""): g for name, g in ours.items()}
     assert_close(ours, expected, torch.finfo(torch.float32).eps)
+
+
+@pytest.mark.parametrize("rule", ["dfa", "lafs", "sg"])
+def test_a_reentrant_checkpoint_is_an_error_that_says_what_to_do(rule):
+    """It calls the block without gradients first, so that no rule sees the call."""
+    layers = [nn.Linear(4, 4) for _ in range(3)]
+    attached = fa.attach(nn.ModuleList(layers), rule, blocks=["0", "1", "2"])
+    attached.targets = torch.tensor([0, 1])
+    h = checkpoint(layers[1], layers[0](torch.randn(2, 4)), use_reentrant=True)
+    with pytest.raises(RuntimeError, match=r"Block '2' was called where '1' was expected.*`use_reentrant=False`"):
+        layers[2](h)

@@ -29,7 +29,7 @@ MARK = "lightning_fa"
 
 def mark(name: str, h: Tensor) -> None:
     """Mark the node of h, the output of block ``name``, so that the check of the loss knows where the block ends."""
-    if h.grad_fn is not None and not torch.compiler.is_compiling():
+    if not torch.compiler.is_compiling() and h.grad_fn is not None:  # in this order: dynamo reads no `grad_fn`
         _metadata(h.grad_fn)[MARK] = name
 
 

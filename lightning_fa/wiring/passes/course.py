@@ -99,8 +99,9 @@ class Course:
         self.drop()
         return RuntimeError(
             f"Block {called!r} was called where {expected!r} was expected: a block is called twice in one forward pass, "
-            "left out, or the blocks are called in another order. Pass `example=`, an input of the model, to `attach` (a "
-            "LightningModule: set `example_input_array`), which shows the order and the blocks that are called several times. "
-            "Or name the blocks with `blocks=[...]` in the order of the calls. Name a block that `forward` never calls in "
-            "`ungoverned=`, or, if there are several networks, attach a rule to each of them."
+            "left out (also by a checkpoint with `use_reentrant=True`, which runs it without gradients: use "
+            "`use_reentrant=False`), or the blocks are called in another order. Pass `example=`, an input of the model, to "
+            "`attach` (a LightningModule: set `example_input_array`), which shows the order and the blocks that are called "
+            "several times. Or name the blocks with `blocks=[...]` in the order of the calls. Name a block that `forward` never "
+            "calls in `ungoverned=`, or, if there are several networks, attach a rule to each of them."
         )
