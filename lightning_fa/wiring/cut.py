@@ -128,7 +128,8 @@ class Cut:
         if again:
             return h.detach() if ask is None else ask(name, h)
         self.course.taps.append((name, h))
-        if self.course.marks:
+        # in this order, because compiled code that has read `marks` would be compiled anew when it changes
+        if not torch.compiler.is_compiling() and self.course.marks:
             mark(name, h)
         if (self.step.rehearsing or not self.isolation.proven) and self.feedback.cuts(name):
             self.step.held.end(name, h)

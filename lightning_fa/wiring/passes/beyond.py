@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from lightning_fa.surgery import FEEDBACK
@@ -29,7 +28,7 @@ MARK = "lightning_fa"
 
 def mark(name: str, h: Tensor) -> None:
     """Mark the node of h, the output of block ``name``, so that the check of the loss knows where the block ends."""
-    if not torch.compiler.is_compiling() and h.grad_fn is not None:  # in this order: dynamo reads no `grad_fn`
+    if h.grad_fn is not None:
         _metadata(h.grad_fn)[MARK] = name
 
 
