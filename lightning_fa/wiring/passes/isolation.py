@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from lightning_fa.sharding import is_sharded
 from lightning_fa.surgery import FEEDBACK
 from lightning_fa.wiring.blocks.choice import Block
 from lightning_fa.wiring.graph import EXAMPLE, TRAINING, LeakError, check_cut, check_output, leaves_of
@@ -90,6 +91,10 @@ class Isolation:
         due, known = self.due(), self.proven and not rehearsing
         if torch.compiler.is_compiling() or not (due or rehearsing):
             return
+        trained = self._trained or (not rehearsing and any(block.module.training for block in self.blocks))
+        if known and self._sharded():
+            self._trained, self._barriers = trained, []
+            return
         head = self.blocks[-1].name
         cuts = [*((name, tap) for name, tap in taps if self.feedback.cuts(name)), (head, output)]
         owned = check_cut(cuts, self._barriers, TRAINING if known else EXAMPLE)
@@ -97,8 +102,7 @@ class Isolation:
         self._check_own(owned, rehearsing or known)
         if not known:
             self._owned = _weak(owned)
-        self._trained = self._trained or (not rehearsing and any(block.module.training for block in self.blocks))
-        self.proven, self._barriers = True, []
+        self.proven, self._trained, self._barriers = True, trained, []
         self._cuts = cuts if rehearsing else []
 
     def check_leaves(self, name: str, leaves: Sequence[Tensor]) -> None:
@@ -132,6 +136,11 @@ class Isolation:
             return None
         check_output(tensors_in(output), cuts, ungoverned)
         return cuts[-1][1].grad_fn
+
+    def _sharded(self) -> bool:
+        # FSDP makes the parameters of all blocks from one tensor, so that the graphs of all blocks meet there.
+        parameters = [p for each in self.owned.values() for p in each]
+        return not parameters or any(map(is_sharded, parameters))
 
     def _check_beside(self, owned: Owned) -> None:
         beside, self._beside = self._beside, []
