@@ -118,17 +118,29 @@ def test_feedback_is_one_matrix_of_unit_norm_or_of_unit_entries():
 @pytest.mark.parametrize("kept", [0.1, 1 / 20, 1.0])
 def test_a_masked_layer_learns_in_part(kept):
     torch.manual_seed(0)
-    layer, x = MaskedLinear(20, kept, error=True), torch.randn(5, 20, requires_grad=True)
+    layer, x = MaskedLinear(20, kept, rows=8), torch.randn(8, 20, requires_grad=True)
     plain = nn.functional.linear(x, layer.weight, layer.bias)
     assert torch.equal(layer(x), plain)
     (layer(x) ** 2).sum().backward()
-    got = [x.grad.clone(), layer.weight.grad.clone(), layer.bias.grad.clone()]
-    true = torch.autograd.grad((plain**2).sum(), [x, layer.weight, layer.bias])
-    for found, whole, mask in zip(got, true, (layer.input_mask, layer.weight_mask, layer.bias_mask), strict=True):
-        torch.testing.assert_close(found, whole * mask)
-        assert mask.mean().item() == pytest.approx(kept)
-    without = MaskedLinear(20, kept, error=False)
-    assert without.input_mask.all()
+    whole = [*torch.autograd.grad((plain**2).sum(), [x, layer.weight], retain_graph=True), 2 * plain.detach()]
+    masks = [layer.input_mask, layer.weight_mask, layer.bias_mask]
+    entries = [g * mask for g, mask in zip(whole, masks, strict=True)]
+    for found, true in zip(
+        [x.grad, layer.weight.grad, layer.bias.grad], [*entries[:2], entries[2].sum(0)], strict=True
+    ):
+        torch.testing.assert_close(found, true)
+    assert all(mask.mean().item() == pytest.approx(kept, abs=1 / mask.numel()) for mask in masks)
+    assert [tuple(mask.shape) for mask in masks] == [(8, 20), (20, 20), (8, 20)]
+    with torch.no_grad():
+        assert torch.equal(layer(x.repeat(9, 1)), plain.repeat(9, 1))
+
+
+def test_without_rows_the_error_passes_a_masked_layer_whole():
+    torch.manual_seed(0)
+    layer, x = MaskedLinear(20, 0.1), torch.randn(5, 20, requires_grad=True)
+    layer(x).sum().backward()
+    torch.testing.assert_close(x.grad, layer.weight.detach().sum(0).expand(5, -1))
+    assert layer.bias.grad.count_nonzero() == 2
 
 
 def test_the_authors_code_puts_no_feedback_before_the_masked_layer():
@@ -144,8 +156,10 @@ def test_the_authors_code_puts_no_feedback_before_the_masked_layer():
     attached.loss(cross_entropy(net(x), y)).backward()
     masked = next(layer for layer in net.modules() if isinstance(layer, MaskedLinear))
     assert (masked.weight.grad != 0).float().mean().item() == pytest.approx(2 / 20, abs=0.01)
-    # two units of the first layer hear of the error, through the second
-    assert net.blocks[0][1].weight.grad.abs().sum(1).count_nonzero() == 2
+    # a tenth of the entries of the error reach the first layer, through the second, so that every unit hears of few samples
+    heard = masked.input_mask[: len(x)].sum(0).bool()
+    assert (net.blocks[0][1].weight.grad.abs().sum(1) > 0).equal(heard)
+    assert 2 < heard.sum() < 20
 
 
 def test_narrow_is_literally_narrow():

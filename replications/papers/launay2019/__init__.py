@@ -31,9 +31,10 @@ Differences
     `bottleneck` has three variants. In `narrow` the second hidden layer has only the given number of units, as the abstract
     says. In `mask` the layer has 800 units, and only a random fraction of the entries of its gradients is kept. `repo` does
     what the authors' code does. The code does not find its own masked layer and therefore puts no feedback before it. The
-    first two layers are then one block, and the error that crosses the second layer is masked too. In the code the masks of
-    the two compared networks differ, so that the cosine of the first layer has no meaning. Our masks are the same, and we do
-    not judge that cosine.
+    first two layers are then one block, and the error that crosses the second layer is masked too: the masks of this error
+    and of the bias are drawn once for every place in a batch and every unit. In the code the masks of the two compared
+    networks differ, so that the cosine of the first layer has no meaning. Our masks are the same, and we do not judge that
+    cosine.
 
     `pre-alignment` starts from weights W^T = D delta^+ of unit norm on the first batch. We take both errors under the rule,
     whereas we do not know which network's errors the code takes. The authors' log of this experiment is of their `repo`

@@ -4,7 +4,6 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 
 class MaskedLinear(nn.Linear):
@@ -12,20 +11,25 @@ class MaskedLinear(nn.Linear):
 
     Args:
         width: the width of inputs and outputs
-        kept: the fraction of the entries of the gradients of weight and bias that is kept
-        error: whether the gradient of the input is masked too
+        kept: the fraction of the entries of the gradients that is kept
+        rows: the size of a batch if the gradient of the input is masked too, else 0. The masks of input and bias then have one
+            entry for every row of a batch and every unit, as the hook of the authors' code sees these gradients.
     """
 
-    def __init__(self, width: int, kept: float, *, error: bool) -> None:
+    def __init__(self, width: int, kept: float, rows: int = 0) -> None:
         super().__init__(width, width)
         self.register_buffer("weight_mask", _mask((width, width), kept))
-        self.register_buffer("bias_mask", _mask((width,), kept))
-        self.register_buffer("input_mask", _mask((width,), kept if error else 1.0))
+        self.register_buffer("bias_mask", _mask((rows or 1, width), kept))
+        self.register_buffer("input_mask", _mask((rows, width), kept) if rows else None)
 
     def forward(self, x: Tensor) -> Tensor:
-        masks = (cast("Tensor", m) for m in (self.input_mask, self.weight_mask, self.bias_mask))
-        tensors = (x, self.weight, self.bias)
-        return linear(*(_learn_in_part(tensor, mask) for tensor, mask in zip(tensors, masks, strict=True)))
+        if not torch.is_grad_enabled():
+            return super().forward(x)
+        weight_mask, bias_mask = cast("Tensor", self.weight_mask), cast("Tensor", self.bias_mask)
+        if self.input_mask is not None:
+            x = _learn_in_part(x, cast("Tensor", self.input_mask)[: len(x)])
+        bias = _learn_in_part(self.bias.expand(len(x), -1), bias_mask[: len(x)])
+        return torch.addmm(bias, x, _learn_in_part(self.weight, weight_mask).t())
 
 
 def _mask(shape: tuple[int, ...], kept: float) -> Tensor:

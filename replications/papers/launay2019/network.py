@@ -55,7 +55,8 @@ def fully_connected(settings: Training) -> list[nn.Module]:
     first, *others = (_dense(nn.Linear(n, m), m, settings) for n, m in zip(inputs, widths, strict=False))
     if settings.variant in ("mask", "repo"):
         kept = settings.bottleneck / widths[1]
-        others[0] = _dense(MaskedLinear(widths[1], kept, error=settings.variant == "repo"), widths[1], settings)
+        rows = settings.batch_size if settings.variant == "repo" else 0
+        others[0] = _dense(MaskedLinear(widths[1], kept, rows), widths[1], settings)
     blocks = [[*start, *first], *others, [nn.Linear(widths[-1], CLASSES)]]
     if settings.variant == "repo":
         # the authors' code looks for nn.Linear itself and not for subclasses, so it puts no feedback before the masked layer
