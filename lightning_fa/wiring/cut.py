@@ -116,10 +116,10 @@ class Cut:
             )
         if self.step.rehearsing:
             self.isolation.beside(name, tensors[1:])
-        crossed, opened = self._cross(name, tensors[0], again), self.blocks[index].open
-        # copies, because the next operation may be in place
-        first = self.doors.hand_on(name, tensors[0], self.step.rehearsing) if opened else crossed.clone()
-        if not opened:
+        first = self._cross(name, tensors[0], again).clone()  # the next operation may be in place
+        if self.blocks[index].open:
+            first = self.doors.hand_on(name, tensors[0], self.step.rehearsing)
+        else:
             self.isolation.bar(first)
         return tree_map_only(Tensor, lambda t: first if t is tensors[0] else t.detach() if t.requires_grad else t, out)
 
@@ -128,8 +128,7 @@ class Cut:
         if again:
             return h.detach() if ask is None else ask(name, h)
         self.course.taps.append((name, h))
-        # in this order, because compiled code that has read `marks` would be compiled anew when it changes
-        if not torch.compiler.is_compiling() and self.course.marks:
+        if not torch.compiler.is_compiling() and self.course.marks:  # no guard on `marks`, which changes once
             mark(name, h)
         if (self.step.rehearsing or not self.isolation.proven) and self.feedback.cuts(name):
             self.step.held.end(name, h)
