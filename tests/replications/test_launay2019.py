@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy, softmax
 
 import lightning_fa as fa
 from replications.data import Dataset
+from replications.judging.claims import NotRunError
 from replications.papers.launay2019 import CLAIMS, EXPERIMENTS
 from replications.papers.launay2019.claims import _drop, rises
 from replications.papers.launay2019.configurations import CHANGES, baseline, configuration
@@ -271,6 +272,8 @@ def test_rises_and_drop_look_at_the_second_hidden_layer():
     rising = {1: 0.1, 18: 0.2, 800: 0.9}
     assert rises("repo")(runs("repo", 1, rising)) == 1
     assert rises("mask")(runs("mask", 2, {1: 0.3, 18: 0.2, 800: 0.1})) == -1
+    with pytest.raises(NotRunError):
+        rises("repo")(runs("repo", 1, {46: 0.6}))  # one size has no rank correlation
     assert _drop(runs("mask", 2, {1: 0.1, 5: 0.2, 18: 0.5, 800: 0.9}), "mask") == pytest.approx(0.7)
 
 

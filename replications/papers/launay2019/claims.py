@@ -56,9 +56,9 @@ def rises(variant: str) -> Measure:
 
     def measure(runs: Runs) -> float:
         line = [of(name, "cosine/" + second(variant))(runs) for name in _names(variant, runs)]
-        if not line:
+        if len(line) < 2:
             raise NotRunError(variant)
-        return spearman(line) if len(line) > 1 else math.nan
+        return spearman(line)
 
     return measure
 
