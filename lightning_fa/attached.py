@@ -101,7 +101,7 @@ class Attached:
         forward pass. If an optimizer calls a closure several times, set them inside the closure.
 
         Raises:
-            ValueError: ``loss`` is not a scalar, or, at the first call, a weight matrix acts on the last block's output.
+            ValueError: ``loss`` is not a scalar, or, at the first call, a weight matrix acts on a block's output.
         """
         if loss.numel() != 1:
             raise ValueError(f"Expected argument `loss` to be a scalar, but got shape {tuple(loss.shape)}.")

@@ -116,10 +116,10 @@ class Cut:
             )
         if self.step.rehearsing:
             self.isolation.beside(name, tensors[1:])
-        first = self._cross(name, tensors[0], again).clone()  # the next operation may be in place
-        if self.blocks[index].open:
-            first = self.doors.hand_on(name, tensors[0], self.step.rehearsing)
-        else:
+        crossed, opened = self._cross(name, tensors[0], again), self.blocks[index].open
+        # copies, because the next operation may be in place
+        first = self.doors.hand_on(name, tensors[0], self.step.rehearsing) if opened else crossed.clone()
+        if not opened:
             self.isolation.bar(first)
         return tree_map_only(Tensor, lambda t: first if t is tensors[0] else t.detach() if t.requires_grad else t, out)
 

@@ -312,7 +312,7 @@ FAULTS = [
     Fault(
         "the first pass in training mode is not checked",
         "wiring/passes/isolation.py",
-        "return not self.proven or any(block.module.training for block in self.blocks)",
+        "return not self.proven or self._training()",
         "return not self.proven",
         TRAINED,
     ),

@@ -71,14 +71,16 @@ class Survey:
 
     def reaches(self, lower: nn.Module, upper: nn.Module) -> bool:
         """Whether an output of ``lower`` reaches the input of ``upper``; assumed if ``lower`` did not return a single tensor."""
-        exits = set(self._exits.get(lower, []))
-        # The walk stops at the first exit, which in a chain comes at once. A whole walk would visit all nodes below.
-        return not exits or any(node in exits for node in walk(self._entrances.get(upper, [])))
+        return self._leads(lower, self._entrances.get(upper, []))
 
     def enters(self, lower: nn.Module, upper: nn.Module) -> bool:
         """As :meth:`reaches`, for any input of ``upper``."""
+        return self._leads(lower, self._inputs.get(upper, []))
+
+    def _leads(self, lower: nn.Module, doors: list[Any]) -> bool:
         exits = set(self._exits.get(lower, []))
-        return not exits or any(node in exits for node in walk(self._inputs.get(upper, [])))
+        # The walk stops at the first exit, which in a chain comes at once. A whole walk would visit all nodes below.
+        return not exits or any(node in exits for node in walk(doors))
 
     def scores(self, module: nn.Module) -> bool:
         """Whether an output of ``module`` reaches the output of the model."""

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from lightning_fa.sharding import is_sharded
-from lightning_fa.surgery import FEEDBACK
 from lightning_fa.wiring.blocks.choice import Block
 from lightning_fa.wiring.graph import EXAMPLE, TRAINING, LeakError, check_cut, check_output, leaves_of
 from lightning_fa.wiring.passes.course import Tap
@@ -69,7 +68,7 @@ class Isolation:
         """Whether the pass is to be checked because it is the first, or the first in training mode."""
         if torch.compiler.is_compiling() or (self.proven and self._trained):
             return False
-        return not self.proven or any(block.module.training for block in self.blocks)
+        return not self.proven or self._training()
 
     def bar(self, out: Tensor) -> None:
         """Declare that the node of ``out`` decides which error passes below it, so that the check stops there."""
@@ -91,7 +90,7 @@ class Isolation:
         due, known = self.due(), self.proven and not rehearsing
         if torch.compiler.is_compiling() or not (due or rehearsing):
             return
-        trained = self._trained or (not rehearsing and any(block.module.training for block in self.blocks))
+        trained = self._trained or (not rehearsing and self._training())
         if known and self._sharded():
             self._trained, self._barriers = trained, []
             return
@@ -117,12 +116,9 @@ class Isolation:
         """
         if not self.due():
             return
-        own = {
-            block.name: {id(p) for n, p in block.module.named_parameters() if FEEDBACK not in n}
-            for block in self.blocks
-        }
-        for other, parameters in own.items():
-            if any(id(leaf) in parameters - own[name] for leaf in leaves):
+        foreign = {id(leaf) for leaf in leaves} - {id(ref()) for ref in self._owned.get(name, ())}
+        for other, refs in self._owned.items() if foreign else ():
+            if any(id(ref()) in foreign for ref in refs):
                 raise LeakError(f"block {name!r}", other, TRAINING)
 
     def check_output(self, output: Any, ungoverned: Collection[Tensor]) -> Any:
@@ -136,6 +132,9 @@ class Isolation:
             return None
         check_output(tensors_in(output), cuts, ungoverned)
         return cuts[-1][1].grad_fn
+
+    def _training(self) -> bool:
+        return any(block.module.training for block in self.blocks)
 
     def _sharded(self) -> bool:
         # FSDP makes the parameters of all blocks from one tensor, so that the graphs of all blocks meet there.
