@@ -11,6 +11,7 @@ ERRORS = ("tests/networks/test_errors.py", "tests/networks/test_blocks.py")
 DIRECT = ("tests/equations/test_direct_rules.py",)
 FURTHER = ("tests/networks/test_further_losses.py",)
 TRAINED = ("tests/networks/test_training_mode.py",)
+SEVERAL = ("tests/networks/test_several_networks.py",)
 CONNECTIONS = ("tests/networks/test_connections.py",)
 REPEATED = ("tests/equations/test_repeated_blocks.py",)
 
@@ -343,5 +344,33 @@ FAULTS = [
         "if not self._scored and self._check(loss):",
         "if self._handle is not None and self._check(loss):",
         TRAINED,
+    ),
+    Fault(
+        "a loss before the head was called, which trains no hidden layer",
+        "wiring/cut_wiring.py",
+        "self.cut.course.check_ended()",
+        "pass",
+        SEVERAL,
+    ),
+    Fault(
+        "a block whose output enters no other block",
+        "wiring/passes/isolation.py",
+        "self._check_reached(owned)",
+        "pass",
+        SEVERAL,
+    ),
+    Fault(
+        "predictors counted as weights of a frozen block",
+        "wiring/passes/isolation.py",
+        "for n, p in block.module.named_parameters() if FEEDBACK not in n)",
+        "for n, p in block.module.named_parameters())",
+        ("tests/contract/test_contract.py",),
+    ),
+    Fault(
+        "a transport rule that enters no layer",
+        "wiring/transport/layers/choice.py",
+        "if not (control or weights):",
+        "if False:",
+        SEVERAL,
     ),
 ]

@@ -50,7 +50,7 @@ ORDERS = {
     "an inner block twice": (lambda n, x: n.c(n.b(n.b(n.a(x)))), "'b' was called where 'c' was expected"),
     "out of order": (lambda n, x: n.c(n.a(n.b(x))), "'b' was called where 'a' was expected"),
     "a block left out": (lambda n, x: n.c(n.a(x)), "'c' was called where 'b' was expected"),
-    "the head never": (lambda n, x: n.b(n.a(x)), "before the head 'c' was called"),
+    "the head never": (lambda n, x: n.b(n.a(x)), "The head 'c' was not called before the loss"),
     "the head twice": (lambda n, x: n.c(n.c(n.b(n.a(x)))), "'c' was called where"),
 }
 

@@ -39,7 +39,8 @@ def ended(model: nn.Module, seen: Survey, blocks: Sequence[Block]) -> list[Block
             f"The network has several heads: what {', '.join(heads)} returns goes into no other block, nor does the output of "
             f"{head.name!r}. The error comes from one head. Leave the others to backpropagation with ungoverned={heads!r} (for a "
             "frozen network beside the network that learns, such as a teacher, name the whole network). Or move all heads into "
-            "one module that returns one tensor, and name this module last in `blocks`."
+            "one module that returns one tensor, and name this module last in `blocks`. If they are the heads of separate "
+            "networks, attach a rule to each network: `attach(model.part, ...)`."
         )
     if _rounds(seen, blocks):
         chain = all(seen.reaches(block.module, following.module) for block, following in pairwise(blocks))

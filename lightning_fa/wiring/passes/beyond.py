@@ -55,7 +55,8 @@ class Beyond:
                     "error would come back through this matrix. Expected the last block to be the head, which the loss scores: "
                     "apply the matrix in the forward of a module of its own, such as nn.Linear, which is then the last block. Or "
                     "name the matrix in `ungoverned=`: then the matrix learns by backpropagation, and the error is that at the "
-                    f"output of {self.head!r}."
+                    f"output of {self.head!r}. Or, if it belongs to another network, attach a rule to each network: "
+                    "`attach(model.part, ...)`."
                 )
             block = next((end for end, _ in found if end != self.head), None)
             if block is not None:

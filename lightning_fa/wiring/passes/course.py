@@ -12,6 +12,11 @@ from lightning_fa.wiring.blocks.choice import Block
 Tap: TypeAlias = tuple[str, Tensor]
 """The name of a block, and its output in one call."""
 
+CALLED = (
+    "name the modules that `forward` calls in `blocks`, last the module that returns the logits, and name the modules that it "
+    "does not call with gradients, such as a frozen teacher, a target network or another network, in `ungoverned`"
+)
+
 
 class Course:
     """Follows the calls of ``blocks`` from the first block to the head.
@@ -71,10 +76,20 @@ class Course:
                 f"Block {self.blocks[0].name!r} was called again before the head {self.blocks[-1].name!r} was called. One of "
                 "three things happened. The block is called several times in one forward pass: then pass `example=`, an input "
                 "of the model, to `attach` (a LightningModule: set `example_input_array`), which shows where its calls end. Or "
-                "`forward` never called the head, so that no block received an error: then name the modules that `forward` "
-                "calls in `blocks`, last the module that returns the logits, and name the modules that it does not call, such "
-                "as a frozen teacher or another network, in `ungoverned`. Or an error ended the last pass between two blocks: "
-                "then call the model again."
+                f"`forward` never called the head, so that no block received an error: {CALLED}. Or an error ended the last "
+                "pass between two blocks: then call the model again."
+            )
+
+    def check_ended(self) -> None:
+        """Check, when the loss is known, that the pass reached the head.
+
+        Raises:
+            RuntimeError: the head was not called, so that the loss would train none of the blocks that were called.
+        """
+        if self.open:
+            self.drop()
+            raise RuntimeError(
+                f"The head {self.blocks[-1].name!r} was not called before the loss, so that no block received an error: {CALLED}."
             )
 
     def finish(self) -> list[Tap]:

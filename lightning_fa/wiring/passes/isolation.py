@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from lightning_fa.sharding import is_sharded
+from lightning_fa.surgery import FEEDBACK
 from lightning_fa.wiring.blocks.choice import Block
 from lightning_fa.wiring.graph import EXAMPLE, TRAINING, LeakError, check_cut, check_output, leaves_of
 from lightning_fa.wiring.passes.course import Tap
@@ -100,6 +102,7 @@ class Isolation:
         self._check_beside(owned)
         self._check_own(owned, rehearsing or known)
         if not known:
+            self._check_reached(owned)
             self._owned = _weak(owned)
         self.proven, self._trained, self._barriers = True, trained, []
         self._cuts = cuts if rehearsing else []
@@ -153,6 +156,17 @@ class Isolation:
                     f"Block {name!r} returns several tensors. Only the first receives the error, so that nothing would train "
                     f"{', '.join(lost)}, on which only the other tensors depend. Name in `blocks=[...]` a module around the "
                     "block that returns one tensor."
+                )
+
+    def _check_reached(self, owned: Owned) -> None:
+        for block, following in pairwise(self.blocks):
+            learns = any(p.requires_grad for n, p in block.module.named_parameters() if FEEDBACK not in n)
+            if learns and self.feedback.cuts(block.name) and not owned.get(block.name):
+                raise ValueError(
+                    f"No error would reach block {block.name!r}: its output does not enter {following.name!r}, the block after "
+                    f"it, or enters it without a graph. {SEE}. Does {block.name!r} belong to another network? Then attach a rule "
+                    "to each network (`attach(model.part, ...)`), or name the other network in `ungoverned=`. If the block is "
+                    "not to learn, name it in `ungoverned=`."
                 )
 
     def _check_own(self, owned: Owned, rehearsing: bool) -> None:

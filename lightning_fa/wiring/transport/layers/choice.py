@@ -84,6 +84,11 @@ def choose_layers(
             f"Cannot govern {'; '.join(refused)}. Name these modules in `ungoverned` to leave them to backpropagation, or "
             "replace them by layers whose weights are plain parameters."
         )
+    if not (control or weights):
+        raise ValueError(
+            "No layer passes an error down through a weight matrix, so that the rule would have nothing to do: an embedding's "
+            "input is an index. Expected at least one Linear, Conv, ..."
+        )
     if not control:
         _lend(modules, layers, weights)
     return layers, weights
