@@ -20,7 +20,7 @@ from lightning_fa.rules.base import TransportRule
 from lightning_fa.surgery import FEEDBACK, adopt, release
 from lightning_fa.training_step import CHECKPOINT_KEY
 from lightning_fa.wiring.blocks.choice import Block, choose_blocks
-from lightning_fa.wiring.tensors import argument, entering, with_argument
+from lightning_fa.wiring.tensors import argument, entering, exchange
 from lightning_fa.wiring.transport.layers import Plan, Presented, choose_layers, matrices_of, ungovernable
 from lightning_fa.wrappers import named_parameters
 
@@ -86,7 +86,7 @@ def recorded(blocks: Sequence[Block]) -> Iterator[dict[str, Tensor]]:
             if key is None or name in outputs:
                 return None
             outputs[name] = argument(args, kwargs, key)
-            return with_argument(args, kwargs, key, outputs[name].clone())  # the block may change its input in place
+            return exchange(args, kwargs, key, Tensor.clone)  # the block may change its input in place
 
         return hook
 

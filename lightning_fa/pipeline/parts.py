@@ -14,7 +14,7 @@ from lightning_fa.pipeline.placeholder import StandIn
 from lightning_fa.pipeline.refusals import check_recomputation
 from lightning_fa.pipeline.streams import BlockStream
 from lightning_fa.wiring.cut import Cut
-from lightning_fa.wiring.tensors import argument, with_argument
+from lightning_fa.wiring.tensors import argument, exchange
 
 
 class Place:
@@ -140,8 +140,7 @@ class Here(Part):
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self.place.at = self.index
         if self.channel is not None:
-            like = argument(args, kwargs, self.key)
-            args, kwargs = with_argument(args, kwargs, self.key, self.channel.receive(like))
+            args, kwargs = exchange(args, kwargs, self.key, self.channel.receive)
         with self.stream():
             out = self.own(*args, **kwargs)
         return out if self.errors is None or not torch.is_grad_enabled() else self.errors.through(out)

@@ -24,7 +24,7 @@ from lightning_fa.wiring.passes.doors import Doors
 from lightning_fa.wiring.passes.isolation import Isolation
 from lightning_fa.wiring.passes.step import Step
 from lightning_fa.wiring.stores.block_feedback import BlockFeedback
-from lightning_fa.wiring.tensors import argument, entering, tensors_in, with_argument
+from lightning_fa.wiring.tensors import entering, exchange, tensors_in
 
 
 class Bounded(Behaviour):
@@ -87,14 +87,14 @@ class Cut:
         if index == 0:
             settler = self.delivery.settler
             return (args, kwargs) if settler is None or again else settler.begin(args, kwargs)
-        args, kwargs = self.doors.enter(index, self.blocks[index].name, args, kwargs, self.step.rehearsing)
+        if self.step.rehearsing or self.doors.found:
+            args, kwargs = self.doors.enter(index, self.blocks[index].name, args, kwargs, self.step.rehearsing)
         if self.blocks[index - 1].exit is not None:
             return args, kwargs
-        key = entering(args, kwargs)
+        key, below = entering(args, kwargs), self.blocks[index - 1].name
         if key is None:
             raise TypeError(f"Block {self.blocks[index].name!r} was called without a tensor: expected one as input.")
-        crossed = self._cross(self.blocks[index - 1].name, argument(args, kwargs, key), again)
-        return with_argument(args, kwargs, key, crossed)
+        return exchange(args, kwargs, key, lambda h: self._cross(below, h, again))
 
     def passed(self, index: int, out: Any) -> Any:
         """What block ``index``, which is below the head, returns in place of its output ``out``."""
@@ -148,8 +148,9 @@ class Cut:
         if again:
             return output
         rehearsing, taps = self.step.rehearsing, self.course.finish()
-        self.doors.end()
-        self.isolation.check(taps, output, rehearsing)
+        if rehearsing or not (torch.compiler.is_compiling() or self.isolation.done):
+            self.doors.end()
+            self.isolation.check(taps, output, rehearsing)
         layouts = [self.feedback.fit(name, tap, output, rehearsing) for name, tap in taps]
         if not rehearsing:
             if self.feedback.rule.learned or not self.step.seen:

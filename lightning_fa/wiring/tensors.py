@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -56,10 +56,10 @@ def argument(args: tuple[Any, ...], kwargs: Mapping[str, Any], key: int | str) -
     return args[key] if isinstance(key, int) else kwargs[key]
 
 
-def with_argument(
-    args: tuple[Any, ...], kwargs: dict[str, Any], key: int | str, value: Any
+def exchange(
+    args: tuple[Any, ...], kwargs: dict[str, Any], key: int | str, change: Callable[[Tensor], Tensor]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of the same call, with ``value`` in place of the argument at ``key``."""
+    """The arguments of the same call, with ``change(h)`` in place of h, the argument at a position or name."""
     if isinstance(key, int):
-        return (*args[:key], value, *args[key + 1 :]), kwargs
-    return args, {**kwargs, key: value}
+        return (*args[:key], change(args[key]), *args[key + 1 :]), kwargs
+    return args, {**kwargs, key: change(kwargs[key])}

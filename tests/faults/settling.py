@@ -84,8 +84,8 @@ FAULTS = [
     ),
     Fault(
         "what one batch saves taken for what the next one does",
-        "wiring/passes/step.py",
-        "self.held.begin()",
+        "wiring/passes/settling.py",
+        "self.step.held.begin()",
         "pass",
         MEMORY,
     ),

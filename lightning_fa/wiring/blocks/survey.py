@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lightning_fa.wiring.blocks.choice import Block, has_matrix, is_scripted
 from lightning_fa.wiring.graph import met, reach, walk
-from lightning_fa.wiring.tensors import argument, entering, tensors_in, with_argument
+from lightning_fa.wiring.tensors import argument, entering, exchange, tensors_in
 
 
 class Survey:
@@ -115,7 +115,7 @@ class Survey:
             return None
         entrance = h.clone()  # its node stays the same if a later operation is in place
         self._entrances.setdefault(module, []).append(entrance.grad_fn)
-        return with_argument(args, kwargs, key, entrance)
+        return exchange(args, kwargs, key, lambda _: entrance)
 
     def _leave(self, module: nn.Module, args: Any, output: Any) -> Any:
         if not (torch.is_grad_enabled() and self.calls(module)):

@@ -49,7 +49,7 @@ class Direct:
     opens = True
 
     def __init__(self, rule: DirectRule, feedback: BlockFeedback, step: Step, settler: Settler) -> None:
-        self.rule, self.feedback, self.step = rule, feedback, step
+        self.rule, self.store, self.step, self.joined = rule, feedback.store, step, rule.needs_loss
 
     @staticmethod
     def places(rule: DirectRule, blocks: Sequence[Block]) -> dict[str, Place]:
@@ -70,10 +70,9 @@ class Direct:
     def finish(self, output: Tensor, taps: list[Tap], layouts: list[Layout]) -> Tensor:
         outputs = [tap for _, tap in taps]
         answers = Answers(self.rule, layouts, [h.shape for h in outputs], [h.dtype for h in outputs])
-        feedback = [self.feedback.theta(name)[""] for name, _ in taps]
-        joined = self.rule.needs_loss
-        routed, unit = route(output, answers, outputs, feedback, joined=joined)
-        if joined:
+        feedback: list[Tensor] = [self.store.get(name) for name, _ in taps]  # type: ignore[misc]  # drawn by now
+        routed, unit = route(output, answers, outputs, feedback, joined=self.joined)
+        if self.joined:
             self.step.terms.append(unit)
         return routed
 

@@ -80,17 +80,12 @@ class Course:
                 "pass between two blocks: then call the model again."
             )
 
-    def check_ended(self) -> None:
-        """Check, when the loss is known, that the pass reached the head.
-
-        Raises:
-            RuntimeError: the head was not called, so that the loss would train none of the blocks that were called.
-        """
-        if self.open:
-            self.drop()
-            raise RuntimeError(
-                f"The head {self.blocks[-1].name!r} was not called before the loss, so that no block received an error: {CALLED}."
-            )
+    def unended(self) -> RuntimeError:
+        """The error of a loss that is known before the pass has reached the head: it would train no block. Drops the pass."""
+        self.drop()
+        return RuntimeError(
+            f"The head {self.blocks[-1].name!r} was not called before the loss, so that no block received an error: {CALLED}."
+        )
 
     def finish(self) -> list[Tap]:
         """End the pass after the head has returned, and return the outputs of the blocks below the head.

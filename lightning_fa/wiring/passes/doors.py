@@ -18,8 +18,8 @@ class Doors:
     """Hands outputs on, and cuts the inputs that depend on them."""
 
     def __init__(self) -> None:
-        self._doors: dict[int, list[int]] = {}
-        """The number of a block -> the positions of its doors among its flattened inputs."""
+        self.found: dict[int, list[int]] = {}
+        """The number of a block -> the positions of its doors among its flattened inputs. Blocks without doors are not listed."""
         self._owners: dict[Any, str] = {}
         """In a dry run: the node of an output that was handed on -> the name of its block."""
 
@@ -39,11 +39,14 @@ class Doors:
             LeakError: in a dry run, if parameters between two blocks would lose their error with the graph.
         """
         if rehearsing and self._owners:
-            self._doors[index] = self._found(name, tree_flatten((args, kwargs))[0])
-        if not self._doors.get(index):
+            doors = self._find(name, tree_flatten((args, kwargs))[0])
+            self.found.pop(index, None)
+            if doors:
+                self.found[index] = doors
+        if index not in self.found:
             return args, kwargs
         values, spec = tree_flatten((args, kwargs))
-        for i in self._doors[index]:
+        for i in self.found[index]:
             if isinstance(values[i], Tensor):
                 values[i] = values[i].detach()
         entering: tuple[tuple[Any, ...], dict[str, Any]] = tree_unflatten(values, spec)
@@ -53,7 +56,7 @@ class Doors:
         """End a dry run. No graph is kept."""
         self._owners = {}
 
-    def _found(self, name: str, values: list[Any]) -> list[int]:
+    def _find(self, name: str, values: list[Any]) -> list[int]:
         found = []
         for i, value in enumerate(values):
             node = value.grad_fn if isinstance(value, Tensor) else None

@@ -42,8 +42,9 @@ class Isolation:
     def __init__(self, blocks: Sequence[Block], feedback: BlockFeedback) -> None:
         self.blocks, self.feedback = list(blocks), feedback
         self.proven = False
-        self._trained = False
-        """Whether a pass in training mode was checked."""
+        """Whether a pass was checked."""
+        self.done = False
+        """Whether a pass in training mode was checked too, so that nothing is left to check."""
         self._owned: dict[
             str, list[weakref.ref[Tensor]]
         ] = {}  # FSDP2 replaces parameters, and must be able to free them
@@ -68,7 +69,7 @@ class Isolation:
 
     def due(self) -> bool:
         """Whether the pass is to be checked because it is the first, or the first in training mode."""
-        if torch.compiler.is_compiling() or (self.proven and self._trained):
+        if torch.compiler.is_compiling() or self.done:
             return False
         return not self.proven or self._training()
 
@@ -92,19 +93,20 @@ class Isolation:
         due, known = self.due(), self.proven and not rehearsing
         if torch.compiler.is_compiling() or not (due or rehearsing):
             return
-        trained = self._trained or (not rehearsing and self._training())
+        done = self.done or (not rehearsing and self._training())
         if known and self._sharded():
-            self._trained, self._barriers = trained, []
+            self.done, self._barriers = done, []
             return
         head = self.blocks[-1].name
         cuts = [*((name, tap) for name, tap in taps if self.feedback.cuts(name)), (head, output)]
         owned = check_cut(cuts, self._barriers, TRAINING if known else EXAMPLE)
         self._check_beside(owned)
         self._check_own(owned, rehearsing or known)
-        if not known:
+        if not self.proven:  # the stages of a pipeline rehearse once more, each without the blocks of the others
             self._check_reached(owned)
+        if not known:
             self._owned = _weak(owned)
-        self.proven, self._trained, self._barriers = True, trained, []
+        self.proven, self.done, self._barriers = True, done, []
         self._cuts = cuts if rehearsing else []
 
     def check_leaves(self, name: str, leaves: Sequence[Tensor]) -> None:

@@ -58,8 +58,9 @@ class Settler:
 
     def due(self, name: str, h: Tensor) -> Layout | None:
         """As :meth:`ready`; ``None`` also if h requires no gradient, or if computing the gradients now saves no memory."""
-        layout = self.ready(name, h) if h.requires_grad else None
-        return layout if layout is not None and self.pays(name, h) else None
+        if self._waiting is None or not (h.requires_grad and self.pays(name, h)):  # asked first, because it costs least
+            return None
+        return self.ready(name, h)
 
     def pays(self, name: str, h: Tensor) -> bool:
         """Whether the graph of block ``name``, whose output is h, holds more memory than its gradients.
@@ -111,6 +112,7 @@ class Settler:
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Begin a pass. Returns the inputs of the first block. An input with a graph is cloned, so that its node is known."""
         self._inputs, self._waiting = [], Waiting() if self._settles() else None
+        self.step.held.begin()
         if self.step.rehearsing:
             parameters = chain.from_iterable(block.module.parameters() for block in self.course.blocks)
             entering = (value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))

@@ -46,7 +46,6 @@ class Step:
             self.terms = self.terms[: self._before]
         self._before = len(self.terms)
         self._look = True
-        self.held.begin()
 
     def finish(self) -> None:
         """End the forward pass."""
