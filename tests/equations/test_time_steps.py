@@ -108,3 +108,53 @@ def test_every_step_of_every_sample_is_a_row(rule):
     assert ours.keys() == theirs.keys()
     for name, grad in ours.items():
         assert distance(grad, theirs[name]) < 1e-12, name
+
+
+class Encoder(nn.Module):
+    """A stack of encoder layers that take steps first, as PyTorch's do by default, and a head on the mean over steps.
+
+    Args:
+        inside: Whether the network is of samples first, and only its layers are of steps first.
+    """
+
+    def __init__(self, inside: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.inside = inside
+        make = Turned if inside else nn.TransformerEncoderLayer
+        self.layers = nn.ModuleList(make(8, 2, 16, dropout=0.0) for _ in range(2))
+        self.head = nn.Linear(8, K)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(x.mean(1 if self.inside else 0))
+
+
+class Turned(nn.TransformerEncoderLayer):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.transpose(0, 1)).transpose(0, 1)
+
+
+@pytest.mark.parametrize("rule", ["dfa", "lafs", "drtp", "dkp"])
+def test_as_many_steps_as_samples_are_not_taken_for_them(rule):
+    """B mixed the samples of a batch, and targets belonged to steps: an error with 5 steps of 6 samples, silence with 6 of 6."""
+    y = torch.randint(K, (N,))
+
+    def step(inside: bool, x: Tensor, example: Tensor | None) -> None:
+        net = Encoder(inside)
+        attached = fa.attach(net, rule, example=example)
+        attached.targets = y
+        attached.loss(F.cross_entropy(net(x), y)).backward()
+        assert net.layers[0].linear1.weight.grad.any()
+
+    square, few = torch.randn(N, N, 8), torch.randn(2, N, 8)
+    learned = fa.RULES[rule]().learned
+    for inside in (True, False):
+        with pytest.raises(
+            ValueError, match=r"either of the first two dimensions can be the samples.*batch_first=True"
+        ):
+            step(inside, square, square if learned else None)
+    with pytest.raises(ValueError, match="the same batch dimension first"):
+        step(False, square, few.transpose(0, 1))
+    step(True, square, few)

@@ -373,4 +373,11 @@ FAULTS = [
         "if False:",
         SEVERAL,
     ),
+    Fault(
+        "time steps taken for samples",
+        "wiring/stores/block_feedback.py",
+        "check_samples_first(name, tap, layout, self.places[name].module)",
+        "pass",
+        ("tests/equations/test_time_steps.py",),
+    ),
 ]

@@ -14,7 +14,7 @@ from lightning_fa.feedback import single_precision
 from lightning_fa.rules.base import Rule
 from lightning_fa.surgery import FEEDBACK
 from lightning_fa.wiring.blocks.choice import Block
-from lightning_fa.wiring.stores.rows import Layout, lay_out
+from lightning_fa.wiring.stores.rows import Layout, check_samples_first, lay_out
 from lightning_fa.wiring.stores.store import Store
 
 
@@ -115,6 +115,8 @@ class BlockFeedback:
         shared = getattr(self.rule, "spatial", "dense") == "shared"
         layout = lay_out(name, tap, output, self.places[name].module, shared)
         if self.cuts(name):
+            if not compiling and known.layout is None:
+                check_samples_first(name, tap, layout, self.places[name].module)
             sizes = self._sizes(tap.shape, layout)
             if known.sizes != sizes:
                 self._draw(name, sizes, tap, rehearsing)

@@ -138,6 +138,22 @@ def lay_out(name: str, h: Tensor, output: Tensor, module: nn.Module, shared: boo
     return Layout(h.shape[leading:].numel(), outputs, False, None, leading)
 
 
+def check_samples_first(name: str, h: Tensor, layout: Layout, module: nn.Module) -> None:
+    """Check that the first dimension of h, the output of the block ``module``, cannot be time steps of the size of a batch.
+
+    Raises:
+        ValueError: the second dimension has the same size, and the block holds a layer that takes steps first.
+    """
+    steps_first = any(getattr(each, "batch_first", None) is False for each in module.modules())
+    if steps_first and not layout.per_position and layout.leading < h.ndim - 1 and h.shape[0] == h.shape[1]:
+        raise ValueError(
+            f"The output of block {name!r} has shape {tuple(h.shape)}: either of the first two dimensions can be the samples, "
+            "and the block has a layer with `batch_first=False`. Pass `example=`, an input of the model, to `attach` (a "
+            "LightningModule: set `example_input_array`), with another number of samples than of time steps. Blocks between "
+            "which steps come first are an error then: set `batch_first=True`."
+        )
+
+
 def match_targets(targets: Tensor | None, rows: int) -> Tensor:
     """Targets as ``(rows,)`` classes or ``(rows, outputs)`` values.
 
