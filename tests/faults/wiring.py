@@ -380,4 +380,11 @@ FAULTS = [
         "pass",
         ("tests/equations/test_time_steps.py",),
     ),
+    Fault(
+        "a block whose output enters no other block, beside another graph",
+        "wiring/passes/isolation.py",
+        "{id(p) for p in own}.isdisjoint(map(id, reached))",
+        "False",
+        SEVERAL,
+    ),
 ]

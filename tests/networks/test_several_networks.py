@@ -65,6 +65,17 @@ class WideAndDeep(Two):
         return self.first(x) + self.second(x)
 
 
+class Worded(Two):
+    """The second network begins with an embedding, whose output has a graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.second = nn.Sequential(nn.Embedding(4, 5), nn.Flatten(), nn.Linear(10, 8), nn.Tanh(), nn.Linear(8, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.first(x) + self.second((x[:, :2] > 0).long())
+
+
 class Stopped(nn.Module):
     """The graph ends on purpose between the two blocks."""
 
@@ -121,7 +132,9 @@ def test_a_trainer_raises_in_the_first_step(automatic):
 
 
 @cutting
-@pytest.mark.parametrize(("net", "block"), [(Two, r"first\.4"), (Summed, r"first\.4"), (WideAndDeep, "first")])
+@pytest.mark.parametrize(
+    ("net", "block"), [(Two, r"first\.4"), (Summed, r"first\.4"), (WideAndDeep, "first"), (Worded, r"first\.4")]
+)
 def test_a_network_whose_output_enters_no_block_is_named(rule, net, block):
     """The hidden layers of the first network were trained by the error of the second."""
     with pytest.raises(ValueError, match=f"No error would reach block '{block}'.*attach a rule to each network"):

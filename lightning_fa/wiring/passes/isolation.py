@@ -162,8 +162,13 @@ class Isolation:
 
     def _check_reached(self, owned: Owned) -> None:
         for block, following in pairwise(self.blocks):
-            learns = any(p.requires_grad for n, p in block.module.named_parameters() if FEEDBACK not in n)
-            if learns and self.feedback.cuts(block.name) and not owned.get(block.name):
+            own = [p for n, p in block.module.named_parameters() if p.requires_grad and FEEDBACK not in n]
+            reached = owned.get(block.name, ())
+            known = not any(
+                is_sharded(p) or not p.is_leaf for p in (*own, *reached)
+            )  # else the graph holds other tensors
+            lost = not reached or (known and {id(p) for p in own}.isdisjoint(map(id, reached)))
+            if own and lost and self.feedback.cuts(block.name):
                 raise ValueError(
                     f"No error would reach block {block.name!r}: its output does not enter {following.name!r}, the block after "
                     f"it, or enters it without a graph. {SEE}. Does {block.name!r} belong to another network? Then attach a rule "
