@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lightning_fa.callbacks.passes import check_continues, find_attached
+from lightning_fa.callbacks.passes import attached_by_hand, check_continues, find_attached
 
 PACKAGES = ("lightning-fa", "torch", "lightning", "torchmetrics")
 
@@ -29,13 +29,18 @@ class RuleConfig(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         attached = find_attached(trainer, pl_module)
-        feedback: dict[str, Any] = (
-            {"rule": "Backpropagation, no rule attached"} if attached is None else attached.config()
-        )
+        feedback: dict[str, Any] = _without_a_name(pl_module) if attached is None else attached.config()
         blocks = feedback.pop("blocks", [])
         params = {"feedback": feedback, "blocks": list(blocks), "versions": versions(), **self.extra}
         for logger in trainer.loggers if trainer.is_global_zero else ():
             logger.log_hyperparams(params)
+
+
+def _without_a_name(module: LightningModule) -> dict[str, Any]:
+    layers = attached_by_hand(module)
+    if layers:
+        return {"rule": "unknown, attached by fa.attach", "layers": layers}
+    return {"rule": "Backpropagation, no rule attached"}
 
 
 def versions() -> dict[str, str]:

@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
 import lightning_fa as fa
-from lightning_fa.callbacks import NAMES, AlignmentMonitor, LinearProbes, RepresentationMonitor, WeightNorms
+from lightning_fa.callbacks import NAMES, AlignmentMonitor, LinearProbes, RepresentationMonitor, RuleConfig, WeightNorms
 from lightning_fa.callbacks.schedule import check_steps, is_due
 from replications.experiment.loggers import read_curve
 from tests.callbacks.net import RULES, Net, all_callbacks, data, fit, pattern
@@ -54,6 +54,21 @@ def test_without_a_rule_the_other_callbacks_work_and_alignment_says_that_there_i
     assert "no rule is attached" in caplog.text
     assert callbacks[0].latest == {}
     assert all(callback.latest for callback in callbacks[1:])
+
+
+def test_a_rule_that_the_user_attached_by_hand_is_not_said_to_be_backpropagation(tmp_path, caplog):
+    """As for several networks in one module. A record of the run named backpropagation."""
+
+    class ByHand(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            fa.attach(self.net, "dfa")
+
+    alignment = AlignmentMonitor()
+    _, trainer = fit(tmp_path, [alignment, RuleConfig()], rule=None, steps=1, module=ByHand())
+    assert "`fa.attach` has put a rule into net.0, net.4, net.6" in caplog.text
+    assert alignment.latest == {}
+    assert trainer.logger.experiment.hparams["feedback"]["rule"] == "unknown, attached by fa.attach"
 
 
 def test_the_table_of_names_has_what_is_logged_and_nothing_else(tmp_path):
