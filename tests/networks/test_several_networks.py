@@ -189,6 +189,22 @@ def test_a_lightning_module_holds_two_rules_under_a_stock_strategy():
         assert not torch.allclose(after, plain.nets.get_parameter(name), rtol=1e-3), name
 
 
+@pytest.mark.parametrize("rule", ["dfa", "lafs", "sg", "fa", "kp"])
+def test_suspended_the_rule_of_a_critic_gives_the_derivative_to_the_actor_below(rule):
+    """A policy learns by the derivative of its critic. What a rule sends to the critic's input is something else."""
+    nets, plain = Two(), Two()
+    actor, critic = nn.Linear(5, 5), nets.second
+    attached = fa.attach(critic, rule, example=X)
+    with attached.suspended():
+        value = critic(actor(X)).square().mean()
+    value.backward()
+    (expected,) = torch.autograd.grad(plain.second(actor(X)).square().mean(), actor.weight)
+    assert torch.equal(actor.weight.grad, expected)
+    attached.targets = Y
+    (sent,) = torch.autograd.grad(attached.loss(critic(actor(X)).square().mean()), actor.weight, allow_unused=True)
+    assert sent is None or not torch.allclose(sent, expected)  # the rule is on again
+
+
 @cutting
 def test_a_block_behind_which_the_graph_ends_is_named(rule):
     """The table said that it learns by the rule."""
