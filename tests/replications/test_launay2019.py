@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy, softmax
 import lightning_fa as fa
 from replications.data import Dataset
 from replications.judging.claims import NotRunError
-from replications.papers.launay2019 import CLAIMS, EXPERIMENTS
+from replications.papers.launay2019 import CLAIMS, EXPERIMENTS, figures
 from replications.papers.launay2019.claims import _drop, rises
 from replications.papers.launay2019.configurations import CHANGES, baseline, configuration
 from replications.papers.launay2019.data import MEAN, STD, prepared
@@ -286,3 +286,23 @@ def test_what_rests_on_memory_is_not_judged():
     for claim in CLAIMS:
         if "to check this" in claim.expected:
             assert claim.tolerance is None
+
+
+@pytest.mark.parametrize(("preset", "logged"), [("full", True), ("quick", False)])
+def test_the_authors_log_is_drawn_beside_runs_of_its_length_only(monkeypatch, preset, logged):
+    """Their numbers are of 50 epochs. Beside shorter runs they would show nothing but the length."""
+    curve = {"train/accuracy_at": {1: 49.9}, "test/accuracy_at": {1: 45.4}}
+    drawn = {}
+    monkeypatch.setattr(figures, "_curves", lambda session: {"repo-1": [curve], "repo-18": [curve]})
+    monkeypatch.setattr(figures, "cosines", lambda _: {1: {1: 0.6}, 2: {1: 0.6}})
+    monkeypatch.setattr(figures, "draw", lambda _, name, panels, **axes: drawn.update({name: panels}))
+    figures.draw_figures(Asked("bottleneck", preset=preset))
+    assert {*drawn["bottleneck-accuracy"], *drawn["bottleneck-cosine"]} == {"repo"}  # no panel without a run
+    lines = drawn["bottleneck-accuracy"]["repo"] | drawn["bottleneck-cosine"]["repo"]
+    assert lines["test"] == [{1: 45.4, 18: 45.4}]
+    beside = {name: line for name, line in lines.items() if "log" in name}
+    assert len(beside) == 3 * logged
+    if logged:
+        assert beside["test, authors' log"][0][46] == 45.6
+        assert beside["train, authors' log"][0][800] == 99.5
+        assert beside["second layer, authors' log"][0][1] == 0.069

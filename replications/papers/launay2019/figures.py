@@ -1,12 +1,15 @@
 """The figures of launay2019, drawn from the CSV logs."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from replications.experiment.loggers import Curve, read_curve
 from replications.experiment.session import Session
 from replications.papers.launay2019.configurations import CHANGES
 from replications.papers.launay2019.plan import PRE_ALIGNED, VARIANTS, bottleneck_name
+from replications.papers.launay2019.settings import PAPER
 from replications.papers.launay2019.summary import cosines
 from replications.papers.launay2019.titles import second
 from replications.reporting.figures import Line, draw
@@ -25,14 +28,27 @@ def draw_figures(session: Session) -> None:
             draw(session, f"cosines-{net}", panels, ylabel="cosine to backpropagation", top=1, bottom=-0.1, **EPOCHS)
     if any(bottleneck_name("repo", size) in curves for size in session.settings.sizes):
         width: Any = {"xlabel": "width of the second layer", "xscale": "log"}
-        accuracy = {v: _over_sizes(session, curves, v, _accuracies) for v in VARIANTS}
-        cosine = {v: _over_sizes(session, curves, v, _second(v)) for v in VARIANTS}
-        draw(session, "bottleneck-accuracy", accuracy, ylabel="accuracy (%)", **width)
-        draw(session, "bottleneck-cosine", cosine, ylabel="cosine of the second layer", top=1, **width)
+        log = authors_log() if session.settings.bottleneck.epochs == PAPER.bottleneck.epochs else {}
+        for what, numbers, axis in (
+            ("accuracy", lambda _: _accuracies, {"ylabel": "accuracy (%)"}),
+            ("cosine", _second, {"ylabel": "cosine of the second layer", "top": 1}),
+        ):
+            shown = {variant: _over_sizes(session, curves, variant, numbers(variant)) for variant in VARIANTS}
+            shown["repo"] |= {f"{name}, authors' log": log[name] for name in shown["repo"] if name in log}
+            panels = {variant: lines for variant, lines in shown.items() if lines}
+            draw(session, f"bottleneck-{what}", panels, **axis, **width)
     for net in session.settings.recipes:
         lines = {name: _tested(curves[name]) for name in curves if name.startswith(f"{net}-") and name not in CHANGES}
         if lines:
             draw(session, f"recipes-{net}", {net: lines}, ylabel="test accuracy (%)", **EPOCHS)
+
+
+def authors_log() -> dict[str, Line]:
+    """{number: a line over the sizes of the authors' own blocks, after 50 epochs}."""
+    entries = json.loads((Path(__file__).parent / "evidence.json").read_text(encoding="utf-8"))
+    (rows,) = [entry["value"] for entry in entries if entry["id"] == "bottleneck-log"]
+    columns = {"train": 1, "test": 2, "second layer": 3}
+    return {name: [{row[0]: row[column] for row in rows}] for name, column in columns.items()}
 
 
 def _curves(session: Session) -> Curves:
