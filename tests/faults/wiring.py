@@ -362,8 +362,8 @@ FAULTS = [
     Fault(
         "predictors counted as weights of a frozen block",
         "wiring/passes/isolation.py",
-        "for n, p in block.module.named_parameters() if FEEDBACK not in n)",
-        "for n, p in block.module.named_parameters())",
+        "if p.requires_grad and FEEDBACK not in n]",
+        "if p.requires_grad]",
         ("tests/contract/test_contract.py",),
     ),
     Fault(
