@@ -14,10 +14,10 @@ from lightning_fa.rehearsal import look_at, rehearse
 from lightning_fa.rules import BidirectionalFeedbackAlignment, resolve
 from lightning_fa.rules.base import Rule
 from lightning_fa.sharding import check_gradients_are_joined, check_undivided
-from lightning_fa.surgery import governed
+from lightning_fa.table import governed_modules
 from lightning_fa.wiring import Block, check_head, choose_blocks, fit_to, laid_apart, wire
 from lightning_fa.wiring.blocks.choice import Blocks, matches
-from lightning_fa.wrappers import named_modules, named_parameters, unwrapped
+from lightning_fa.wrappers import named_parameters, unwrapped
 
 
 def attach(
@@ -61,7 +61,7 @@ def attach(
     check_undivided(model)
     check_gradients_are_joined(model, rule.learned)
     model = unwrapped(model)
-    present = [name or type(model).__name__ for name, module in named_modules(model) if governed(module)]
+    present = governed_modules(model)
     if present:
         raise RuntimeError(f"A rule is attached to {', '.join(present)} already. Call `attached.detach()` first.")
     patterns = [ungoverned] if isinstance(ungoverned, str) else list(ungoverned)

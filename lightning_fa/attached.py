@@ -35,7 +35,7 @@ class Attached:
     def __init__(self, model: nn.Module, rule: Rule, wiring: Wiring, blocks: Sequence[Block]) -> None:
         self.model = model
         self.rule = rule
-        self._wiring, self._step = wiring, wiring.step
+        self._wiring = wiring
         self.blocks = list(blocks)
         self._last: dict[str, Tensor] | None = None  # set by `detach`, after which another rule may be attached
         self._shown: list[Row] = []
@@ -68,11 +68,11 @@ class Attached:
         be used, set ``y.masked_fill(~train_mask, -100)``, or give the strategy or the mixin
         ``targets=lambda batch: batch.y.masked_fill(~batch.train_mask, -100)``.
         """
-        return self._step.targets
+        return self._wiring.step.targets
 
     @targets.setter
     def targets(self, targets: Tensor | None) -> None:
-        self._step.targets = targets
+        self._wiring.step.targets = targets
 
     @property
     def needs_targets(self) -> bool:
@@ -149,11 +149,12 @@ class Attached:
     @contextmanager
     def graphs_kept(self) -> Iterator[None]:
         """Inside the context, no gradient is computed in forward, so that the loss can be differentiated at hidden outputs."""
-        before, self._step.settles = self._step.settles, "never"
+        step = self._wiring.step
+        before, step.settles = step.settles, "never"
         try:
             yield
         finally:
-            self._step.settles = before
+            step.settles = before
 
     # -- the end, and checkpoints -------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The text of ``print(attached)``, and the line at the beginning of ``fit``."""
+"""What a rule governs, for the user: the text of ``print(attached)``, the line at the beginning of ``fit``, names in messages."""
 
 from __future__ import annotations
 
@@ -6,12 +6,21 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from torch import nn
+
+from lightning_fa.surgery import governed
 from lightning_fa.wiring.base import ABOVE, Row
+from lightning_fa.wrappers import named_modules
 
 WIDTH = 100
 """Columns of a terminal."""
 NOTHING = "none"
 """The first word of the error in rows whose matrices are counted as :attr:`Governance.others`."""
+
+
+def governed_modules(root: nn.Module) -> list[str]:
+    """The names of the modules in ``root`` that a rule has entered. ``root`` itself has the name of its type."""
+    return [name or type(module).__name__ for name, module in named_modules(root) if governed(module)]
 
 
 class Governance(NamedTuple):

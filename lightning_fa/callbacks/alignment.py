@@ -12,12 +12,13 @@ from torch import Tensor
 from lightning_fa.attached import Attached
 from lightning_fa.callbacks.comparisons import compare_signals, compare_updates, read_out, weight_layers
 from lightning_fa.callbacks.monitor import Monitor
-from lightning_fa.callbacks.passes import Loss, Pass, attached_by_hand, find_attached, run, transported
+from lightning_fa.callbacks.passes import Loss, Pass, find_attached, run, transported
 from lightning_fa.callbacks.schedule import Steps
 from lightning_fa.callbacks.sending import send_figure, send_numbers, send_table
 from lightning_fa.callbacks.sums import Sums
 from lightning_fa.metrics import chance
 from lightning_fa.rules import Pseudobackpropagation
+from lightning_fa.table import governed_modules
 from lightning_fa.training_step import Targets, find_targets
 from lightning_fa.undisturbed import undisturbed
 from lightning_fa.wiring.blocks.choice import Block
@@ -84,7 +85,7 @@ class AlignmentMonitor(Monitor):
                 "trains. Pass `loss=`, a function of the module and the batch that returns the loss."
             )
         if find_attached(trainer, pl_module) is None:
-            layers = attached_by_hand(pl_module)
+            layers = governed_modules(pl_module)
             log.warning(
                 f"AlignmentMonitor: `fa.attach` has put a rule into {', '.join(layers)}, where a monitor does not find it. "
                 "Nothing is logged. Name the rule in the strategy, or derive the module from FeedbackMixin."

@@ -7,7 +7,8 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lightning_fa.callbacks.passes import attached_by_hand, check_continues, find_attached
+from lightning_fa.callbacks.passes import check_continues, find_attached
+from lightning_fa.table import governed_modules
 
 PACKAGES = ("lightning-fa", "torch", "lightning", "torchmetrics")
 
@@ -37,7 +38,7 @@ class RuleConfig(Callback):
 
 
 def _without_a_name(module: LightningModule) -> dict[str, Any]:
-    layers = attached_by_hand(module)
+    layers = governed_modules(module)
     if layers:
         return {"rule": "unknown, attached by fa.attach", "layers": layers}
     return {"rule": "Backpropagation, no rule attached"}

@@ -17,12 +17,13 @@ from lightning_fa.attached import Attached
 from lightning_fa.mixin import FeedbackMixin
 from lightning_fa.rules import Backpropagation
 from lightning_fa.rules.base import TransportRule
-from lightning_fa.surgery import FEEDBACK, adopt, governed, release
+from lightning_fa.surgery import FEEDBACK, adopt, release
+from lightning_fa.table import governed_modules
 from lightning_fa.training_step import CHECKPOINT_KEY
 from lightning_fa.wiring.blocks.choice import Block, choose_blocks
 from lightning_fa.wiring.tensors import argument, entering, exchange
 from lightning_fa.wiring.transport.layers import Plan, Presented, choose_layers, matrices_of, ungovernable
-from lightning_fa.wrappers import named_modules, named_parameters
+from lightning_fa.wrappers import named_parameters
 
 Loss = Callable[[LightningModule, Any], Tensor]
 """The user's own function for the loss of a batch, for modules whose ``training_step`` cannot be called twice."""
@@ -42,15 +43,10 @@ class Pass(NamedTuple):
 
 
 def find_attached(trainer: Trainer, module: LightningModule) -> Attached | None:
-    """The rule of ``module``, named by the module or by the strategy; ``None`` without one, or see :func:`attached_by_hand`."""
+    """The rule of ``module``, named by the module or by the strategy; ``None`` without one, and for the user's own ``attach``."""
     if isinstance(module, FeedbackMixin):
         return module.attached
     return getattr(trainer.strategy, "attached", None)
-
-
-def attached_by_hand(module: nn.Module) -> list[str]:
-    """The layers into which the user's own call of ``fa.attach`` put a rule, if neither the module nor the strategy names one."""
-    return [name for name, layer in named_modules(module) if governed(layer)]
 
 
 def check_continues(trainer: Trainer, module: LightningModule, checkpoint: Mapping[str, Any]) -> None:
@@ -61,8 +57,8 @@ def check_continues(trainer: Trainer, module: LightningModule, checkpoint: Mappi
     """
     saved = checkpoint.get(CHECKPOINT_KEY)
     made_by = None if saved is None else saved["config"]["rule"]
-    plain = find_attached(trainer, module) is None and not attached_by_hand(module)
-    if trainer.state.fn == TrainerFn.FITTING and plain and made_by not in (None, Backpropagation.__name__):
+    under_a_rule = trainer.state.fn == TrainerFn.FITTING and made_by not in (None, Backpropagation.__name__)
+    if under_a_rule and find_attached(trainer, module) is None and not governed_modules(module):
         raise ValueError(
             f"The checkpoint was made under the rule {made_by}, but here no rule is attached, so that backpropagation would "
             "continue it. Use the same rule to continue, or start from the checkpoint's weights: "

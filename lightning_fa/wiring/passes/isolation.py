@@ -162,13 +162,14 @@ class Isolation:
 
     def _check_reached(self, owned: Owned) -> None:
         for block, following in pairwise(self.blocks):
+            if not self.feedback.cuts(block.name):
+                continue
             own = [p for n, p in block.module.named_parameters() if p.requires_grad and FEEDBACK not in n]
             reached = owned.get(block.name, ())
-            known = not any(
-                is_sharded(p) or not p.is_leaf for p in (*own, *reached)
-            )  # else the graph holds other tensors
+            # In the graph other tensors may stand for sharded parameters, and for those of `functional_call`.
+            known = all(p.is_leaf and not is_sharded(p) for p in (*own, *reached))
             lost = not reached or (known and {id(p) for p in own}.isdisjoint(map(id, reached)))
-            if own and lost and self.feedback.cuts(block.name):
+            if own and lost:
                 raise ValueError(
                     f"No error would reach block {block.name!r}: its output does not enter {following.name!r}, the block after "
                     f"it, or enters it without a graph. {SEE}. Does {block.name!r} belong to another network? Then attach a rule "

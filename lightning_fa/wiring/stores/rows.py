@@ -144,8 +144,9 @@ def check_samples_first(name: str, h: Tensor, layout: Layout, module: nn.Module)
     Raises:
         ValueError: the second dimension has the same size, and the block holds a layer that takes steps first.
     """
-    steps_first = any(getattr(each, "batch_first", None) is False for each in module.modules())
-    if steps_first and not layout.per_position and layout.leading < h.ndim - 1 and h.shape[0] == h.shape[1]:
+    if layout.per_position or layout.leading >= h.ndim - 1 or h.shape[0] != h.shape[1]:
+        return
+    if any(getattr(each, "batch_first", None) is False for each in module.modules()):
         raise ValueError(
             f"The output of block {name!r} has shape {tuple(h.shape)}: either of the first two dimensions can be the samples, "
             "and the block has a layer with `batch_first=False`. Pass `example=`, an input of the model, to `attach` (a "

@@ -28,7 +28,7 @@ def draw_figures(session: Session) -> None:
             draw(session, f"cosines-{net}", panels, ylabel="cosine to backpropagation", top=1, bottom=-0.1, **EPOCHS)
     if any(bottleneck_name("repo", size) in curves for size in session.settings.sizes):
         width: Any = {"xlabel": "width of the second layer", "xscale": "log"}
-        log = authors_log() if session.settings.bottleneck.epochs == PAPER.bottleneck.epochs else {}
+        log = authors_log() if session.settings.bottleneck == PAPER.bottleneck else {}
         for what, numbers, axis in (
             ("accuracy", lambda _: _accuracies, {"ylabel": "accuracy (%)"}),
             ("cosine", _second, {"ylabel": "cosine of the second layer", "top": 1}),
