@@ -36,7 +36,7 @@ def as_the_paper_says():
         "sg-loss-alone-relu-10": network(MIDDLE, ridge=97.0, test=97.0),
         "lower-half-fixed-relu-10": network(MIDDLE, ridge=90.0, test=94.0),
         "bp-as-sg-all-relu-10": network(EARLY),
-        "untrained-relu-10": network(EARLY),
+        "untrained-relu-10": network(EARLY, probe=(96.0, 95.0)),
         "table1": {f"difference/{r}": 1e-15 for r in ("sg", "sgprop", "bp", "dfa", "fa", "kickback")},
         "fig6": {"sg_loss/3": 6.0, "sg_signal/3": 1e-9, "sg_largest/3": 0.8},
         "thm1": {"distance": 1e-14, "sg_error": 1e-14, "distance_untrained": 3.0},
@@ -114,7 +114,25 @@ def test_an_upper_half_that_does_all_the_work_fails_footnote_5():
 def test_dfa_that_secretly_is_backprop_fails_the_regression_to_the_input():
     runs = as_the_paper_says()
     runs["dfa-relu-10"] = runs["bp-relu-10"]
-    assert "fig8-input" in failed(runs)
+    assert {"fig8-input", "fig8-dfa-layer-1", "fig8-dfa-above-bp"} <= failed(runs)
+
+
+@pytest.mark.parametrize("rule", ["bp", "sg-mid", "dfa"])
+def test_a_network_that_learns_nothing_fails_figure_8(rule):
+    runs = as_the_paper_says()
+    runs[f"{rule}-relu-10"] = runs["untrained-relu-10"]
+    assert ("fig8-dfa-layer-1" if rule == "dfa" else f"fig8-{rule}-layer-2") in failed(runs)
+
+
+def test_probes_that_separate_an_untrained_network_fail_figure_8():
+    """On 10 000 samples they do."""
+    runs = as_the_paper_says() | {"untrained-relu-10": network(EARLY, probe=(100.0, 100.0))}
+    assert failed(runs) == {"fig8-untrained-layer-1", "fig8-untrained-layer-2"}
+
+
+def test_probes_of_few_samples_are_not_judged():
+    by_id = {claim.id: judge(claim, [as_the_paper_says()] * 3, "quick", "mnist")["verdict"] for claim in CLAIMS}
+    assert by_id["fig8-bp-layer-2"] == by_id["fig8-untrained-layer-1"] == "reported"
 
 
 @pytest.mark.parametrize(

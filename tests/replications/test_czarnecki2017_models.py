@@ -233,10 +233,17 @@ def test_an_sg_after_every_layer_has_the_papers_rate_at_the_papers_depth():
 
 
 def test_the_untrained_control_of_the_probes_changes_no_weight():
-    """A probe that is trained to convergence separates the training samples even from an untrained layer."""
     (run,) = [run for run in plan(Asked("reduced", 1, "fig8")) if run.rule == "untrained"]
     assert (run.settings.learning_rate, run.settings.max_steps) == (0.0, 100)
-    assert run.settings.probe_samples == PRESETS["reduced"].mnist.probe_samples
+
+
+def test_the_probes_of_figure_8_are_fitted_to_all_samples_from_reduced_on():
+    """A probe that is trained to convergence separates 10 000 samples even from an untrained layer."""
+    for preset in ("reduced", "full"):
+        probed = {run.rule: run.settings.probe_samples for run in plan(Asked(preset, 1, "fig8"))}
+        assert probed == dict.fromkeys(("bp", "sg-mid", "sg-all", "dfa", "untrained"))
+    of_figure_3 = {run.rule: run.settings.probe_samples for run in plan(Asked("reduced", 1, "fig3", "fig4", "fig8"))}
+    assert of_figure_3["bp-as-sg-all"] == PRESETS["reduced"].mnist.probe_samples
 
 
 def test_the_deep_excess_is_a_mean_over_starts_rates_and_late_steps():

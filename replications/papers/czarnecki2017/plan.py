@@ -84,6 +84,8 @@ def _mnist(settings: Settings, seed: int, chosen: set[str]) -> Iterator[Run]:
         penalty = 0.0 if rule == "lower-half-fixed" else base.penalty
         rate = settings.everywhere_learning_rate if rule in MODULES_LEARN_FROM_MODULES else base.learning_rate
         run_settings: Any = replace(base, activation=activation, depth=depth, learning_rate=rate, penalty=penalty)
+        if rule in PICTURED["fig8"] and (activation, depth) == (base.activation, base.depth):
+            run_settings = replace(run_settings, probe_samples=settings.fig8_probe_samples)
         if rule == "untrained":
             run_settings = replace(run_settings, learning_rate=0.0, max_steps=CALIBRATION, epochs=-1)
         yield Run("mnist", mnist_name(rule, activation, depth), rule, seed, run_settings)

@@ -116,6 +116,7 @@ class Settings:
 
     mnist: Mnist = Mnist()
     everywhere_learning_rate: float = 3e-5  # of networks whose SG modules learn from SG modules
+    fig8_probe_samples: int | None = None  # of the networks of figure 8; the others have those of `mnist`
     depths: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: dict.fromkeys(("relu", "sigmoid"), DEPTHS))
     table2: Table2 = Table2()
     table2_sizes: tuple[tuple[int, int], ...] = ((2, 100), (100, 1000))
@@ -143,6 +144,7 @@ PRESETS = {
             PAPER.mnist, depth=10, learning_rate=3e-4, max_steps=2000, epochs=-1, probe_samples=5000, converged_layers=2
         ),
         everywhere_learning_rate=3e-4,
+        fig8_probe_samples=5000,
         depths={"relu": (3, 10), "sigmoid": (3, 10)},
         table2=replace(PAPER.table2, steps=3000, deep_steps=500),
         grid=replace(PAPER.grid, steps=4000),
@@ -165,6 +167,7 @@ PRESETS = {
             scored_samples=500,
         ),
         everywhere_learning_rate=1e-3,
+        fig8_probe_samples=300,
         depths={"relu": (4,)},
         table2=replace(PAPER.table2, steps=100, deep_steps=20),
         table2_sizes=((2, 100),),

@@ -8,6 +8,7 @@ from lightning_fa.figures import probe_accuracy_by_depth, rdm_grid, weight_norms
 from replications.experiment.run import Run
 from replications.experiment.session import Session
 from replications.papers.czarnecki2017.figures.logs import TITLES, at_the_end, curves, pictured
+from replications.papers.czarnecki2017.plan import PICTURED
 from replications.reporting.figures import keep
 
 Depths = dict[str, list[dict[str, float]]]
@@ -34,8 +35,12 @@ def fig5(session: Session, runs: Sequence[Run]) -> None:
 
 
 def fig8(session: Session, runs: Sequence[Run]) -> None:
-    """Probes to the label, and back to the input."""
+    """Probes to the label, to convergence for the lowest layers and in closed form for all, and back to the input."""
     rules = tuple(TITLES)
+    lowest = session.settings.mnist.converged_layers
+    converged = _by_layer(session, runs, "probe/layers.norm{}/converged_train_accuracy", PICTURED["fig8"], depth=lowest)
+    ylabel = "converged probe: training accuracy (%)"
+    keep(session, "fig8-converged", probe_accuracy_by_depth(converged, title=session.title, ylabel=ylabel, band="ci95"))
     accuracy = _by_layer(session, runs, "probe/layers.hidden{}/train_accuracy", rules)
     error = _by_layer(session, runs, "probe/layers.hidden{}/input_mse", rules)
     ylabel = "ridge probe: training accuracy (%)"
@@ -44,10 +49,12 @@ def fig8(session: Session, runs: Sequence[Run]) -> None:
     keep(session, "fig8-right", probe_accuracy_by_depth(error, title=session.title, ylabel=ylabel, band="ci95"))
 
 
-def _by_layer(session: Session, runs: Sequence[Run], pattern: str, rules: Sequence[str], first: int = 1) -> Depths:
-    depth = session.settings.mnist.depth
+def _by_layer(
+    session: Session, runs: Sequence[Run], pattern: str, rules: Sequence[str], first: int = 1, depth: int | None = None
+) -> Depths:
+    last = depth or session.settings.mnist.depth
     return {
-        TITLES[rule]: [at_the_end(curve, pattern, depth, first) for curve in curves(session, seeds)]
+        TITLES[rule]: [at_the_end(curve, pattern, last, first) for curve in curves(session, seeds)]
         for rule, seeds in pictured(session, runs).items()
         if rule in rules
     }
