@@ -51,7 +51,7 @@ class Behaviour:
 @cache  # one subclass per pair, so that compiled code is shared between layers
 def _subclass(base: type[nn.Module], behaviour: type[Behaviour]) -> type[nn.Module]:
     namespace = {
-        "__module__": base.__module__,
+        "__module__": __name__,  # dynamo fixes the sizes of all that a module of `torch.nn.modules` holds, such as targets
         "__qualname__": base.__qualname__,
         "__doc__": base.__doc__,
         "_feedback_origin": (base, behaviour),

@@ -135,7 +135,7 @@ def sparse_direct_feedback_alignment(s: Step) -> Arrays:
 
 
 def low_rank_direct_feedback_alignment(s: Step) -> Arrays:
-    assert all(np.linalg.matrix_rank(B, rtol=1e-5) <= 4 for B in s.B[""])
+    assert all(np.linalg.matrix_rank(B, tol=1e-5 * np.linalg.norm(B, 2)) <= 4 for B in s.B[""])
     return direct_feedback_alignment(s)
 
 

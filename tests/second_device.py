@@ -100,7 +100,7 @@ class _Module:
 
 def install(doubles: bool = True) -> torch.device:
     """Register the device in this process, with or without float64."""
-    from torch.utils.backend_registration import _setup_privateuseone_for_python_backend  # not in PyTorch 2.6
+    from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
     global _doubles
     _doubles = doubles

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BatchSizeFinder, StochasticWeightAveraging, WeightAveraging
@@ -16,9 +15,6 @@ from lightning_fa.mixin import FeedbackMixin
 from lightning_fa.rules.base import Rule
 from lightning_fa.wiring.blocks.choice import Block
 from lightning_fa.wiring.checkpoints import in_checkpoint, recomputing
-
-TELLS = hasattr(torch._C._autograd, "_top_saved_tensors_default_hooks")
-"""Whether PyTorch shows an activation checkpoint in its first pass (since 2.8), and not only in the recomputation."""
 
 REASONS: dict[str, str] = {
     "the layer above": "its error travels from the output down through every layer, so that every stage would wait for the "
@@ -100,7 +96,7 @@ def check_recomputation(name: str) -> None:
     Raises:
         RuntimeError: The pass runs in an activation checkpoint, or is its recomputation.
     """
-    if recomputing() or (TELLS and in_checkpoint()):
+    if recomputing() or in_checkpoint():
         raise RuntimeError(
             f"{name!r} is called in an activation checkpoint, which would run it again, but a stage of a pipeline receives its "
             "input once. Checkpoint modules inside a block. Local rules hold the activations of one block in any case."

@@ -16,10 +16,7 @@ def recomputing() -> bool:
 
 def in_checkpoint() -> bool:
     """Whether an activation checkpoint is being recorded. A backward pass inside it would recompute the whole checkpoint."""
-    top = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
-    if top is None:  # before PyTorch 2.8 this cannot be known
-        return True
-    hooks = top(False)
+    hooks = torch._C._autograd._top_saved_tensors_default_hooks(False)
     return hooks is not None and getattr(hooks[0], "__module__", "") == "torch.utils.checkpoint"
 
 

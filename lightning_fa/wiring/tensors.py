@@ -41,7 +41,7 @@ def entering(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | str | No
     """
     every: tuple[tuple[int | str, Any], ...] = (*enumerate(args), *kwargs.items())
     tensors = [(key, value) for key, value in every if isinstance(value, Tensor)]
-    # Loops, because dynamo of PyTorch 2.6 does not support next() with a default.
+    # Loops, because dynamo of PyTorch 2.8 does not support next() with a default.
     for key, value in tensors:
         if value.requires_grad:
             return key

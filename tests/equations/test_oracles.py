@@ -45,7 +45,8 @@ def test_every_registered_rule_has_an_oracle():
 def assert_arrays(ours: list[Array], expected: list[Array]) -> None:
     assert len(ours) == len(expected)
     for array, other in zip(ours, expected):
-        np.testing.assert_allclose(array, other, rtol=0, atol=1e-12)
+        scale = max(1.0, np.abs(other).max(initial=0.0))  # rounding grows with W, which is 80 under `pbp` at this rate
+        np.testing.assert_allclose(array, other, rtol=0, atol=1e-12 * scale)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,11 @@
 """FeedbackMixin is used rightly, or its class cannot be defined."""
 
-import logging
-
 import pytest
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import lightning_fa as fa
+from lightning_fa import training_step
 from tests.lightning_net import Net, OwnRule, fit, under
 
 both_ways = pytest.mark.parametrize("mixin", [False, True], ids=["strategy", "mixin"])
@@ -73,11 +72,12 @@ def test_a_mixin_without_a_rule_is_refused_before_training():
 
 
 @both_ways
-def test_one_line_at_the_start_says_what_is_governed(mixin, caplog):
+def test_one_line_at_the_start_says_what_is_governed(mixin, monkeypatch):
     """Who trains most weights by backpropagation inside blocks must read it before the run, once."""
-    caplog.set_level(logging.INFO, logger="lightning.pytorch")
+    said = []
+    monkeypatch.setattr(training_step, "rank_zero_info", said.append)
     module, strategy = under("dfa", mixin)
     fit(module, strategy)
-    lines = [record.message for record in caplog.records if "weight matrices" in record.message]
+    lines = [line for line in said if "weight matrices" in line]
     assert len(lines) == 1
     assert "DirectFeedbackAlignment: of 3 weight matrices 3 learn by the rule (3 blocks)" in lines[0]

@@ -25,7 +25,7 @@ class Answers:
 
     rule: DirectRule
     layouts: Sequence[Layout]
-    shapes: Sequence[torch.Size]
+    shapes: Sequence[tuple[int, ...]]  # no torch.Size, of which dynamo of PyTorch 2.8 keeps only the first number
     dtypes: Sequence[torch.dtype]
 
     def error(self, index: int, e: Tensor, factor: Tensor | None, feedback: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ class Direct:
 
     def finish(self, output: Tensor, taps: list[Tap], layouts: list[Layout]) -> Tensor:
         outputs = [tap for _, tap in taps]
-        answers = Answers(self.rule, layouts, [h.shape for h in outputs], [h.dtype for h in outputs])
+        answers = Answers(self.rule, layouts, [tuple(h.shape) for h in outputs], [h.dtype for h in outputs])
         feedback: list[Tensor] = [self.store.get(name) for name, _ in taps]  # type: ignore[misc]  # drawn by now
         routed, unit = route(output, answers, outputs, feedback, joined=self.joined)
         if self.joined:

@@ -79,7 +79,7 @@ class Upward:
         h = taps[-1]
         for tap, (place, _), module in zip(taps[-2::-1], places[-2::-1], modules[:0:-1]):
             h = onward(tap, place, h, module.weight.detach(), partial(_carry, module))  # type: ignore[operator]
-        answers = Answers(self.rule, layouts[:1], [h.shape], [h.dtype])
+        answers = Answers(self.rule, layouts[:1], [tuple(h.shape)], [h.dtype])
         routed, _ = route(output, answers, [h], [self.feedback.theta(names[0])[""]], joined=False)
         return routed
 

@@ -52,7 +52,7 @@ class Layout(NamedTuple):
             return self.rows(h)
         return self.samples(h.movedim(self.channels, -1)).flatten(1, -2).sum(1)
 
-    def spread(self, d: Tensor, shape: torch.Size) -> Tensor:
+    def spread(self, d: Tensor, shape: tuple[int, ...]) -> Tensor:
         """``d`` of shape ``(rows, width)`` in the shape of h. Positions that share a row receive the same error."""
         if self.channels is None:
             return d.reshape(shape)
@@ -66,7 +66,7 @@ class Layout(NamedTuple):
             return self.rows(h)
         return h.movedim(self.channels, -1).reshape(-1, self.width)
 
-    def unite(self, s: Tensor, shape: torch.Size) -> Tensor:
+    def unite(self, s: Tensor, shape: tuple[int, ...]) -> Tensor:
         """The inverse of :meth:`positions`."""
         if self.channels is None:
             return s.reshape(shape)
@@ -92,7 +92,7 @@ def axes_of(module: nn.Module, h: Tensor) -> Axes:
     front = h.ndim - 1
     if front <= 1:
         return Axes(front, None)
-    # lists, because dynamo of PyTorch 2.6 does not support next() with a default
+    # lists, because dynamo of PyTorch 2.8 does not support next() with a default
     last: Any = [module, *(m for m in module.modules() if weights_of(m))][-1]
     convolution = isinstance(last, _ConvNd)
     before = front - len(last.kernel_size) if convolution else 1

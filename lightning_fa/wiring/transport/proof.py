@@ -40,6 +40,7 @@ _ACTIVATIONS = (
     "IndexSelectBackward",
     "GatherBackward",
     "CompiledFunction",
+    "ApplyTemplate",  # of an autograd.Function, such as those of this library, that `torch.compile(backend="eager")` has traced
 )
 """Lookups, and nodes whose inside is not visible."""
 
