@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -51,21 +52,27 @@ def run(root, *arguments, **options):
     return commands.run(*arguments, cwd=root, env=environment, **options)
 
 
-def contract(root, *options):
-    """What pytest says of the copy. It cannot rewrite the assertions of what is imported when it starts, which are not ours."""
-    quiet = ("-q", "-n", "0", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+@pytest.fixture
+def contract(pytestconfig):
+    """What pytest says of a copy. It cannot rewrite the assertions of what is imported when it starts, which are not ours."""
+    outer = [f"-W{filtered}" for filtered in pytestconfig.getoption("pythonwarnings") or ()]  # of old dependencies
+    return partial(_contract, outer)
+
+
+def _contract(outer, root, *options):
+    quiet = ("-q", "-n", "0", "-p", "no:cacheprovider", *outer, "-W", "ignore::pytest.PytestAssertRewriteWarning")
     done = run(root, "-m", "pytest", *quiet, "-m", "not distributed", *options)
     return done.returncode, done.stdout[-3000:] + done.stderr[-1000:]
 
 
-def test_the_example_passes_the_whole_contract(copy):
+def test_the_example_passes_the_whole_contract(contract, copy):
     """A recipe that nobody has followed has steps missing, and an example that breaks the contract teaches it so."""
     code, printed = contract(copy, "-k", "dfa_ternary")
     assert code == 0, printed
     assert int(re.search(r"(\d+) passed", printed).group(1)) > 80
 
 
-def test_what_is_generated_for_all_rules_is_complete_with_it(copy):
+def test_what_is_generated_for_all_rules_is_complete_with_it(contract, copy):
     """A table that lacks the new rule fails for its author, who was told of no table."""
     files = (
         "tests/project/test_docs.py",
@@ -79,7 +86,7 @@ def test_what_is_generated_for_all_rules_is_complete_with_it(copy):
     assert code == 0, printed
 
 
-def test_an_example_that_breaks_the_contract_is_noticed(copy):
+def test_an_example_that_breaks_the_contract_is_noticed(contract, copy):
     """Without the division by n a mean over samples in the loss loses its meaning, as it did in an older example."""
     file = copy / "lightning_fa/rules/ternary_direct_feedback_alignment.py"
     text = file.read_text()
