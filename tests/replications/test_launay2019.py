@@ -207,6 +207,14 @@ def test_held_out_samples_are_not_trained_on_and_no_test_samples():
     assert found.test_inputs.max() < 3  # the test samples of this data set are larger by 1 / 0.2
 
 
+def test_images_are_normalised_once_for_all_runs():
+    """A run of three seconds spent one of them on it."""
+    images = data()
+    first, second = (prepared(images, Training()).train_inputs for _ in range(2))
+    assert first.data_ptr() == second.data_ptr()
+    assert not torch.equal(prepared(data(shape=(3, 32, 32), n=30), Training()).train_inputs, first)
+
+
 def test_digits_are_enlarged():
     assert prepared(data(shape=(1, 8, 8)), Training()).train_inputs.shape == (40, 3, 32, 32)
 
