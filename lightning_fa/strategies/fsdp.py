@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -45,34 +46,53 @@ class FSDPFeedbackStrategy(FeedbackStrategyMixin, FSDPStrategy):
         model._register_state_dict_hook(_strip)
         return model
 
-    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        if self._state_dict_type != "full" or self.root_device.type != "cpu":
-            return super().optimizer_state(optimizer)
-        from torch.distributed.fsdp import (
-            FullOptimStateDictConfig,
-            FullStateDictConfig,
-            FullyShardedDataParallel,
-            OptimStateKeyType,
-            StateDictType,
-        )
+    def lightning_module_state_dict(self) -> dict[str, Any]:
+        if not self._gathers_on_cpu:
+            return super().lightning_module_state_dict()
+        assert self.model is not None
+        with _without_copy(self.model):
+            return self.model.state_dict()
 
-        # The stock strategy sets `offload_to_cpu=True`. FSDP then relies on the copy from GPU to CPU. No copy is made of a
-        # CPU tensor, so all moments of a parameter would be views of one buffer that each gathering overwrites, and the
-        # checkpoint would hold Adam's second moment under the name of the first.
+    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+        if not self._gathers_on_cpu:
+            return super().optimizer_state(optimizer)
+        from torch.distributed.fsdp import FullyShardedDataParallel, OptimStateKeyType
+
         model = self.model
         assert model is not None
         optimizer = getattr(optimizer, "optimizer", optimizer)
-        configs = FullStateDictConfig(rank0_only=True), FullOptimStateDictConfig(offload_to_cpu=False, rank0_only=True)
-        with FullyShardedDataParallel.state_dict_type(model, StateDictType.FULL_STATE_DICT, *configs):
+        with _without_copy(model):
             state: dict[str, Any] = FullyShardedDataParallel.optim_state_dict(model, optimizer)
             if self.global_rank == 0:
                 state = FullyShardedDataParallel.rekey_optim_state_dict(state, OptimStateKeyType.PARAM_ID, model)
         return state
 
+    @property
+    def _gathers_on_cpu(self) -> bool:
+        return self._state_dict_type == "full" and self.root_device.type == "cpu"
+
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
         if self._fitting:
             check_same_rule(self._attach(), peek(self.broadcast(checkpoint_path), weights_only))
         return super().load_checkpoint(checkpoint_path, weights_only)
+
+
+def _without_copy(model: nn.Module) -> AbstractContextManager[Any]:
+    """Inside the context, whole tensors are gathered on rank 0, on the device where the shards are.
+
+    The stock strategy sets `offload_to_cpu=True`. FSDP then relies on the copy from GPU to CPU. No copy is made of a CPU tensor:
+    all moments of a parameter would be views of one buffer that each gathering overwrites, so that the checkpoint would hold
+    Adam's second moment under the name of the first. Before PyTorch 2.14 the weights are read after they were freed.
+    """
+    from torch.distributed.fsdp import (
+        FullOptimStateDictConfig,
+        FullStateDictConfig,
+        FullyShardedDataParallel,
+        StateDictType,
+    )
+
+    configs = FullStateDictConfig(rank0_only=True), FullOptimStateDictConfig(offload_to_cpu=False, rank0_only=True)
+    return FullyShardedDataParallel.state_dict_type(model, StateDictType.FULL_STATE_DICT, *configs)
 
 
 def _strip(module: nn.Module, state_dict: dict[str, Any], prefix: str, metadata: Any) -> dict[str, Any]:
