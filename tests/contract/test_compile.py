@@ -178,7 +178,7 @@ def test_a_model_under_a_rule_is_one_graph_that_computes_the_rule(rule, problem)
     model = problem.model()
     attached = attach(model, rule, problem)
     counter = CompileCounterWithBackend("aot_eager")
-    call = torch.compile(model, backend=counter, fullgraph=True)
+    call = compiled(model, counter)
     assert_on(run(call, problem.batch(), attached), problem, rule)
     for seed in range(1, 3):
         run(call, problem.batch(seed=seed), attached)
@@ -191,7 +191,7 @@ def test_batches_of_other_sizes_need_one_more_graph(rule, problem):
     model = problem.model()
     attached = attach(model, rule, problem)
     counter = CompileCounterWithBackend("aot_eager")
-    call = torch.compile(model, backend=counter, fullgraph=True)
+    call = compiled(model, counter)
     for size in (8, 5, 6, 7):
         batch = problem.batch(size, seed=size)
         expected = gradients(model, batch, attached)
