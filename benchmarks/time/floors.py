@@ -117,6 +117,7 @@ def floor(case: Case, rule: str, *, compiled: bool = False) -> tuple[nn.Module, 
     run: Any = torch.compile(equations, fullgraph=True) if compiled else equations
 
     def step() -> None:
+        optimizer.zero_grad()  # as in the other ways: a gradient written into new memory costs page faults
         with torch.no_grad():
             run(layers, held, x, y)
         optimizer.step()
