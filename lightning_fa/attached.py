@@ -95,7 +95,7 @@ class Attached:
         Needed by rules with local losses and by rules that are not linear in the error. Under other rules the call returns
         ``loss`` itself. A factor inside the call, such as 1/N in ``attached.loss(loss / N)``, does not reach the blocks below
         the head. To accumulate gradients over N batches write ``(attached.loss(loss) / N).backward()``, which scales all
-        gradients. The Trainer uses this order.
+        gradients. The Trainer uses this order. In manual optimisation write ``self.manual_backward(attached.loss(loss) / N)``.
 
         The call uses up :attr:`targets`, so that the targets of the last batch cannot train the next batch. Set them before every
         forward pass. If an optimizer calls a closure several times, set them inside the closure.

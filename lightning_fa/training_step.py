@@ -10,6 +10,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from lightning_fa.attach import attach
 from lightning_fa.attached import Attached
@@ -127,12 +128,49 @@ class TrainingStep(_Step):
 
 
 class ManualBackward(_Step):
-    """Joins every loss that a manually optimised module differentiates. The targets of the step are kept for its next loss."""
+    """Joins every loss that a manually optimised module differentiates. The targets of the step are kept for its next loss.
+
+    Raises:
+        RuntimeError: gradients are accumulated, and the loss was multiplied or divided before it was joined.
+    """
 
     def __call__(self, loss: Tensor, *args: Any, **kwargs: Any) -> Any:
         targets, joined = self.attached.targets, self.attached.loss(loss)
         self.attached.targets = targets
+        if joined is not loss:
+            self._check_factor(loss)
         return self.own(joined, *args, **kwargs)
+
+    def _check_factor(self, loss: Tensor) -> None:
+        if type(loss.grad_fn).__name__ not in ("DivBackward0", "MulBackward0"):
+            return
+        head = self.attached.blocks[-1].module
+        if any(p.grad is not None and p.grad.any() for p in head.parameters()):
+            raise RuntimeError(
+                "Gradients are accumulated, and the last operation on the loss is a factor. Under "
+                f"{type(self.attached.rule).__name__} a factor such as 1/N in `manual_backward(loss / N)` does not reach what "
+                "the rule computes without the network's error, which would count N times as much. Write "
+                "`manual_backward(attached.loss(loss) / N)`, where `attached` is `self.trainer.strategy.attached` (with "
+                "FeedbackMixin: `self.attached`). If the factor belongs to the loss, write "
+                "`manual_backward(attached.loss(loss))`."
+            )
+
+
+def _example(module: LightningModule) -> Any:
+    """The module's example input, on the device and in the dtype of its weights.
+
+    Lightning moves and converts the weights later. Its model summary needs the example as it will be then ("64-true").
+    """
+    weights = [p for p in module.parameters() if p.is_floating_point()]
+    dtypes = {p.dtype for p in weights}
+    if len(dtypes) != 1:
+        return module.example_input_array
+    device, (dtype,) = weights[0].device, dtypes
+
+    def moved(tensor: Tensor) -> Tensor:
+        return tensor.to(device, dtype if tensor.is_floating_point() else tensor.dtype)
+
+    return tree_map_only(Tensor, moved, module.example_input_array)
 
 
 class Governed:
@@ -147,8 +185,7 @@ class Governed:
         ungoverned: str | Sequence[str] = (),
     ) -> None:
         self.module = module
-        example = module.example_input_array
-        self.attached = attach(module, rule, blocks=blocks, ungoverned=ungoverned, example=example)
+        self.attached = attach(module, rule, blocks=blocks, ungoverned=ungoverned, example=_example(module))
         self.known = set(module.modules())
         self._hidden: dict[str, Any] = {}
         joins = self.attached.needs_loss or self.attached.checks_loss

@@ -21,6 +21,20 @@ FAULTS = [
         ("tests/networks/test_errors.py",),
     ),
     Fault(
+        "a dry run in the dtype that Lightning gives the weights later",
+        "training_step.py",
+        "example=_example(module))",
+        "example=module.example_input_array)",
+        ("tests/trainer/test_trainer_features.py",),
+    ),
+    Fault(
+        "a factor in a manual loss that scales the head's gradients and not those of local losses",
+        "training_step.py",
+        "            self._check_factor(loss)\n",
+        "            pass\n",
+        ("tests/trainer/test_lightning.py",),
+    ),
+    Fault(
         "a layer that comes into the model after the rule trained through its true weight",
         "late_layers.py",
         "self.handles.append(module.register_forward_pre_hook(_refuse, with_kwargs=True))",

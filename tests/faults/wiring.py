@@ -194,8 +194,8 @@ FAULTS = [
     Fault(
         "the targets of a manual step used up by its first loss",
         "training_step.py",
-        "        self.attached.targets = targets\n        return self.own(joined",
-        "        return self.own(joined",
+        "        self.attached.targets = targets\n        if joined",
+        "        if joined",
         ("tests/contract/test_used_targets.py",),
     ),
     Fault(

@@ -113,6 +113,47 @@ def test_manual_optimisation_equals_automatic(rule):
     assert_same(fit(Manual(), rule), fit(Net(), rule))
 
 
+class Accumulates(Manual):
+    """Over two batches, as Lightning's documentation of manual optimisation says."""
+
+    def training_step(self, batch, batch_idx):
+        optimizer = self.optimizers()
+        self.manual_backward(self.scaled(self.loss(*batch)))
+        if batch_idx % 2:
+            optimizer.step()
+            optimizer.zero_grad()
+
+    def scaled(self, loss):
+        return loss / 2
+
+
+class JoinsFirst(Accumulates):
+    def scaled(self, loss):
+        return self.trainer.strategy.attached.loss(loss) / 2
+
+
+@every_rule
+def test_manual_accumulation_equals_the_loop_or_says_how(rule):
+    """A factor in the loss scales the error. What a block learns without the error would count twice as much as the head."""
+    if fa.RULES[rule]().needs_loss:
+        with pytest.raises(RuntimeError, match=r"manual_backward\(attached.loss\(loss\) / N\)"):
+            fit(Accumulates(), rule)
+    else:
+        assert_same(fit(Accumulates(), rule), loop(rule, accumulate=2))
+    assert_same(fit(JoinsFirst(), rule), loop(rule, accumulate=2))
+
+
+@pytest.mark.parametrize("rule", ["lafs", "dfa_sign"])
+def test_a_loss_that_ends_in_a_factor_is_no_accumulation(rule):
+    """A sum that is divided by the size of the batch, or half a squared error, trains in every step as ever."""
+
+    def halved(self, x, y):
+        return Net.loss(self, x, y) * 0.5
+
+    by_hand, automatic = type("ByHand", (Manual,), {"loss": halved}), type("Automatic", (Net,), {"loss": halved})
+    assert_same(fit(by_hand(), rule), fit(automatic(), rule))
+
+
 class Mapped(Net):
     """Takes a mapping for a batch, and returns one."""
 

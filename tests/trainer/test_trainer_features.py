@@ -56,6 +56,10 @@ class Plain(Net):
         return DataLoader(list(zip(x, y)), batch_size=self.batch_size)
 
 
+class Ruled(fa.FeedbackMixin, Plain):
+    rule = "dfa"
+
+
 class Validated(Plain):
     def validation_step(self, batch, batch_idx):
         self.log("loss", criterion(self.net(batch[0]), batch[1]), batch_size=len(batch[1]))
@@ -238,6 +242,20 @@ def test_the_batch_size_finder_leaves_weights_and_feedback_as_they_were(rule):
     fresh = Plain()
     trainer(rule, max_steps=2, max_epochs=None).fit(fresh)
     assert_same(weights(module), weights(fresh))
+
+
+@pytest.mark.filterwarnings("ignore:Precision .* is not supported by the model summary:UserWarning")
+@pytest.mark.parametrize("mixin", [False, True], ids=["strategy", "mixin"])
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("64-true", torch.float64), ("bf16-true", torch.bfloat16), ("bf16-mixed", torch.bfloat16)]
+)
+def test_an_example_in_the_dtype_of_the_precision_serves_the_summary_and_the_dry_run(precision, dtype, mixin):
+    """Lightning converts the weights after the rule is attached, and its summary needs the example as the weights are then."""
+    module = Ruled() if mixin else Plain()
+    module.example_input_array = module.example_input_array.to(dtype)
+    first = module.net[0].weight.detach().to(torch.float64)
+    fit(module, "auto" if mixin else "dfa", precision=precision, enable_model_summary=True)
+    assert distance(module.net[0].weight, first) > 1e-2
 
 
 @every_kind
