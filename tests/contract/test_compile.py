@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
+from torch.utils.checkpoint import checkpoint
 
 import lightning_fa as fa
 from tests import cases
@@ -203,6 +204,53 @@ def test_batches_of_other_sizes_need_one_more_graph(rule, problem):
 def test_the_backend_that_compiles_nothing_trains_alike(rule, problem):
     """`backend="eager"` is the first step of debugging: there autograd sees another node for each of our functions."""
     assert_on(run_attached(rule, problem, "eager"), problem, rule)
+
+
+@every_rule
+@pytest.mark.parametrize("parts", ["0", "2", "4", "024"])
+def test_parts_that_are_compiled_by_themselves_train_alike(rule, problem, parts):
+    """`block.compile()` in a loop is how large networks are compiled. The parts around it are not compiled."""
+    model = problem.model()
+    attached = attach(model, rule, problem)
+    for part in parts:
+        model.get_submodule(part).compile(backend="aot_eager")
+    if rule == "ifa" and "0" in parts:
+        with pytest.raises(
+            Exception, match="Compile the whole model" if parts == "0" else "appears to not have been used"
+        ):
+            run(model, problem.batch(), attached)
+        return
+    for seed in range(2):
+        batch = problem.batch(seed=seed)
+        plain = problem.model()
+        expected = gradients(plain, batch, attach(plain, rule, problem))
+        assert_close(run(model, batch, attached), expected, EPS, rounds=256)
+
+
+class Checkpointed(nn.Module):
+    """Every child of ``net`` below its head in an activation checkpoint of its own."""
+
+    def __init__(self, net: nn.Sequential) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        for layer in self.net[:-1]:
+            x = checkpoint(layer, x, use_reentrant=False)
+        return self.net[-1](x)
+
+
+@every_family
+def test_checkpoints_inside_compiled_code_train_alike(rule, problem):
+    """Dynamo breaks the graph at a checkpoint of a block, so that compiled and other code take turns."""
+    model = problem.model()
+    attached = attach(model, rule, problem)
+    call = torch.compile(Checkpointed(model), backend="aot_eager")
+    for seed in range(2):
+        batch = problem.batch(seed=seed)
+        expected = gradients(model, batch, attached)
+        ours = {name.removeprefix("net."): g for name, g in run(call, batch, attached).items()}
+        assert_close(ours, expected, EPS, rounds=256)
 
 
 @every_family

@@ -68,6 +68,11 @@ class Upward:
             raise RuntimeError(
                 f"Indirect feedback passes through every block, but {', '.join(idle)} has no gradient. Is it frozen?"
             )
+        if not torch.compiler.is_compiling() and any(isinstance(place, Tensor) for place, _ in places[:-1]):
+            raise RuntimeError(
+                f"{type(self.rule).__name__} differentiates at the outputs of blocks, which are hidden where a block is "
+                "compiled by itself. Compile the whole model, or none of its blocks."
+            )
         modules = [self.feedback.places[name].module for name in names]
         check_gathered({f"{n}.weight": module.weight for n, module in zip(names[1:], modules[1:])})  # type: ignore[misc]
         resized = [name for name, tap, (_, size) in zip(names, taps, places) if size != tap.numel()]

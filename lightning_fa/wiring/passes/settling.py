@@ -53,12 +53,14 @@ class Settler:
 
     def ready(self, name: str, h: Tensor) -> Layout | None:
         """How h lines up with the output that the head will have; ``None`` if the block's graph must wait."""
-        layout = None if self._waiting is None or in_checkpoint() else self.feedback.layout(name)
+        if not self._can() or in_checkpoint():
+            return None
+        layout = self.feedback.layout(name)
         return layout if layout is not None and self.feedback.fits(name, h, layout) else None
 
     def due(self, name: str, h: Tensor) -> Layout | None:
         """As :meth:`ready`; ``None`` also if h requires no gradient, or if computing the gradients now saves no memory."""
-        if self._waiting is None or not (h.requires_grad and self.pays(name, h)):  # asked first, because it costs least
+        if not (self._can() and h.requires_grad and self.pays(name, h)):  # asked first, because it costs least
             return None
         return self.ready(name, h)
 
@@ -145,6 +147,10 @@ class Settler:
         if not self.course.chain:  # one call gives a part of a block's gradient, and several blocks may lie below
             return False
         return not self._shards.found()
+
+    def _can(self) -> bool:
+        # A pass that settles may call a block that is compiled by itself.
+        return self._waiting is not None and not torch.compiler.is_compiling()
 
     def _mark(self, value: Any) -> Any:
         # An input of the network may have a graph of its own. Its gradient goes there in the one backward pass.
