@@ -12,7 +12,7 @@ from lightning_fa.wiring.blocks.choice import weights_of
 
 NO_TARGETS = (
     "This rule needs the targets: set `attached.targets = y` before every forward pass (`attached.loss` uses them up), or tell "
-    "the strategy where they are in the batch with `targets=`."
+    "the strategy where they are in the batch with `targets=`. Run passes that you do not train on under `torch.no_grad()`."
 )
 
 
