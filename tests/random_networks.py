@@ -7,22 +7,18 @@ prints the number of networks and every kind of finding with the smallest networ
 
 from __future__ import annotations
 
-import argparse
 import copy
 import sys
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import lightning_fa as fa
 from tests.problems import Gradients, own
+from tests.random_search import main
 
 Grown = tuple[nn.Module, int]
 """A module and the number of features that it returns."""
@@ -295,56 +291,5 @@ def check(net: Net) -> None:
         forward_and_detach_are_bitwise(net)
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def search(count: int, start: int) -> dict[str, str]:
-    """Kind of finding -> the shortest network that showed it, of ``count``."""
-    findings: dict[str, str] = {}
-    seen = 0
-
-    @seed(start)
-    @settings(
-        max_examples=count,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(networks())
-    def run(net: Net) -> None:
-        nonlocal seen
-        seen += 1
-        try:
-            check(net)
-        except Exception as error:  # go on: one finding must not hide the others
-            where = next(f.name for f in traceback.extract_tb(error.__traceback__)[2:] if f.name != "check")
-            key = f"{where}: {type(error).__name__}: {str(error)[:150]}"
-            findings[key] = min(findings.get(key, repr(net)), repr(net), key=len)
-        if seen % 500 == 0:
-            print(f"{seen} networks, {len(findings)} kinds of findings", flush=True)
-
-    with one_thread():
-        run()
-    print(f"{seen} networks")
-    return findings
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=5000)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    findings = search(options.count, options.seed)
-    for key, net in findings.items():
-        print(f"\n{key}\n{net}")
-    return int(bool(findings))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, networks(), check, 5000))
