@@ -202,3 +202,46 @@ def test_classes_per_pixel_are_refused_with_what_a_position_is():
     attached.targets = torch.randint(4, (2, 6, 6))
     with pytest.raises(ValueError, match="the pixels of a convolution are no rows"):
         net(torch.randn(2, 2, 6, 6))
+
+
+CLASSES, VALUES = torch.tensor([0, 1, 2, 3, 0, 1]), torch.linspace(-1, 1, N * K).reshape(N, K).double()
+every_local = pytest.mark.parametrize("rule", ["lafs", "local", "drtp", "solo"])
+
+
+def padded(out: Tensor) -> Tensor:
+    return F.cross_entropy(out, CLASSES, ignore_index=0)
+
+
+def masked(out: Tensor) -> Tensor:
+    return ((out - VALUES).square() * (torch.arange(N * K).reshape(N, K) % 5 > 0)).sum()
+
+
+@pytest.mark.parametrize(
+    ("rule", "y", "loss", "lost"),
+    [
+        *((rule, CLASSES, padded, "2 of 6") for rule in ("lafs", "local", "drtp", "solo")),
+        (LAFS(loss="mse"), VALUES, masked, "5 of 24"),
+        (fa.SharedOutputLocalLearning(loss="mse"), VALUES, masked, "5 of 24"),
+        ("drtp", VALUES, masked, "5 of 24"),
+    ],
+    ids=("lafs", "local", "drtp", "solo", "lafs-values", "solo-values", "drtp-values"),
+)
+def test_a_loss_that_leaves_out_what_the_blocks_learn_from_is_warned_of_once(rule, y, loss, lost):
+    """`ignore_index=0` is how texts are padded: most rows of a batch would teach all hidden blocks the padding."""
+    attached = attach(network(), rule, example=torch.randn(2, 7).double())
+    x = torch.randn(N, 7).double()
+    with pytest.warns(UserWarning, match=rf"{lost} targets have no error.*ignore_index"):
+        step(attached, x, y, loss)
+    step(attached, x, y, loss)  # a warning would be an error
+
+
+@every_local
+def test_targets_that_are_masked_for_the_rule_too_are_not_warned_of(rule):
+    """Also where every row counts, and where the network's output is scored by something that all rows enter."""
+    for targets, loss in (
+        (CLASSES.masked_fill(CLASSES == 0, -100), padded),
+        (CLASSES, lambda out: F.cross_entropy(out, CLASSES)),
+        (CLASSES, lambda out: out.square().sum()),
+    ):
+        attached = attach(network(), rule, example=torch.randn(2, 7).double())
+        step(attached, torch.randn(N, 7).double(), targets, loss)

@@ -207,6 +207,20 @@ FAULTS = [
         COMPILED,
     ),
     Fault(
+        "a padding that the loss leaves out, and local losses learn without a word",
+        "wiring/deliveries/targets.py",
+        "if lost and heard.any():",
+        "if False:",
+        ("tests/contract/test_targets.py",),
+    ),
+    Fault(
+        "a warning of targets that the loss counts",
+        "wiring/deliveries/targets.py",
+        "counted = known(targets).flatten()",
+        "counted = torch.ones_like(heard)",
+        ("tests/contract/test_targets.py",),
+    ),
+    Fault(
         "the targets of the last batch used again",
         "wiring/passes/step.py",
         "terms, self.terms, self.targets = self.terms, [], None",

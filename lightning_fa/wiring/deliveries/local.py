@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from lightning_fa.ops import route
 from lightning_fa.rules.base import LocalRule
 from lightning_fa.wiring.blocks.choice import Block
-from lightning_fa.wiring.deliveries.targets import read_targets
+from lightning_fa.wiring.deliveries.targets import read_targets, warn_of_masked
 from lightning_fa.wiring.passes.course import Tap
 from lightning_fa.wiring.passes.settling import Settler
 from lightning_fa.wiring.passes.step import Step
@@ -52,6 +53,11 @@ class Local:
     def finish(self, output: Tensor, taps: list[Tap], layouts: list[Layout]) -> Tensor:
         routed, unit = route(output, None, [], [], joined=True)
         self.step.terms.append(unit)
+        targets = (
+            None if torch.compiler.is_compiling() or self.step.seen else self.step.targets
+        )  # in the first pass only
+        if targets is not None and routed.requires_grad:
+            routed.register_hook(lambda e: warn_of_masked(e, targets, self.rule))
         for (name, tap), layout in zip(taps, layouts):
             if tap.requires_grad:
                 self.step.terms.append(self._loss(name, tap, layout))

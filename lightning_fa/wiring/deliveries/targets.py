@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor
 
-from lightning_fa.labels import IGNORED
+from lightning_fa.labels import IGNORED, known
 from lightning_fa.rules.base import LocalRule
 from lightning_fa.wiring.stores.rows import NO_TARGETS
 
@@ -50,6 +52,32 @@ def read_targets(targets: Tensor | None, rows: int, outputs: int, rule: LocalRul
         "the head must both return (samples, positions, features), as in a transformer: the pixels of a convolution are no rows. "
         "If time steps come before the samples, give every step its targets: `y.expand(steps, -1)`."
     )
+
+
+def warn_of_masked(e: Tensor | None, targets: Tensor, rule: LocalRule) -> None:
+    """Warn if the network's loss leaves targets out that the local losses of ``rule`` count.
+
+    Args:
+        e: The error at the network's output, exactly zero where the loss leaves a target out. ``None`` if the loss does not
+            depend on the output, which is an error elsewhere.
+        targets: The targets of the batch: a class for each row of e, or a value for each entry.
+        rule: Named in the warning.
+    """
+    if e is None:
+        return
+    classes = e.ndim > 1 and targets.numel() * e.shape[-1] == e.numel() and not targets.is_floating_point()
+    if not classes and targets.numel() != e.numel():
+        return
+    heard = (e != 0).flatten(0, -2).any(1) if classes else e.flatten() != 0
+    counted = known(targets).flatten()
+    lost = int((counted & ~heard).sum())
+    if lost and heard.any():
+        warnings.warn(
+            f"{lost} of {int(counted.sum())} targets have no error at the network's output, but {_named(rule)} learns from them "
+            "in every block. If your loss leaves them out (`ignore_index`, padding, a mask), mask them for the rule as well: a "
+            "class of -100, a value of NaN. See `Attached.targets`, and `targets=` of the strategy and the mixin.",
+            stacklevel=2,
+        )
 
 
 def check_classes(classes: Tensor, outputs: int) -> None:
