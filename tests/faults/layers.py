@@ -33,7 +33,7 @@ FAULTS = [
         "wiring/transport/proof.py",
         "found |= own_kind",
         "found |= set()",
-        ("tests/networks/test_transport_pairs.py",),
+        ("tests/networks/test_transport_refusals.py",),
     ),
     Fault(
         "a view returned that must not be changed in place",
