@@ -44,7 +44,7 @@ def strategy(kind: str, rule: str | fa.Rule, world: int, *, layers: bool | None 
     rule = divisible(rule)
     if kind == "ddp_mixin":
         return "ddp"
-    if kind in ("ddp", "ddp_accumulate"):
+    if kind in ("ddp", "ddp_accumulate", "ddp_compiled"):
         return rule + "_ddp" if isinstance(rule, str) else fa.DDPFeedbackStrategy(rule)
     if kind == "single":
         return fa.FeedbackStrategy(rule)
@@ -84,7 +84,10 @@ def train(folder: Path, rank: int, world: int, rules: dict[str, Sequence[str]], 
         if kind == "ddp_mixin":
             trainer = fit_module(net := OwnRule(divisible(rule)), using, world, num_nodes=nodes)
         else:
-            trainer, net = fit(using, world=world, num_nodes=nodes, layers=layerwise(rule), **options)
+            compiled = kind.endswith("compiled")
+            trainer, net = fit(
+                using, world=world, num_nodes=nodes, layers=layerwise(rule), compiled=compiled, **options
+            )
         gradients = net.gradients if kind.startswith("ddp") else []  # FSDP has shards only: its weights must tell
         return {**state(trainer, net), "gradients": gradients}
 

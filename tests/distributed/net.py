@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.plugins import FSDPPrecision
 from torch import Tensor, nn
+from torch._dynamo.utils import counters
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 import lightning_fa as fa
@@ -145,11 +146,21 @@ class Untouched(FSDPPrecision):
 
 
 def fit(
-    strategy: Any, *, world: int, optimizer: str = "sgd", layers: bool = True, **options: Any
+    strategy: Any, *, world: int, optimizer: str = "sgd", layers: bool = True, compiled: bool = False, **options: Any
 ) -> tuple[Trainer, Net]:
     """Train the net under the strategy; every option the Trainer's own. ``layers``: whether FSDP2 shards layer by layer."""
     net = Net(isinstance(strategy, fa.ModelParallelFeedbackStrategy), optimizer, layers)
-    return fit_module(net, strategy, world, **options), net
+    run: Any = net
+    if compiled:
+        torch._dynamo.reset()
+        counters.clear()
+        if isinstance(strategy, fa.ModelParallelFeedbackStrategy):  # Lightning refuses a compiled module under it
+            net.net.compile(backend="aot_eager")
+        else:
+            run = torch.compile(net, backend="aot_eager")
+    trainer = fit_module(run, strategy, world, **options)
+    assert not compiled or counters["stats"]["unique_graphs"] > 0
+    return trainer, net
 
 
 def fit_module(

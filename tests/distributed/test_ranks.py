@@ -16,7 +16,18 @@ pytestmark = pytest.mark.distributed
 
 LAUNCHES: dict[int, dict[str, Sequence[str]]] = {
     2: dict.fromkeys(("ddp", "fsdp", "fsdp2"), tuple(fa.RULES))
-    | dict.fromkeys(("ddp_find_unused", "ddp_static", "ddp_accumulate", "ddp_mixin"), MECHANISMS),
+    | dict.fromkeys(
+        (
+            "ddp_find_unused",
+            "ddp_static",
+            "ddp_accumulate",
+            "ddp_mixin",
+            "ddp_compiled",
+            "fsdp_compiled",
+            "fsdp2_compiled",
+        ),
+        MECHANISMS,
+    ),
     4: dict.fromkeys(("ddp", "fsdp2"), MECHANISMS),
 }
 """Processes -> strategy -> rules. Options of DDP and more processes do not know what is done with the feedback."""
