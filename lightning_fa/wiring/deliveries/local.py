@@ -53,10 +53,8 @@ class Local:
     def finish(self, output: Tensor, taps: list[Tap], layouts: list[Layout]) -> Tensor:
         routed, unit = route(output, None, [], [], joined=True)
         self.step.terms.append(unit)
-        targets = (
-            None if torch.compiler.is_compiling() or self.step.seen else self.step.targets
-        )  # in the first pass only
-        if targets is not None and routed.requires_grad:
+        first, targets = not (torch.compiler.is_compiling() or self.step.seen), self.step.targets
+        if first and targets is not None and routed.requires_grad:
             routed.register_hook(lambda e: warn_of_masked(e, targets, self.rule))
         for (name, tap), layout in zip(taps, layouts):
             if tap.requires_grad:
