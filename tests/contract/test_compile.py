@@ -206,7 +206,7 @@ def test_the_backend_that_compiles_nothing_trains_alike(rule, problem):
     assert_on(run_attached(rule, problem, "eager"), problem, rule)
 
 
-@every_rule
+@these((rule, "mlp") for rule in (*FAMILIES, "solo", "sg", "ifa"))
 @pytest.mark.parametrize("parts", ["0", "2", "4", "024"])
 def test_parts_that_are_compiled_by_themselves_train_alike(rule, problem, parts):
     """`block.compile()` in a loop is how large networks are compiled. The parts around it are not compiled."""

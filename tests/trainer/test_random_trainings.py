@@ -19,7 +19,7 @@ pytestmark = [  # of ModelCheckpoint and of the monitors
 
 def run(such=lambda training: True) -> None:
     @settings(
-        max_examples=30,
+        max_examples=20,
         derandomize=True,
         database=None,
         deadline=None,
