@@ -41,7 +41,8 @@ def search(cases: SearchStrategy[Any], check: Callable[[Any], None], count: int,
         try:
             check(case)
         except Exception as error:  # go on: one finding must not hide the others
-            where = next(f.name for f in traceback.extract_tb(error.__traceback__)[1:] if f.name != "check")
+            frames = [f.name for f in traceback.extract_tb(error.__traceback__)[1:]]
+            where = next((name for name in frames if name != "check"), "check")
             key = f"{where}: {type(error).__name__}: {str(error)[:150]}"
             findings[key] = min(findings.get(key, repr(case)), repr(case), key=len)
         if seen % 100 == 0:

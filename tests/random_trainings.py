@@ -83,7 +83,7 @@ def trainings(draw: st.DrawFn) -> Training:
     rule = draw(st.sampled_from(list(fa.RULES)))
     problem = draw(st.sampled_from([name for name in PROBLEMS if name not in ORACLES[rule].refuses]))
     manual, precision = draw(rarely), draw(st.sampled_from(list(DTYPES)))
-    learned = fa.RULES[rule].learned
+    learned, accumulate = fa.RULES[rule].learned, draw(st.sampled_from([(1, 1), (1, 2), (2, 2), (3, 3), (3, 2)]))
     return Training(
         rule=rule,
         problem=problem,
@@ -93,7 +93,7 @@ def trainings(draw: st.DrawFn) -> Training:
         precision="32-true" if manual and precision == "bf16-mixed" else precision,
         sizes=draw(st.sampled_from([(8, 8, 8), (8, 8, 5), (4, 6, 3, 1), (8,)])),
         epochs=draw(st.sampled_from([1, 2])),
-        accumulate=draw(st.sampled_from([(1, 1), (1, 2), (2, 2), (3, 3), (3, 2)])),
+        accumulate=accumulate,
         clip=draw(st.sampled_from([None, *CLIP])),
         optimizer=draw(st.sampled_from(list(OPTIMIZERS))),
         scheduler=draw(st.sampled_from([None, "step", "epoch"])),
@@ -101,9 +101,11 @@ def trainings(draw: st.DrawFn) -> Training:
         manual=manual,
         # Lightning restores float64 weights into a module that is float32 still.
         resumed=draw(rarely) and precision != "64-true",
-        # `ifa` needs the gradients of every block. Under `solo` a block holds the head's weight of the last step that it learned.
-        frozen=draw(rarely) and rule not in ("ifa", "solo"),
-        watched=draw(flag) and not manual,
+        # `ifa` needs the gradients of every block. Under the others what a frozen block holds is left as it is.
+        frozen=draw(rarely) and rule not in ("ifa", "kp", "solo", "local"),
+        # A monitor counts the memory of blocks, after which a small block's gradient is computed in backward from the first step
+        # on. The factor 1/3 then rounds at another place.
+        watched=draw(flag) and not manual and 3 not in accumulate,
     )
 
 
