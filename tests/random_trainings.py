@@ -83,7 +83,11 @@ def trainings(draw: st.DrawFn) -> Training:
     rule = draw(st.sampled_from(list(fa.RULES)))
     problem = draw(st.sampled_from([name for name in PROBLEMS if name not in ORACLES[rule].refuses]))
     manual, precision = draw(rarely), draw(st.sampled_from(list(DTYPES)))
-    learned, accumulate = fa.RULES[rule].learned, draw(st.sampled_from([(1, 1), (1, 2), (2, 2), (3, 3), (3, 2)]))
+    learned, accumulate = fa.RULES[rule].learned, [(1, 1), (1, 2), (2, 2)]
+    if precision != "bf16-mixed":
+        # Whether a small block's gradient is computed in forward or in backward depends on whether its memory was counted
+        # before, which a monitor does, and a resumed training does anew. The factor 1/3 then rounds at another place.
+        accumulate += [(3, 3), (3, 2)]
     return Training(
         rule=rule,
         problem=problem,
@@ -93,7 +97,7 @@ def trainings(draw: st.DrawFn) -> Training:
         precision="32-true" if manual and precision == "bf16-mixed" else precision,
         sizes=draw(st.sampled_from([(8, 8, 8), (8, 8, 5), (4, 6, 3, 1), (8,)])),
         epochs=draw(st.sampled_from([1, 2])),
-        accumulate=accumulate,
+        accumulate=draw(st.sampled_from(accumulate)),
         clip=draw(st.sampled_from([None, *CLIP])),
         optimizer=draw(st.sampled_from(list(OPTIMIZERS))),
         scheduler=draw(st.sampled_from([None, "step", "epoch"])),
@@ -103,9 +107,7 @@ def trainings(draw: st.DrawFn) -> Training:
         resumed=draw(rarely) and precision != "64-true",
         # `ifa` needs the gradients of every block. Under the others what a frozen block holds is left as it is.
         frozen=draw(rarely) and rule not in ("ifa", "kp", "solo", "local"),
-        # A monitor counts the memory of blocks, after which a small block's gradient is computed in backward from the first step
-        # on. The factor 1/3 then rounds at another place.
-        watched=draw(flag) and not manual and 3 not in accumulate,
+        watched=draw(flag) and not manual,
     )
 
 
