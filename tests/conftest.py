@@ -35,7 +35,6 @@ SLOW = (
     "replications/test_lillicrap2014_smoke.py",
     "replications/test_report.py",
     "replications/test_smoke.py",
-    "trainer/test_random_trainings.py",
     "trainer/test_trainer_features.py",
     "trainer/test_wandb.py",
     "trainer/test_wandb_online.py",

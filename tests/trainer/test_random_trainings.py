@@ -1,10 +1,12 @@
 """A bounded number of random trainings; `python -m tests.random_trainings` runs many more."""
 
+from dataclasses import replace
+
 import pytest
 
 pytest.importorskip("hypothesis")
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 import lightning_fa as fa
 from lightning_fa.training_step import TrainingStep
@@ -17,17 +19,18 @@ pytestmark = [  # of ModelCheckpoint and of the monitors
 ]
 
 
-def run(such=lambda training: True) -> None:
+def run(**fixed) -> None:
     @settings(
-        max_examples=20,
+        max_examples=40,
         derandomize=True,
         database=None,
         deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        phases=[Phase.generate],  # a smaller training is no clearer, and takes as long
+        suppress_health_check=[HealthCheck.too_slow],
     )
-    @given(trainings().filter(such))
+    @given(trainings())
     def each(training):
-        check(training)
+        check(replace(training, **fixed))
 
     each()
 
@@ -47,11 +50,11 @@ def test_the_search_finds_a_loss_that_is_off_by_a_part_in_a_thousand(monkeypatch
 
     monkeypatch.setattr(TrainingStep, "__call__", scaled)
     with pytest.raises(AssertionError, match="differs"):
-        run()
+        run(optimizer="momentum", clip=None, manual=False)  # Adam and clipping by the norm hide a factor
 
 
 def test_the_search_finds_feedback_that_is_not_restored(monkeypatch):
     """As above, for what only a resumed training shows."""
     monkeypatch.setattr(fa.Attached, "load_state_dict", lambda self, state: None)
     with pytest.raises(AssertionError, match="differs"):
-        run(lambda training: training.resumed and training.rule in ("kp", "dkp", "sg"))
+        run(rule="kp", epochs=2, resumed=True, precision="32-true", frozen=False)
