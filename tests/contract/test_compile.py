@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
-from torch.utils.checkpoint import checkpoint
 
 import lightning_fa as fa
 from tests import cases
 from tests.cases import masked, plain_of, problem_of, these
+from tests.contract.test_checkpointing import Checkpointed
 from tests.oracles import CONTROLS
 from tests.problems import Gradients, Problem, assert_close, criterion, distance, gradients, read, rewind
 
@@ -225,19 +225,6 @@ def test_parts_that_are_compiled_by_themselves_train_alike(rule, problem, parts)
         plain = problem.model()
         expected = gradients(plain, batch, attach(plain, rule, problem))
         assert_close(run(model, batch, attached), expected, EPS, rounds=256)
-
-
-class Checkpointed(nn.Module):
-    """Every child of ``net`` below its head in an activation checkpoint of its own."""
-
-    def __init__(self, net: nn.Sequential) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, x):
-        for layer in self.net[:-1]:
-            x = checkpoint(layer, x, use_reentrant=False)
-        return self.net[-1](x)
 
 
 @every_family
