@@ -174,30 +174,21 @@ def test_what_is_copied_into_feedback_reaches_compiled_code(rule, problem):
 
 
 @every_rule
-def test_a_model_under_a_rule_is_one_graph_that_computes_the_rule(rule, problem):
-    """A graph break per block costs what the rule saves."""
+def test_a_model_is_one_graph_and_one_for_batches_of_other_sizes(rule, problem):
+    """A graph break per block costs what the rule saves. The last batch of an epoch is smaller: sizes are free in the
+    second graph, also those that the backward pass reads.
+    """
     model = problem.model()
     attached = attach(model, rule, problem)
     counter = CompileCounterWithBackend("aot_eager")
     call = compiled(model, counter)
     assert_on(run(call, problem.batch(), attached), problem, rule)
-    for seed in range(1, 3):
-        run(call, problem.batch(seed=seed), attached)
-    assert counter.frame_count == 1
-
-
-@every_rule
-def test_batches_of_other_sizes_need_one_more_graph(rule, problem):
-    """The last batch of an epoch is smaller. Sizes are free in the second graph, also those that the backward pass reads."""
-    model = problem.model()
-    attached = attach(model, rule, problem)
-    counter = CompileCounterWithBackend("aot_eager")
-    call = compiled(model, counter)
-    for size in (8, 5, 6, 7):
-        batch = problem.batch(size, seed=size)
-        expected = gradients(model, batch, attached)
-        assert_close(run(call, batch, attached), expected, EPS, rounds=256)
-    assert counter.frame_count == 2
+    eager = problem.model()
+    its = attach(eager, rule, problem)
+    for seed, (size, graphs) in enumerate([(8, 1), (8, 1), (5, 2), (6, 2), (7, 2)], start=2):
+        batch = problem.batch(size, seed=seed)
+        assert_close(run(call, batch, attached), gradients(eager, batch, its), EPS, rounds=256)
+        assert counter.frame_count == graphs
 
 
 @every_family

@@ -16,21 +16,12 @@ pytestmark = pytest.mark.distributed
 
 LAUNCHES: dict[int, dict[str, Sequence[str]]] = {
     2: dict.fromkeys(("ddp", "fsdp", "fsdp2"), tuple(fa.RULES))
-    | dict.fromkeys(
-        (
-            "ddp_find_unused",
-            "ddp_static",
-            "ddp_accumulate",
-            "ddp_mixin",
-            "ddp_compiled",
-            "fsdp_compiled",
-            "fsdp2_compiled",
-        ),
-        MECHANISMS,
-    ),
+    | dict.fromkeys(("ddp_find_unused", "ddp_static", "ddp_accumulate", "ddp_mixin", "ddp_compiled"), MECHANISMS)
+    | dict.fromkeys(("fsdp_compiled", "fsdp2_compiled"), ("fa", "dfa", "lafs", "sg")),
     4: dict.fromkeys(("ddp", "fsdp2"), MECHANISMS),
 }
-"""Processes -> strategy -> rules. Options of DDP and more processes do not know what is done with the feedback."""
+"""Processes -> strategy -> rules. Options of DDP and more processes do not know what is done with the feedback. Sharded modules
+compile in seconds: one rule of each family."""
 
 RUNS = [(world, kind, rule) for world, kinds in LAUNCHES.items() for kind, rules in kinds.items() for rule in rules]
 

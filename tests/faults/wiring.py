@@ -428,7 +428,7 @@ FAULTS = [
         "surgery.py",
         '"__module__": __name__,',
         '"__module__": base.__module__,',
-        ("tests/contract/test_compile.py::test_batches_of_other_sizes_need_one_more_graph",),
+        ("tests/contract/test_compile.py::test_a_model_is_one_graph_and_one_for_batches_of_other_sizes",),
     ),
     Fault(
         "the library's own nodes under the backend 'eager' taken for a use of the true weight",
