@@ -84,9 +84,11 @@ class Cut:
         """Record the output of the block below, which is among a block's inputs, and replace it by what crosses the cut."""
         if not again and self.course.enter(index, self.isolation.proven):
             self.step.begin()
+            if self.isolation.frozen and not torch.compiler.is_compiling():
+                self.isolation.look_again()
         if index == 0:
-            settler = self.delivery.settler
-            return (args, kwargs) if settler is None or again else settler.begin(args, kwargs)
+            settler = None if again else self.delivery.settler
+            return (args, kwargs) if settler is None else settler.begin(args, kwargs)
         if self.step.rehearsing or self.doors.found:
             args, kwargs = self.doors.enter(index, self.blocks[index].name, args, kwargs, self.step.rehearsing)
         if self.blocks[index - 1].exit is not None:
@@ -105,8 +107,7 @@ class Cut:
 
         The other tensors in ``out``, such as the cell state of an LSTM, are detached, so that they receive no error.
         """
-        tensors = [tensor for tensor in tensors_in(out) if tensor.requires_grad]
-        name = self.blocks[index].name
+        name, tensors = self.blocks[index].name, [tensor for tensor in tensors_in(out) if tensor.requires_grad]
         if not tensors or not self.feedback.cuts(name):
             return out
         if not isinstance(out, (Tensor, tuple, list)):
@@ -117,7 +118,6 @@ class Cut:
         if self.step.rehearsing:
             self.isolation.beside(name, tensors[1:])
         crossed, opened = self._cross(name, tensors[0], again), self.blocks[index].open
-        # copies, because the next operation may be in place
         first = self.doors.hand_on(name, tensors[0], self.step.rehearsing) if opened else crossed.clone()
         if not opened:
             self.isolation.bar(first)
@@ -148,7 +148,7 @@ class Cut:
         if again:
             return output
         rehearsing, taps = self.step.rehearsing, self.course.finish()
-        if rehearsing or not (torch.compiler.is_compiling() or self.isolation.done):
+        if rehearsing or not (torch.compiler.is_compiling() or self.isolation.frozen is not None):
             self.doors.end()
             self.isolation.check(taps, output, rehearsing)
         layouts = [self.feedback.fit(name, tap, output, rehearsing) for name, tap in taps]

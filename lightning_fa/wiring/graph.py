@@ -15,8 +15,9 @@ EXAMPLE = (
 )
 
 TRAINING = (
-    "This connection exists in training mode only: a pass in evaluation mode, such as that of `example=`, does not show it. Move "
-    "it into a module and name this module in `blocks=[...]`: inside this module learning is by backpropagation."
+    "This connection exists in training mode only, or it begins at a parameter that was frozen: the pass of `example=`, which is "
+    "in evaluation mode, does not show it. Move it into a module and name this module in `blocks=[...]`: inside this module "
+    "learning is by backpropagation."
 )
 
 

@@ -20,8 +20,8 @@ FAULTS = [
     Fault(
         "whole weights kept alive beside FSDP2's shards",
         "wiring/passes/isolation.py",
-        "[weakref.ref(p) for p in each]",
-        "[(lambda p=p: p) for p in each]",
+        "[weakref.ref(p) for p in found if id(p) not in known]",
+        "[(lambda p=p: p) for p in found if id(p) not in known]",
         ("tests/networks/test_replaced_parameters.py",),
     ),
     Fault(
@@ -188,7 +188,7 @@ FAULTS = [
     Fault(
         "a synthetic gradient inside compiled code taken for a true one",
         "wiring/passes/isolation.py",
-        "            self.done = True\n",
+        "            self.frozen = []\n",
         "            pass\n",
         COMPILED,
     ),
@@ -351,6 +351,27 @@ FAULTS = [
         "wiring/passes/isolation.py",
         "return not self.proven or self._training()",
         "return not self.proven",
+        TRAINED,
+    ),
+    Fault(
+        "a frozen part that learns later is not checked",
+        "wiring/cut.py",
+        "                self.isolation.look_again()",
+        "                pass",
+        TRAINED,
+    ),
+    Fault(
+        "a part that was frozen is on the list of what learns by no rule",
+        "wiring/passes/isolation.py",
+        "        self._add(owned)\n",
+        "        _ = known or self._add(owned)\n",
+        TRAINED,
+    ),
+    Fault(
+        "a settled block that was frozen is not on the list of what learns",
+        "wiring/passes/isolation.py",
+        "        self._add({name: [leaf for leaf in leaves if id(leaf) in owner]})",
+        "        pass",
         TRAINED,
     ),
     Fault(

@@ -75,6 +75,65 @@ def test_what_training_mode_does_inside_blocks_is_none(rule):
     assert attached._wiring.cut.isolation.due() is False
 
 
+class Skips(Passed):
+    """The connection past the second block is there in each mode."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.tanh(self.a(x))
+        return self.c(torch.tanh(self.b(h)) + h)
+
+
+@pytest.mark.parametrize("settles", ["where it saves", "always"])
+@pytest.mark.parametrize("example", [True, False])
+@pytest.mark.parametrize("rule", RULES)
+def test_a_connection_from_a_part_that_was_frozen_is_an_error_as_soon_as_the_part_learns(rule, example, settles):
+    """Autograd draws no graph of what is frozen. After a thaw the block below learned by the true gradient as well."""
+    torch.manual_seed(5)
+    net, x, y = Skips().double(), torch.randn(5, 4).double(), torch.randint(4, (5,))
+    net.a.requires_grad_(False)
+    attached = fa.attach(net, rule, example=x if example else None)
+    attached._wiring.step.settles = settles
+
+    def step() -> None:
+        attached.targets = y
+        attached.loss(F.cross_entropy(net(x), y)).backward()
+
+    for _ in range(2):
+        step()
+    net.a.requires_grad_(True)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=r"from block '[bc]' into block 'a'|block '[bc]' would train block 'a'"):
+            step()
+        attached.forget()
+    net.a.requires_grad_(False)
+    step()
+
+
+def layers(frozen: bool) -> nn.Module:
+    net = nn.Sequential(*(nn.Linear(4, 4) for _ in range(3)))
+    net[0].requires_grad_(not frozen)
+    return net
+
+
+@pytest.mark.parametrize("settles", ["where it saves", "always"])
+@pytest.mark.parametrize("rule", RULES)
+def test_a_part_that_was_frozen_learns_by_the_rule(rule, settles):
+    """The table says so as well."""
+    found = []
+    for frozen in (True, False):
+        net, x, y, attached = prepared(partial(layers, frozen), rule)
+        attached._wiring.step.settles = settles
+        for _ in range(2):
+            net.zero_grad()
+            attached.targets = y
+            attached.loss(F.cross_entropy(net(x), y)).backward()
+            net[0].requires_grad_(True)
+        found.append((read(net), str(attached)))
+    for name, g in found[0][0].items():
+        assert torch.equal(g, found[1][0][name]), name
+    assert found[0][1] == found[1][1]
+
+
 def test_evaluation_first_does_not_hide_it():
     """A pass with gradients on in evaluation mode, as in a saliency map before training."""
     net, x, y, _ = prepared(Passed, "dfa")

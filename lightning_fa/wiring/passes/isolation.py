@@ -1,6 +1,7 @@
 """The proof that no true gradient passes between blocks: made in a dry run or in the first forward pass.
 
-A dry run is in evaluation mode. The first pass in training mode is therefore checked as well.
+A dry run is in evaluation mode. The first pass in training mode is therefore checked as well. Autograd keeps no graph of frozen
+parameters. The first pass after a frozen parameter began to learn is therefore checked too.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from itertools import pairwise
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_fa.sharding import is_sharded
 from lightning_fa.surgery import FEEDBACK
@@ -43,8 +44,9 @@ class Isolation:
         self.blocks, self.feedback = list(blocks), feedback
         self.proven = False
         """Whether a pass was checked."""
-        self.done = False
-        """Whether a pass in training mode was checked too, so that nothing is left to check."""
+        self.frozen: list[tuple[nn.Module, str]] | None = None
+        """The parameters, each by its module and its name there, that did not learn when a pass in training mode was checked;
+        ``None`` if such a pass is still to be checked."""
         self._owned: dict[
             str, list[weakref.ref[Tensor]]
         ] = {}  # FSDP2 replaces parameters, and must be able to free them
@@ -69,7 +71,7 @@ class Isolation:
 
     def due(self) -> bool:
         """Whether the pass is to be checked because it is the first, or the first in training mode."""
-        if torch.compiler.is_compiling() or self.done:
+        if torch.compiler.is_compiling() or self.frozen is not None:
             return False
         return not self.proven or self._training()
 
@@ -77,9 +79,15 @@ class Isolation:
         """Declare that the node of ``out`` decides which error passes below it, so that the check stops there."""
         if torch.compiler.is_compiling():
             # The blocks around this one may not be compiled, and their check could not see this node.
-            self.done = True
+            self.frozen = []
         elif self.due():
             self._barriers.append(out.grad_fn)
+
+    def look_again(self) -> None:
+        """Have the pass that begins checked, if a frozen parameter learns now."""
+        learning = (module._parameters.get(key) for module, key in self.frozen or ())
+        if any(p is not None and p.requires_grad for p in learning):
+            self.frozen = None
 
     def beside(self, name: str, tensors: Sequence[Tensor]) -> None:
         """Record the ``tensors`` that block ``name`` returned besides its first tensor, in a dry run."""
@@ -96,9 +104,9 @@ class Isolation:
         due, known = self.due(), self.proven and not rehearsing
         if torch.compiler.is_compiling() or not (due or rehearsing):
             return
-        done = self.done or (not rehearsing and self._training())
+        frozen = self.frozen if rehearsing or not self._training() else self._find_frozen()
         if known and self._sharded():
-            self.done, self._barriers = done, []
+            self.frozen, self._barriers = frozen, []
             return
         head = self.blocks[-1].name
         cuts = [*((name, tap) for name, tap in taps if self.feedback.cuts(name)), (head, output)]
@@ -108,8 +116,9 @@ class Isolation:
         if not self.proven:  # the stages of a pipeline rehearse once more, each without the blocks of the others
             self._check_reached(owned)
         if not known:
-            self._owned = _weak(owned)
-        self.proven, self.done, self._barriers = True, done, []
+            self._owned = {}
+        self._add(owned)
+        self.proven, self.frozen, self._barriers = True, frozen, []
         self._cuts = cuts if rehearsing else []
 
     def check_leaves(self, name: str, leaves: Sequence[Tensor]) -> None:
@@ -124,10 +133,14 @@ class Isolation:
         """
         if not self.due():
             return
-        foreign = {id(leaf) for leaf in leaves} - {id(ref()) for ref in self._owned.get(name, ())}
-        for other, refs in self._owned.items() if foreign else ():
-            if any(id(ref()) in foreign for ref in refs):
-                raise LeakError(f"block {name!r}", other, TRAINING)
+        # Last its own, because two blocks may share a parameter. The leaves may hold the predictor of the block below.
+        blocks = sorted(self.blocks, key=lambda block: block.name == name)
+        inside = {b.name: [p for n, p in b.module.named_parameters() if FEEDBACK not in n] for b in blocks}
+        owner = {id(p): other for other, its in inside.items() for p in (*self.owned.get(other, ()), *its)}
+        for leaf in leaves:
+            if owner.get(id(leaf), name) != name:
+                raise LeakError(f"block {name!r}", owner[id(leaf)], TRAINING)
+        self._add({name: [leaf for leaf in leaves if id(leaf) in owner]})
 
     def check_output(self, output: Any, ungoverned: Collection[Tensor]) -> Any:
         """Check what the model returned in a dry run. Returns the autograd node of the head's output, if it has one.
@@ -140,6 +153,20 @@ class Isolation:
             return None
         check_output(tensors_in(output), cuts, ungoverned)
         return cuts[-1][1].grad_fn
+
+    def _add(self, owned: Owned) -> None:
+        for name, found in owned.items():
+            known = {id(ref()) for ref in self._owned.setdefault(name, [])}
+            self._owned[name] += [weakref.ref(p) for p in found if id(p) not in known]
+
+    def _find_frozen(self) -> list[tuple[nn.Module, str]]:
+        return [
+            (module, key)
+            for block in self.blocks
+            for module in block.module.modules()
+            for key, p in module._parameters.items()
+            if p is not None and not p.requires_grad
+        ]
 
     def _training(self) -> bool:
         return any(block.module.training for block in self.blocks)
