@@ -6,9 +6,11 @@ Paper
     tells whether a layer learns anything useful. We had the abstract and the authors' code, but not the tables.
 
 Claims
-    Best practices can be justified by alignment angles. A narrow layer ("bottleneck") does not align and does harm. Direct
-    feedback alignment fails in convolutional networks for this reason. These claims are from the abstract. Claims about the
-    best practice are from memory or from the code, and are only reported. CLAIMS says how each claim is judged.
+    Best practices can be justified by alignment angles. A narrow layer ("bottleneck") does not align. The authors suppose that
+    feedback alignment has not scaled to large convolutional networks for this reason. These claims are from the abstract. The
+    numbers of `repo` are from the authors' log. Claims about the best practice are from memory or from the code, and are only
+    reported. The numbers of fc-tanh are only reported too, because neither the abstract nor the logs have them. CLAIMS says
+    how each claim is judged.
 
 Set-up
     From the authors' code: CIFAR-10, normalised per colour, no augmentation, batches of 128 without the last incomplete

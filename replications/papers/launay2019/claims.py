@@ -1,7 +1,7 @@
 """The claims of launay2019, fixed before the runs that judge them.
 
-We had the paper's abstract, and its code with two logs (`bottleneck`, one seed). Numbers are from these logs or from a pilot
-(evidence.json). Statements from memory alone are reported and not judged.
+We had the paper's abstract, and its code with two logs (`bottleneck`, one seed). Only what the abstract or the logs say is
+judged. Statements from memory, and numbers of our own alone, are reported and not judged.
 """
 
 import math
@@ -77,7 +77,7 @@ def _drop(runs: Runs, variant: str) -> float:
     return wide - max(worst)
 
 
-alignment = partial(Claim, experiment="alignment", source="evidence: fc-tanh", judged_from="full", datasets=CIFAR)
+alignment = partial(Claim, experiment="alignment", datasets=CIFAR)
 practice = partial(Claim, experiment="best-practices", expected=MEMORY, datasets=CIFAR)
 bottleneck = partial(
     Claim,
@@ -88,7 +88,8 @@ bottleneck = partial(
 conv = partial(
     Claim,
     experiment="conv",
-    expected='"direct feedback alignment fails in convolutional networks" for lack of alignment: abstract',
+    expected='the bottleneck "may explain why feedback alignment methods have yet to scale to large convolutional networks": '
+    "abstract",
     judged_from="reduced",  # after one epoch an untrained network would pass too
     datasets=CIFAR,
 )
@@ -111,15 +112,11 @@ def _alignment() -> list[Claim]:
         return min(h1 - h2, h2 - h3)
 
     return [
-        claim("accuracy", "test accuracy (%)", of(LONGEST, "test/accuracy"), expected="46.5 (pilot)",
-            tolerance=(44, 50)),
-        claim("final-cosines", "cosine at the end, worst layer", lambda runs: min(cosines(LONGEST, HIDDEN)(runs)),
-            expected="0.64 (pilot)", tolerance=(0.5, 0.98)),
+        claim("accuracy", "test accuracy (%)", of(LONGEST, "test/accuracy")),
+        claim("final-cosines", "cosine at the end, worst layer", lambda runs: min(cosines(LONGEST, HIDDEN)(runs))),
         claim("later-cosines", "least cosine after 10 epochs or more, worst layer",
-            lambda runs: min(cosines(LONGEST, HIDDEN, "least_later_cosine")(runs)), expected="above 0.15 (pilot)",
-            tolerance=(0.15, 0.98)),
-        claim("bottom-up", "after 5 epochs, cosine of a layer above that of the next, smallest gap", bottom_up,
-            expected="0.2 (pilot)", tolerance=(1e-3, 0.9)),
+            lambda runs: min(cosines(LONGEST, HIDDEN, "least_later_cosine")(runs))),
+        claim("bottom-up", "after 5 epochs, cosine of a layer above that of the next, smallest gap", bottom_up),
     ]
 
 
@@ -166,7 +163,8 @@ def _bottleneck() -> list[Claim]:
     claims += [
         bottleneck(f"{variant}-drop",
             f"{variant}: cosine of the second layer with 800 units above that with 5 or fewer, smallest difference",
-            lambda runs, variant=variant: _drop(runs, variant), expected='"narrow layers" do not align: abstract',
+            lambda runs, variant=variant: _drop(runs, variant),
+            expected='"a bottleneck effect that prevents alignment in narrow layers": abstract',
             tolerance=(0.3, 1), source="abstract; evidence: bottleneck-log", judged_from="full")
         for variant in ("narrow", "mask")
     ]
