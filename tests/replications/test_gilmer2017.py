@@ -1,11 +1,13 @@
 """Oracle: faults that the claims of gilmer2017 must catch, and its set-up as section 4 of the paper gives it."""
 
 import math
+import statistics
 
 import pytest
 import torch
 from torch import nn
 
+from replications.experiment.registry import docstring, load
 from replications.experiment.run import Run
 from replications.judging.claims import judge
 from replications.papers.gilmer2017 import CLAIMS, EXPERIMENTS, PRESETS, SEEDS
@@ -13,6 +15,7 @@ from replications.papers.gilmer2017.network import TanhNetwork
 from replications.papers.gilmer2017.settings import Settings
 from replications.papers.gilmer2017.summary import summary
 from replications.papers.gilmer2017.training import rule_of
+from replications.reporting.committed import committed
 
 
 def metrics(angle=(25, 22, 19), readout=(78, 86, 90), test=93.0, fresh=(31.4, 31.5, 31.4)):
@@ -176,3 +179,19 @@ def test_the_model_learns_under_plain_pytorch_so_that_it_is_an_ordinary_module()
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.9 * losses[0]
+
+
+def test_the_text_on_other_sizes_of_b_has_the_numbers_of_the_results():
+    """It said 56 % where the results have 54.3, and that LAFS is at chance in a layer whose readout has 98.9 %."""
+    (full,) = [kept for kept in committed() if (kept["paper"], kept["preset"]) == ("gilmer2017", "full")]
+
+    def mean(run, quantity):
+        return statistics.fmean(each["metrics"][quantity] for each in full["runs"] if each["name"] == run)
+
+    text = " ".join(docstring("gilmer2017").split())
+    first, second, third = (f"{mean('lafs-b1', f'readout/{layer}'):.1f}" for layer in (1, 2, 3))
+    assert f"angle is {-mean('dfa-b0.2', 'below_fresh/1'):.1f} degrees above that of a fresh B" in text
+    assert f"readout has an accuracy of {mean('dfa-b0.2', 'readout/1'):.1f} %" in text
+    assert f"the output of LAFS stays at chance ({mean('lafs-b1', 'test/accuracy'):.1f} % test accuracy)" in text
+    assert f"three layers have {first}, {second} and {third} %" in text
+    assert f"the readouts of LAFS have {first}, {second} and {third} %" in load("gilmer2017").captions["b-scale"]
