@@ -23,10 +23,11 @@ class ErrorBroadcastDecorrelation(DirectRule):
     :math:`h^l_n`, with e held fixed. R moves when the optimizer that holds R steps. The rate, weight decay and moments of this
     optimizer do not change R.
 
-    Only the initial R directs the learning. In the last hidden block, under SGD with rate :math:`\eta` and a linear head,
-    :math:`R - R_0` is :math:`-(1 - \lambda) / \eta` times the transpose of the change of the head's weight, in the limit
-    :math:`\lambda \to 1`. This is backpropagation's feedback with the opposite sign. With :math:`\lambda` near 1 the rule behaves
-    as `dfa`. The paper also minimises terms on the power and the entropy of h, which a user can add to the loss.
+    Only the initial R directs the learning. In the last hidden block, after T steps of SGD with rate :math:`\eta` and a linear
+    head, R is :math:`\lambda^T R_0` minus :math:`(1 - \lambda) / \eta` times the transpose of the change of the head's weight,
+    to first order in :math:`1 - \lambda`. What is added to :math:`\lambda^T R_0` is therefore backpropagation's feedback with
+    the opposite sign. With :math:`\lambda` near 1 the rule behaves as `dfa`. The paper also minimises terms on the power and the
+    entropy of h, which a user can add to the loss.
 
     Args:
         seed: Fixes every R at the start, together with the block's name and nothing else.

@@ -218,19 +218,23 @@ def test_hooks_of_others_run_beside_ours():
 
 
 def test_what_is_added_to_the_first_feedback_is_minus_what_the_head_has_learned():
-    """Why the rule has no teacher but R[0]: for 1 - lambda -> 0, R - R[0] = -(1 - lambda)/rate (W - W[0])^T."""
-    rate, little = 0.5, 1e-9
+    """Why the rule has no teacher but R[0]: R[T] = lambda^T R[0] - (1 - lambda)/rate (W[T] - W[0])^T + O((1 - lambda)^2).
+
+    R[T] - R[0] itself also holds what R[0] has lost, (lambda^T - 1) R[0], which is of the same order.
+    """
+    rate, little, steps = 0.5, 1e-7, 5
     net = network()
-    attached = fa.attach(net, fa.ErrorBroadcastDecorrelation(forgetting=1 - little, scale=0.0))
-    start = net[4].weight.detach().clone()
+    attached = fa.attach(net, fa.ErrorBroadcastDecorrelation(forgetting=1 - little))
+    start, first = net[4].weight.detach().clone(), attached.feedback["2"].detach().clone()
     optimizer = torch.optim.SGD(net.parameters(), lr=rate)
-    for _ in range(5):
+    for _ in range(steps):
         optimizer.zero_grad()
         loss_of(net, *batch(0)).backward()
         optimizer.step()
     learned = (net[4].weight - start).detach()
+    added = attached.feedback["2"].detach() - (1 - little) ** steps * first
     assert learned.norm() > 0.01 * start.norm()
-    torch.testing.assert_close(attached.feedback["2"].detach() / little, -learned.T / rate, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(added / little, -learned.T / rate, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.1, float("nan")])
