@@ -78,6 +78,15 @@ def test_a_forgetting_factor_of_one_is_direct_feedback_alignment():
     assert_same(*found)
 
 
+def test_the_first_average_is_a_multiple_of_the_feedback_of_dfa():
+    """The leaderboard says so: under AdamW, which divides a factor out, their rows are nearly one experiment."""
+    R = fa.attach(network(), "ebd").feedback
+    B = fa.attach(network(), "dfa").feedback
+    for name, first in R.items():
+        width, outputs = first.shape
+        torch.testing.assert_close(first / B[name], torch.full_like(first, (6 * width / (width + outputs)) ** 0.5))
+
+
 def test_accumulated_batches_are_one_step():
     """Averaged once a batch, R would forget faster with smaller batches."""
     found = []
