@@ -31,12 +31,22 @@ def test_a_practice_is_recommended_by_the_interval_of_its_gain():
     runs += seeds("fc-bn", 40.1, 42.2, 41.0, epochs=20) + seeds("fc-lrelu.5", 50.0, 52.0, 51.5, epochs=20)
     runs += [*seeds("fc-lrelu.1", 46.0, 42.0, 45.0, epochs=20), run("bp-fc-relu", 55.0)]
     text = render([result(*runs)])
-    assert "Trained for 20 epochs, SGD; 3 seeds." in text
-    assert line(text, "| 3072") == "| 3072-800-800-800-10, tanh | 41.0 [38.5, 43.5] | | 0.50 0.25 | - | |"
+    assert "Trained for 20 epochs, SGD. A gain is over the seeds" in text
+    assert line(text, "| 3072") == "| 3072-800-800-800-10, tanh | 3 | 41.0 [38.5, 43.5] | | 0.50 0.25 | - | |"
     assert line(text, "| ReLU").endswith("| -9.8 | 0.50 0.25 | 55.0 | avoid it |")
     assert line(text, "| batch norm").endswith("| no difference |")
     assert line(text, "| leaky ReLU, slope 0.5").endswith("| use it |")
     assert line(text, "| leaky ReLU, slope 0.1").endswith("| undecided |")
+
+
+def test_numbers_are_compared_on_the_seeds_that_both_have():
+    """A gain was once the number of one seed minus the mean over two, under a line that gave two seeds for every row."""
+    text = render([result(*seeds("fc-tanh", 40.0, 46.0), run("fc-relu", 41.0), run("fc-bn", 41.0, seed=2))])
+    assert line(text, "| ReLU").startswith("| ReLU | 1 | 41.0 | +1.0 |")
+    assert line(text, "| batch norm").startswith("| batch norm after the activation | 1 | 41.0 | - |")
+    recipes = render([result(*seeds("conv-bp", 70.0, 60.0), run("conv-fa", 60.0))])
+    assert "1 to 2 seeds each." in recipes
+    assert line(recipes, "| feedback alignment").startswith("| feedback alignment | 60.0 | 10.0 |")
 
 
 def test_one_seed_or_a_few_epochs_recommend_nothing():

@@ -51,28 +51,35 @@ def _practices(runs: Runs, net: str) -> str:
     plain = f"{net}-tanh"
     control = runs.get(f"bp-{baseline(plain)}", [])
     layers = _layers(runs[plain])
-    before = _mean(runs[plain], "test/accuracy")
-    rows = [[NETS[net], _accuracy(runs[plain]), "", _cosines(runs[plain], layers), _accuracy(control), ""]]
+    first = runs[plain]
+    rows = [[NETS[net], str(_seeds(first)), _accuracy(first), "", _cosines(first, layers), _accuracy(control), ""]]
     for name in names:
         if name != plain:
-            gain = _mean(runs[name], "test/accuracy") - before
+            of, gains = runs[name], _gains(runs[name], first)
+            gain = f"{fmean(gains):+.1f}" if gains else "-"
             tuned = _accuracy(runs.get(f"bp-{baseline(name)}", []))
-            so = _verdict(runs[name], runs[plain])
             change = WORDS[name.removeprefix(f"{net}-")]
-            rows.append([change, _accuracy(runs[name]), f"{gain:+.1f}", _cosines(runs[name], layers), tuned, so])
-    head = ["", "test accuracy (%)", "gain (points)", "cosine per layer", "tuned backprop (%)", "conclusion"]
+            so = _verdict(of, first)
+            rows.append([change, str(_seeds(of)), _accuracy(of), gain, _cosines(of, layers), tuned, so])
+    head = ["", "seeds", "test accuracy (%)", "gain (points)", "cosine per layer", "tuned backprop (%)", "conclusion"]
     title = f"### Which practice, {'fully connected' if net == 'fc' else 'convolutional'}"
-    return "\n\n".join([title, _length(runs[plain]), table(head, rows)])
+    shared = "A gain is over the seeds that a row and the first row have in common."
+    return "\n\n".join([title, f"{_length(first)} {shared}", table(head, rows)])
+
+
+def _gains(changed: Sequence[Mapping[str, Any]], plain: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Points of test accuracy above `plain`, of each seed that both have."""
+    before = {record["seed"]: record["metrics"].get("test/accuracy") for record in plain}
+    after = {record["seed"]: record["metrics"].get("test/accuracy") for record in changed}
+    return [after[seed] - before[seed] for seed in after if None not in (after[seed], before.get(seed))]
 
 
 def _verdict(changed: Sequence[Mapping[str, Any]], plain: Sequence[Mapping[str, Any]]) -> str:
     """The conclusion from the 95 % interval of the gain, over the seeds that both have. Few or short runs give none."""
-    before = {record["seed"]: record["metrics"].get("test/accuracy") for record in plain}
-    after = {record["seed"]: record["metrics"].get("test/accuracy") for record in changed}
-    both = [seed for seed in after if None not in (after[seed], before.get(seed))]
-    if len(both) < SEEDS or any(r["settings"]["max_steps"] >= 0 or r["settings"]["epochs"] < EPOCHS for r in changed):
+    gains = _gains(changed, plain)
+    if len(gains) < SEEDS or any(r["settings"]["max_steps"] >= 0 or r["settings"]["epochs"] < EPOCHS for r in changed):
         return "too few or too short runs"
-    _, _, interval = mean_and_interval([after[seed] - before[seed] for seed in both])
+    _, _, interval = mean_and_interval(gains)
     assert interval is not None
     low, high = interval
     if low > MATTERS or high < -MATTERS:
@@ -94,8 +101,10 @@ def _bottleneck(runs: Runs) -> str:
         return found
 
     head = ["width", *(cell for v in VARIANTS for cell in (f"{v}: test (%)", "cosine"))]
-    first = next(runs[bottleneck_name(v, size)] for size in sizes for v in VARIANTS if bottleneck_name(v, size) in runs)
-    return "\n\n".join(["### How narrow may a layer be", _length(first), table(head, map(cells, sizes))])
+    shown = [runs[name] for size in sizes for v in VARIANTS if (name := bottleneck_name(v, size)) in runs]
+    return "\n\n".join(
+        ["### How narrow may a layer be", f"{_length(shown[0])} {_each(shown)}", table(head, map(cells, sizes))]
+    )
 
 
 def _recipes(runs: Runs) -> str:
@@ -104,12 +113,13 @@ def _recipes(runs: Runs) -> str:
         names = [(rule, f"{net}-{rule}") for rule in RECIPE_RULES if f"{net}-{rule}" in runs]
         if not names:
             continue
-        best = _mean(runs[f"{net}-bp"], "test/accuracy") if f"{net}-bp" in runs else float("nan")
+        best = runs.get(f"{net}-bp", [])
         rows = []
         for rule, name in names:
             chosen = sorted({f"{r['settings']['activation']}, {r['settings']['learning_rate']:g}" for r in runs[name]})
-            behind = best - _mean(runs[name], "test/accuracy")
-            rows.append([TITLES[rule], _accuracy(runs[name]), f"{behind:.1f}", "; ".join(chosen)])
+            behind = _gains(best, runs[name])
+            shown = f"{fmean(behind):.1f}" if behind else "-"
+            rows.append([TITLES[rule], _accuracy(runs[name]), shown, "; ".join(chosen)])
         tried = [name for name in runs if name.startswith(f"{names[0][1]}/")]
         trial = runs[tried[0]][0]["settings"] if tried else {}
         effort = (
@@ -122,7 +132,7 @@ def _recipes(runs: Runs) -> str:
         title = {"conv": "convolutional net with batch norm", "vgg": "VGG-11 with batch norm"}[net]
         title += f", {channels:g} of its channels" if channels != 1 else ""
         head = ["rule", "test accuracy (%)", "points behind backprop", "chosen activation, rate"]
-        length = effort + _length(runs[names[0][1]])
+        length = f"{effort}{_length(runs[names[0][1]])} {_each([runs[name] for _, name in names])}"
         parts.append("\n\n".join([f"### At equal effort: {title}", length, table(head, rows)]))
     return "\n\n".join(parts)
 
@@ -130,9 +140,18 @@ def _recipes(runs: Runs) -> str:
 def _length(records: Sequence[Mapping[str, Any]]) -> str:
     settings = records[0]["settings"]
     samples = settings["train_samples"]
-    seeds = len({record["seed"] for record in records})
     part = f" of {samples} training samples" if samples else ""
-    return f"Trained for {_steps(settings)}{part}, {settings['optimizer'].upper()}; {seeds} seed{'s' * (seeds > 1)}."
+    return f"Trained for {_steps(settings)}{part}, {settings['optimizer'].upper()}."
+
+
+def _seeds(records: Sequence[Mapping[str, Any]]) -> int:
+    return len({record["seed"] for record in records})
+
+
+def _each(rows: Sequence[Sequence[Mapping[str, Any]]]) -> str:
+    """The number of seeds of each row, or the least and the largest."""
+    least, most = min(map(_seeds, rows)), max(map(_seeds, rows))
+    return f"{most} seed{'s' * (most > 1)} each." if least == most else f"{least} to {most} seeds each."
 
 
 def _steps(settings: Mapping[str, Any]) -> str:
