@@ -10,7 +10,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightning_fa.callbacks.identity import key_of
@@ -18,7 +18,7 @@ from lightning_fa.callbacks.monitor import check_measurable
 from lightning_fa.callbacks.passes import find_attached
 from lightning_fa.callbacks.schedule import Steps, check_steps, is_due
 from lightning_fa.callbacks.sending import send_numbers
-from lightning_fa.callbacks.weights import _weights
+from lightning_fa.callbacks.weights import _held
 from lightning_fa.metrics import dead_units
 from lightning_fa.ops.wide import double
 
@@ -33,7 +33,7 @@ class GradientHealth(Callback):
     * *exploding*: the gradient is not finite, or its norm exceeds ``explosion`` times the median norm of the last 20 checks.
 
     The warning comes after ``patience`` checks in a row with the problem, because a GradScaler overflows now and then on
-    purpose.
+    purpose. Embeddings are not checked, because a batch names few of their entries.
 
     Logged, see :data:`lightning_fa.callbacks.NAMES`: ``health/<layer>/gradient_norm, dead_units``.
 
@@ -65,15 +65,17 @@ class GradientHealth(Callback):
             return
         owned = {id(p) for group in optimizer.param_groups for p in group["params"]}
         numbers: dict[str, float] = {}
-        for name, weight in _weights(pl_module).items():
+        for name, (layer, weight) in _held(pl_module).items():
             if weight.requires_grad and id(weight) in owned:
-                numbers |= self._check(name, weight.grad, trainer, pl_module)
+                numbers |= self._check(name, layer, weight.grad, trainer, pl_module)
         self.latest |= numbers
         send_numbers(trainer, numbers)
 
-    def _check(self, name: str, gradient: Tensor | None, trainer: Trainer, module: LightningModule) -> dict[str, float]:
+    def _check(
+        self, name: str, layer: nn.Module, gradient: Tensor | None, trainer: Trainer, module: LightningModule
+    ) -> dict[str, float]:
         norm = 0.0 if gradient is None else double(gradient.detach()).norm().item()
-        dead = 100.0 if gradient is None else dead_units(gradient)
+        dead = 100.0 if gradient is None else dead_units(gradient, layer)
         earlier = self._norms.setdefault(name, [])
         usual = median(earlier) if earlier else math.inf
         self._count(name, "no signal", norm == 0, f"{_absent(gradient)} {_why_no_signal(name, trainer, module)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_fa.callbacks.comparisons import weight_layers
 from lightning_fa.callbacks.monitor import Monitor
@@ -79,10 +79,15 @@ class WeightNorms(Monitor):
 
 def _weights(module: LightningModule) -> dict[str, Tensor]:
     """Weight matrices by their layer's name. A matrix with another name than ``weight`` has this name after the layer's."""
-    found: dict[str, Tensor] = {}
+    return {name: weight for name, (_, weight) in _held(module).items()}
+
+
+def _held(module: LightningModule) -> dict[str, tuple[nn.Module, Tensor]]:
+    """The layers and matrices of :func:`_weights`. Two layers may share a matrix."""
+    found: dict[str, tuple[nn.Module, Tensor]] = {}
     for name, layer in weight_layers(module, [Block("", module)]):
         for parameter in matrices(layer):
             weight = layer._parameters[parameter]
             assert weight is not None
-            found[(name or "model") + ("" if parameter == "weight" else f".{parameter}")] = weight
+            found[(name or "model") + ("" if parameter == "weight" else f".{parameter}")] = (layer, weight)
     return found

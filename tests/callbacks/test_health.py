@@ -27,6 +27,26 @@ def test_a_layer_of_dead_units_is_named(tmp_path):
         fit(tmp_path, [GradientHealth(1)], rule="bp", module=module, logger=False)
 
 
+@pytest.mark.parametrize("rule", ["bp", "fa"])
+def test_input_channels_without_gradient_are_no_dead_units(tmp_path, rule):
+    """Of a transposed convolution 38 of 40 idle inputs were reported as 95 % dead units. An embedding is not measured."""
+
+    class Upwards(Net):
+        def __init__(self):
+            super().__init__()
+            up = torch.nn.ConvTranspose1d(40, 2, 3)
+            self.net = torch.nn.Sequential(torch.nn.Embedding(50, 40), up, torch.nn.Flatten(), torch.nn.Linear(6, 3))
+
+        def forward(self, x):
+            h = self.net[0]((x[:, 0] > 0).long()).unsqueeze(-1)
+            return self.net[1:](torch.where(torch.arange(40)[:, None] < 2, h, 0))
+
+    health = GradientHealth(1)
+    fit(tmp_path, [health], rule=rule, module=Upwards(), logger=False)
+    assert health.latest["health/net.1/dead_units"] == 0
+    assert "health/net.0/dead_units" not in health.latest
+
+
 def test_an_exploding_layer_is_named(tmp_path):
     class Exploding(Net):
         def training_step(self, batch, batch_idx):

@@ -162,6 +162,13 @@ FAULTS = [
         METRICS,
     ),
     Fault(
+        "units of a transposed convolution counted without its groups",
+        "metrics/units.py",
+        "weight.unflatten(0, (layer.groups, -1))",
+        "weight.unflatten(0, (1, -1))",
+        METRICS,
+    ),
+    Fault(
         "ignored rows taken for errors of the readout",
         "metrics/readouts.py",
         "return torch.where(known(targets)[:, None], error, 0.0)",

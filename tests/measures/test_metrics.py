@@ -231,6 +231,17 @@ def test_a_dead_unit_is_one_without_any_gradient(draw):
     assert metrics.dead_units(gradient) == 25
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+def test_the_units_of_a_transposed_convolution_are_its_output_channels(groups):
+    """Counted along the first dimension, a dead input channel was a dead unit, and a dead unit was none."""
+    layer = torch.nn.ConvTranspose2d(4, 6, 3, groups=groups)
+    off = torch.tensor([1.0, 1, 1, 0, 1, 1]).reshape(6, 1, 1)  # output channel 3 is dead
+    x = torch.ones(2, 4, 5, 5)
+    x[:, 1] = 0  # so that no weight of input channel 1 has a gradient
+    (layer(x) * off).sum().backward()
+    assert metrics.dead_units(layer.weight.grad, layer) == pytest.approx(100 / 6)
+
+
 def _examples():
     x, y = torch.randn(6, 4), torch.randn(6, 4)
     return {
