@@ -25,7 +25,8 @@ class Net(LightningModule):
         self.seen = []
 
     def training_step(self, batch, index):
-        self.seen.append(self.body[2].weight.detach().clone())
+        if isinstance(self.body[2], nn.Linear):
+            self.seen.append(self.body[2].weight.detach().clone())
         return F.cross_entropy(self.body(batch[0]), batch[1])
 
     def configure_optimizers(self):
@@ -123,3 +124,101 @@ def test_other_rules_and_other_layers_are_refused(tmp_path):
     )
     with pytest.raises(MisconfigurationException, match="begins with Conv1d"):
         fit(tmp_path, [PreAlignment()], module=Net(conv))
+
+
+class Normalised(nn.Module):
+    """Its Linear reads what another layer has made of the block's input."""
+
+    def __init__(self, between):
+        super().__init__()
+        self.between, self.linear = between, nn.Linear(40, 30)
+
+    def forward(self, x):
+        return self.linear(self.between(x)).tanh()
+
+
+class Reversed(nn.Module):
+    """Its layers are registered in another order than they are called in."""
+
+    def __init__(self):
+        super().__init__()
+        self.second, self.first = nn.Linear(25, 30), nn.Linear(40, 25)
+
+    def forward(self, x):
+        return self.second(self.first(x).tanh()).tanh()
+
+
+class Whole(Net):
+    """Of three named blocks; it does not learn, so that the weights stay as they were aligned."""
+
+    def __init__(self, middle):
+        super().__init__(nn.Sequential(nn.Linear(6, 40), nn.Tanh(), middle, nn.Linear(30, 3)))
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.0)
+
+
+def align(tmp_path, module):
+    trainer = Trainer(
+        max_steps=1,
+        accelerator="cpu",
+        strategy=fa.FeedbackStrategy("dfa", blocks=["body.0", "body.2", "body.3"]),
+        callbacks=[PreAlignment()],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(module, batches())
+    return trainer.strategy.attached
+
+
+@pytest.mark.parametrize(
+    ("between", "message"),
+    [
+        (nn.BatchNorm1d(40), "begins with BatchNorm1d"),
+        (nn.BatchNorm1d(40, affine=False), "something in between has changed"),
+        (nn.ReLU(inplace=True), "something in between has changed"),
+    ],
+)
+def test_a_linear_that_does_not_read_the_blocks_input_is_refused(tmp_path, between, message):
+    """The weight was solved for errors at another place, without a word."""
+    module = Whole(Normalised(between))
+    before = [p.detach().clone() for p in module.parameters()]
+    with pytest.raises(MisconfigurationException, match=message):
+        align(tmp_path, module)
+    assert all(torch.equal(p, was) for p, was in zip(module.parameters(), before))
+
+
+def test_the_layer_that_is_called_first_is_aligned(tmp_path):
+    """It was the layer that was registered first."""
+    module = Whole(Reversed())
+    second = module.body[2].second.weight.detach().clone()
+    align(tmp_path, module)
+    assert torch.equal(module.body[2].second.weight, second)
+    assert module.body[2].first.weight.norm().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_every_position_of_a_sequence_is_a_sample(tmp_path):
+    """By hand, W^T = D pinv(delta) over all positions. It was an error of sizes."""
+
+    class PerPosition(Whole):
+        def training_step(self, batch, index):
+            out = self.body(batch[0].reshape(4, 2, 6))
+            return F.cross_entropy(out.flatten(0, 1), batch[1])
+
+    module = PerPosition(nn.Sequential(nn.Linear(40, 30), nn.Tanh()))
+    found = {name: p.detach().clone().double() for name, p in module.named_parameters()}
+    B = {name: feedback.detach().double() for name, feedback in align(tmp_path, module).feedback.items()}
+    x, y = next(iter(batches()))
+    h1 = torch.tanh(x.double() @ found["body.0.weight"].T + found["body.0.bias"])
+    h2 = torch.tanh(h1 @ found["body.2.0.weight"].T + found["body.2.0.bias"])
+    e = ((h2 @ found["body.3.weight"].T + found["body.3.bias"]).softmax(1) - F.one_hot(y, 3)) / 8
+    delta = (e @ B["body.2"].T) * (1 - h2**2)
+    for weight, delivered, error in (
+        (module.body[2][0].weight, e @ B["body.0"].T, delta),
+        (module.body[3].weight, e @ B["body.2"].T, e),
+    ):
+        expected = (torch.linalg.pinv(error, rtol=1e-6) @ delivered).float()
+        torch.testing.assert_close(weight.detach(), expected / expected.norm(), rtol=1e-3, atol=1e-4)

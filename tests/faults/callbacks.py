@@ -212,6 +212,13 @@ FAULTS = [
         ("tests/trainer/test_wandb.py", "tests/trainer/test_tensorboard.py"),
     ),
     Fault(
+        "the weight pre-aligned that another layer's output enters",
+        "callbacks/prealignment.py",
+        "self.input is None or self.input.numel() != h.numel() or not torch.equal(self.input.reshape(h.shape), h)",
+        "False",
+        ("tests/equations/test_prealignment.py",),
+    ),
+    Fault(
         "pre-aligned weights set again after a resume",
         "callbacks/prealignment.py",
         'self.done = state_dict["done"]',
