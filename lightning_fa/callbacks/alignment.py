@@ -40,7 +40,9 @@ class AlignmentMonitor(Monitor):
     * ``align/<block>/pseudo_angle, pseudo_cosine``: the same for the rule and pseudobackprop :math:`W^+ e` (on request);
     * ``align/<layer>/update_angle, update_cosine``: the gradients of the layer's weight, on the connections that exist;
     * ``align/<layer>/weight_angle, weight_cosine``: W and the backward weight (transport rules);
-    * ``align/<block>/error_angle``: :math:`e^i` of the readout through :math:`B^i` and :math:`e^y` (direct and local rules);
+    * ``align/<block>/error_angle``: :math:`e^i` of the readout through :math:`B^i` and :math:`e^y` (direct and local rules).
+      Classes are compared by cross-entropy. Values are compared by the network's loss, if it is squared error, binary
+      cross-entropy of logits or cross-entropy of probabilities. Under another loss of values the angle is not logged;
     * ``align/<block>/readout_accuracy``: the accuracy of that readout, in percent;
     * ``.../chance``: the standard deviation of the cosine of two random directions in as many dimensions.
 
@@ -152,11 +154,11 @@ class AlignmentMonitor(Monitor):
             sums.fixed(name, "weight_chance", weight, lambda w: chance(w.numel()))
         if attached.rule.cuts:
             targets = self._targets(batch)
-            output = seen.outputs[blocks[-1].name]
+            output, error = seen.outputs[blocks[-1].name], seen.signals.get(blocks[-1].name)
             for block in blocks:
                 if targets is not None and block.name in seen.outputs and block.name in attached.feedback:
                     B = attached.feedback[block.name].detach()
-                    read_out(sums, block, B, seen.outputs[block.name], output, targets)
+                    read_out(sums, block, B, seen.outputs[block.name], output, targets, error)
         return sums
 
     def _targets(self, batch: Any) -> Tensor | None:

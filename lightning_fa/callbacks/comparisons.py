@@ -10,6 +10,7 @@ from lightning_fa.callbacks.passes import Pass, matrices
 from lightning_fa.callbacks.sums import Sums
 from lightning_fa.labels import known
 from lightning_fa.metrics import chance, output_error, readout_error
+from lightning_fa.metrics.readouts import loss_of
 from lightning_fa.ops.wide import double
 from lightning_fa.wiring.blocks.choice import Block
 from lightning_fa.wiring.stores.rows import lay_out, match_targets
@@ -51,10 +52,14 @@ def compare_updates(
             sums.fixed(name, f"{prefix}chance", ours[full], lambda _, entries=entries: chance(entries))
 
 
-def read_out(sums: Sums, block: Block, B: Tensor, h: Tensor, output: Tensor, targets: Tensor) -> None:
+def read_out(
+    sums: Sums, block: Block, B: Tensor, h: Tensor, output: Tensor, targets: Tensor, error: Tensor | None = None
+) -> None:
     """Add the directions of the readout's error (of h through B) and the output's error, and the accuracy of the readout.
 
-    Rows of class -100 are left out. If no other row is left, or if the output is complex, nothing is added.
+    Rows of class -100 are left out. If no other row is left, or if the output is complex, nothing is added. For targets that
+    are values, ``error``, the gradient of the network's loss at the output, tells the loss. If the loss is none that
+    :func:`~lightning_fa.metrics.output_error` knows, nothing is added.
     """
     if output.is_complex() or B.is_complex():
         return
@@ -64,14 +69,19 @@ def read_out(sums: Sums, block: Block, B: Tensor, h: Tensor, output: Tensor, tar
     if layout is None:
         return
     rows, logits = double(layout.features(h)), layout.rows(output)
+    e = None if error is None else layout.rows(error)
     y = match_targets(targets, len(rows))
     if y.ndim == 1:
         counts = known(y)
-        rows, logits, y = rows[counts.to(rows.device)], logits[counts.to(logits.device)], y[counts]
+        rows, logits = rows[counts.to(rows.device)], logits[counts.to(logits.device)]
+        e, y = None if e is None else e[counts.to(e.device)], y[counts]
     y = y.to(rows.device)
     if not len(y):
         return
-    sums.directions(name, "error_", readout_error(rows, B, y), output_error(logits, y))
-    if y.ndim == 1 and not y.is_floating_point():
+    classes = y.ndim == 1 and not y.is_floating_point()
+    loss = "cross_entropy" if classes else None if e is None else loss_of(e, logits, y)
+    if loss is not None:
+        sums.directions(name, "error_", readout_error(rows, B, y, loss), output_error(logits, y, loss))
+    if classes:
         right = 100 * double((rows @ double(B)).argmax(dim=1) == y).mean().item()
         sums.fixed(name, "readout_accuracy", rows, lambda _: right)

@@ -12,7 +12,8 @@ NAMES: dict[str, str] = {
     "align/<block>/pseudo_angle_std": "standard deviation of this angle over samples",
     "align/<block>/pseudo_cosine": "cosine of this angle, mean over samples",
     "align/<block>/pseudo_cosine_std": "standard deviation of this cosine over samples",
-    "align/<block>/error_angle": "angle between e^i of the readout through B^i and e^y, degrees, mean over samples",
+    "align/<block>/error_angle": "angle between e^i of the readout through B^i and e^y, degrees, mean over samples; for "
+    "values only if the loss is mse, binary cross-entropy of logits or cross-entropy",
     "align/<block>/error_angle_std": "standard deviation of this angle over samples",
     "align/<block>/error_cosine": "cosine of this angle, mean over samples",
     "align/<block>/error_cosine_std": "standard deviation of this cosine over samples",

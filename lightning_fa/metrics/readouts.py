@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from lightning_fa.labels import known, one_hot
 from lightning_fa.ops.wide import double
 
+ValueLoss = Literal["mse", "binary_cross_entropy", "cross_entropy"]
+"""The losses of values whose error is a prediction minus the value."""
+PREDICTIONS: dict[ValueLoss, Callable[[Tensor], Tensor]] = {
+    "mse": lambda logits: logits,
+    "binary_cross_entropy": torch.sigmoid,
+    "cross_entropy": lambda logits: torch.softmax(logits, dim=-1),
+}
 
-def output_error(logits: Tensor, targets: Tensor) -> Tensor:
+
+SAME = 1 - 1e-4
+"""The cosine above which two errors are of one loss. Errors in bfloat16 have 1 - 4e-6."""
+
+
+def output_error(logits: Tensor, targets: Tensor, loss: ValueLoss = "mse") -> Tensor:
     r"""e, the gradient of each row's loss with respect to its logits, in float64.
 
     With softmax and cross-entropy, :math:`e = p - y` for the probabilities :math:`p` and the label :math:`c`. The entry
@@ -27,29 +42,42 @@ def output_error(logits: Tensor, targets: Tensor) -> Tensor:
 
     Args:
         logits: ``(rows, outputs)``.
-        targets: ``(rows,)`` classes, with softmax and cross-entropy; or ``(rows, outputs)`` values, with half the squared
-            error, e = logits - y. Targets of class -100 and of value NaN are ignored: their error is zero.
+        targets: ``(rows,)`` classes, with softmax and cross-entropy; or ``(rows, outputs)`` values. Targets of class -100 and
+            of value NaN are ignored: their error is zero.
+        loss: The loss of values: ``"mse"``, half the squared error, with e = logits - y; ``"binary_cross_entropy"``, with
+            e = sigmoid(logits) - y; or ``"cross_entropy"``, of probabilities, with e = softmax(logits) - y.
     """
     logits = double(logits)
     targets = targets.to(logits.device)
     if targets.is_floating_point() or targets.ndim > 1:
         y = double(targets.reshape(logits.shape))
-        return torch.where(known(y), logits - y, 0.0)
+        return torch.where(known(y), PREDICTIONS[loss](logits) - y, 0.0)
     label = one_hot(targets, logits.shape[-1])
     others = torch.softmax(logits, dim=-1).masked_fill(label, 0)
     error = torch.where(label, -others.sum(dim=-1, keepdim=True), others)
     return torch.where(known(targets)[:, None], error, 0.0)
 
 
-def readout_error(h: Tensor, feedback: Tensor, targets: Tensor) -> Tensor:
+def readout_error(h: Tensor, feedback: Tensor, targets: Tensor, loss: ValueLoss = "mse") -> Tensor:
     """The local error e^i: :func:`output_error` of the readout B^T h.
 
     Args:
         h: ``(rows, width)``.
         feedback: B, ``(width, outputs)``.
         targets: As in :func:`output_error`.
+        loss: As in :func:`output_error`.
     """
-    return output_error(double(h) @ double(feedback), targets)
+    return output_error(double(h) @ double(feedback), targets, loss)
+
+
+def loss_of(error: Tensor, logits: Tensor, targets: Tensor) -> ValueLoss | None:
+    """The loss of values whose error has the direction of ``error``, over all rows together; None if there is no such loss."""
+    measured = double(error).flatten()
+    for loss in PREDICTIONS:
+        expected = output_error(logits, targets, loss).flatten()
+        if torch.dot(expected, measured) > SAME * expected.norm() * measured.norm():
+            return loss
+    return None
 
 
 def accuracy(logits: Tensor, targets: Tensor) -> float:

@@ -3,8 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import lightning_fa as fa
 from lightning_fa.callbacks import AlignmentMonitor
@@ -228,3 +230,64 @@ def test_manual_optimisation_needs_a_loss_of_its_own(tmp_path):
         monitor = AlignmentMonitor(4, loss=lambda module, batch: F.cross_entropy(module(batch[0]), batch[1]))
         fit(tmp_path, [monitor], module=Manual(), rule=rule, logger=False)
         assert monitor.latest["align/net.0/angle"] > 5
+
+
+VALUE_LOSSES = {
+    "mse": F.mse_loss,
+    "binary_cross_entropy": F.binary_cross_entropy_with_logits,
+    "cross_entropy": F.cross_entropy,
+    "absolute": F.l1_loss,
+}
+
+
+class OfValues(Net):
+    """Trained on values between 0 and 1 that sum to one, which all of the losses take."""
+
+    def __init__(self, loss):
+        super().__init__(lr=0.0)
+        self.net = nn.Sequential(nn.Linear(10, 16), nn.Tanh(), nn.Linear(16, 3))
+        self.loss = VALUE_LOSSES[loss]
+
+    def training_step(self, batch, batch_idx):
+        x, y = batch
+        return self.loss(self(x), y)
+
+
+@pytest.mark.parametrize("rule", ["dfa", "lafs"])
+@pytest.mark.parametrize("loss", VALUE_LOSSES)
+def test_errors_of_values_are_those_of_the_networks_loss(tmp_path, rule, loss):
+    """By autograd at both logits. Under binary cross-entropy 31 degrees were logged for 9: every value had the squared error."""
+    rng = torch.Generator().manual_seed(0)
+    x, y = torch.randn(24, 10, generator=rng), torch.softmax(2 * torch.randn(24, 3, generator=rng), 1)
+    monitor, module = AlignmentMonitor([0], batch=(x, y)), OfValues(loss)
+    if rule == "lafs":
+        rule = fa.LinearAlignedFeedback(loss="mse" if loss == "absolute" else loss)
+    torch.manual_seed(0)
+    trainer = Trainer(
+        max_steps=1,
+        accelerator="cpu",
+        strategy=fa.FeedbackStrategy(rule),
+        callbacks=[monitor],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(module, DataLoader(TensorDataset(x, y), batch_size=24))
+    numbers = monitor.history[0]
+    if loss == "absolute":
+        assert not any("error_" in name for name in numbers)
+        return
+    B = trainer.strategy.attached.feedback["net.0"].detach().double()
+
+    def error(logits):
+        logits = logits.detach().requires_grad_()
+        return torch.autograd.grad(VALUE_LOSSES[loss](logits, y.double()), logits)[0]
+
+    layers = module.net.double()
+    with torch.no_grad():
+        h = torch.tanh(x.double() @ layers[0].weight.T + layers[0].bias)
+        output = h @ layers[2].weight.T + layers[2].bias
+    expected = angles(error(h @ B), error(output)).mean().item()
+    assert numbers["align/net.0/error_angle"] == pytest.approx(expected, abs=1e-3)

@@ -72,10 +72,17 @@ FAULTS = [
         _tests("alignment", "undisturbed"),
     ),
     Fault(
+        "every loss of values taken for the squared error",
+        "metrics/readouts.py",
+        "torch.dot(expected, measured) > SAME * expected.norm() * measured.norm()",
+        "True",
+        _tests("alignment"),
+    ),
+    Fault(
         "a readout's error of the network's own logits",
         "callbacks/comparisons.py",
-        "readout_error(rows, B, y), output_error(logits, y)",
-        "output_error(logits, y), output_error(logits, y)",
+        "readout_error(rows, B, y, loss), output_error(logits, y, loss)",
+        "output_error(logits, y, loss), output_error(logits, y, loss)",
         _tests("alignment"),
     ),
     Fault(
