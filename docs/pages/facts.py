@@ -113,13 +113,21 @@ def _trains(name: str, make: Any, example: bool, then: Tensor | None = None) -> 
 
 
 def accuracy(name: str) -> tuple[str, str] | None:
-    """The accuracy on MNIST after two epochs, and the angles to backpropagation by layer (benchmarks/learning.py)."""
+    """The accuracy on MNIST after two epochs, and the angles to backpropagation by layer (benchmarks/learning.py).
+
+    The accuracy is the mean ± the sample standard deviation over :func:`seeds`.
+    """
     found = json.loads((RESULTS / "learning.json").read_text())["rules"].get(name)
     if not found:
         return None
     layers = [[a for a in layer if a is not None] for layer in zip(*found["angles"])]
     turned = ", ".join(f"{statistics.mean(a):.0f}°" if a else "no gradient" for a in layers)
     return f"{statistics.mean(found['test']):.1f} ± {statistics.stdev(found['test']):.1f} %", turned
+
+
+def seeds() -> int:
+    """The number of seeds of :func:`accuracy`."""
+    return len(json.loads((RESULTS / "learning.json").read_text())["rules"]["bp"]["test"])
 
 
 def cost(name: str) -> list[tuple[str, float, float]]:

@@ -113,7 +113,8 @@ def _measured(name: str) -> str:
         assert shallow
         lines += [
             f"- Test accuracy on MNIST, 784-256-256-256-10 tanh, two epochs: **{learning[0]}** (`bp` {best[0]}, `shallow` "
-            f"{shallow[0]}). The learning rate is tuned in the same way for every rule (`benchmarks/learning.py`).",
+            f"{shallow[0]}). ± is one standard deviation over {facts.seeds()} seeds. The learning rate is tuned in the same way "
+            "for every rule (`benchmarks/learning.py`).",
             f"- Angle between the gradients of the rule and of backpropagation in that network, by hidden layer from the input: "
             f"{learning[1]}. 90° is chance.",
         ]
