@@ -63,10 +63,10 @@ class Attached:
     def targets(self) -> Tensor | None:
         """The targets of the next forward passes, until :meth:`loss` uses them up. Rules that need no targets ignore them.
 
-        Integers are classes, floats are values. Targets that your own loss masks out must be masked here as well, or the local
-        losses learn from them: a class of -100 and a value of NaN are ignored. The first step warns of targets that the loss
-        leaves out and local losses count. For a padding of class 0 set ``y.masked_fill(y == 0, -100)``, for a graph in which only
-        the training nodes may be used ``y.masked_fill(~train_mask, -100)``. Or give the strategy or the mixin
+        Integers are classes, floats are values. Targets that your own loss masks out must be masked here as well, or local losses
+        and predictors learn from them: a class of -100 and a value of NaN are ignored. The first step warns of targets that the
+        loss leaves out and local losses count. For a padding of class 0 set ``y.masked_fill(y == 0, -100)``, for a graph in
+        which only the training nodes may be used ``y.masked_fill(~train_mask, -100)``. Or give the strategy or the mixin
         ``targets=lambda batch: batch.y.masked_fill(~batch.train_mask, -100)``.
         """
         return self._wiring.step.targets

@@ -19,6 +19,11 @@ def known(targets: Tensor) -> Tensor:
     return ~targets.isnan() if targets.is_floating_point() else targets != IGNORED
 
 
+def known_rows(targets: Tensor, outputs: int) -> Tensor:
+    """Which rows of ``targets`` count, as ``(rows,)`` booleans. A row of ``outputs`` values counts if any of its values does."""
+    return known(targets.reshape(-1, outputs if targets.is_floating_point() else 1)).any(1)
+
+
 def share(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """The share of entries that count. A mean over all entries divided by it is the mean over those that count."""
     # A factor, and not another denominator, so that gradients stay bitwise the same if all entries count.

@@ -16,7 +16,7 @@ from lightning_fa.callbacks.passes import Pass, find_attached, run
 from lightning_fa.callbacks.schedule import Steps
 from lightning_fa.callbacks.sending import send_numbers
 from lightning_fa.callbacks.sums import Sums
-from lightning_fa.labels import known
+from lightning_fa.labels import known, known_rows, share
 from lightning_fa.metrics import antisymmetric_share, implied_loss, relative_error
 from lightning_fa.ops.wide import double
 from lightning_fa.training_step import Targets, find_targets
@@ -82,9 +82,11 @@ def _judge(sums: Sums, attached: Attached, name: str, seen: Pass, targets: Tenso
     predicted = attached.predict(name, h, targets)
     if predicted is None:
         return
-    synthetic, true = predicted / len(h), seen.signals[name]
-    error = relative_error(synthetic, true).item()
     theta = {key.rpartition(".")[2]: b.detach() for key, b in attached.feedback.items() if key.startswith(f"{name}.")}
+    outputs = attached.rule.outputs(theta)  # type: ignore[attr-defined]  # `on_train_start` has checked the rule
+    n = len(h) * (share(known_rows(targets, outputs), torch.float32) if attached.needs_targets else 1)
+    synthetic, true = predicted / n, seen.signals[name]
+    error = relative_error(synthetic, true).item()
     sums.fixed(name, "relative_error", h, lambda _: error)
     sums.directions(name, "", synthetic, true)
     linear = getattr(attached.rule, "predictor", None) == "linear" and "A" in theta
@@ -97,7 +99,7 @@ def _imply(
 ) -> None:
     constant = theta["C"].expand(len(h), -1)
     if "B" in theta:
-        constant = constant + as_labels(targets, len(h), 1, len(theta["B"])).to(constant) @ theta["B"]
+        constant = constant + as_labels(targets, len(h), 1, len(theta["B"]))[0].to(constant) @ theta["B"]
     y = match_targets(targets, len(h))
     counts = known(y) if y.ndim == 1 else known(y).all(dim=1)
     implied = implied_loss(h, theta["A"], constant)
@@ -106,11 +108,10 @@ def _imply(
     correlation = (
         torch.corrcoef(torch.stack([implied, true.to(implied)]))[0, 1].item() if len(true) > 1 else float("nan")
     )
-    share = antisymmetric_share(theta["A"]).item()
     for quantity, value in (
         ("implied_loss", implied.mean().item()),
         ("loss_correlation", correlation),
-        ("antisymmetric_share", share),
+        ("antisymmetric_share", antisymmetric_share(theta["A"]).item()),
     ):
         sums.fixed(name, quantity, h, lambda _, value=value: value)  # type: ignore[misc]
 

@@ -1,7 +1,7 @@
 """The autograd node of a synthetic gradient: the block with output h receives a prediction s instead of the true error g.
 
 ``predicted`` is the identity on h. In backward it receives g = dL/dh from the block above and, through ``unit``, the
-factor c before the loss. With n samples in h and a loss averaged over samples, s predicts the gradient of one sample's
+factor c before the loss. If the loss is a mean over the n samples that count, s predicts the gradient of one sample's
 loss, n g / c, as in Czarnecki et al., whose losses are sums. Therefore ``predicted`` returns::
 
     to h    c s / n                        to s    2 (c s / n - g) = c d/ds mean_j |s_j - n g_j / c|^2
@@ -20,10 +20,12 @@ from lightning_fa.ops.route import NOT_JOINED, NOT_SCORED
 
 class _Predicted(Function):
     @staticmethod
-    def forward(ctx: Any, h: Tensor, s: Tensor, applied: Tensor | None, share: float) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, h: Tensor, s: Tensor, n: Tensor, applied: Tensor | None, share: float
+    ) -> tuple[Tensor, Tensor]:
         ctx.set_materialize_grads(False)
         ctx.share = share
-        ctx.save_for_backward(s, applied)
+        ctx.save_for_backward(s, n, applied)
         return h.clone(), h.new_zeros((), dtype=torch.float32)
 
     @staticmethod
@@ -32,29 +34,30 @@ class _Predicted(Function):
             raise RuntimeError(NOT_SCORED)
         if factor is None:
             raise RuntimeError(NOT_JOINED)
-        s, applied = ctx.saved_tensors
+        s, n, applied = ctx.saved_tensors
         true = g.to(s.dtype)
         # In place on new tensors, because each is as large as h.
-        d = (factor * s).div_(len(s))
+        d = (factor * s).div_(n)
         delivered = d if ctx.share == 1 else ctx.share * d
         if applied is not None:
             delivered = torch.where(applied, delivered, true)
-        return delivered.to(g.dtype), (d - true).mul_(2), None, None
+        return delivered.to(g.dtype), (d - true).mul_(2), None, None, None
 
 
-def predicted(h: Tensor, s: Tensor, applied: Tensor | None, share: float) -> tuple[Tensor, Tensor]:
+def predicted(h: Tensor, s: Tensor, n: Tensor, applied: Tensor | None, share: float) -> tuple[Tensor, Tensor]:
     """The identity on ``h``. In backward it sends s down, and trains s on the true error.
 
     Args:
         h: The output of the block below, samples first.
         s: The prediction, in the shape of ``h``.
+        n: The number of samples that count.
         applied: A boolean scalar. While it is false, h receives g itself, and s only learns. ``None``: h always receives s.
         share: Factor on the prediction that h receives.
 
     Returns:
         ``h``, and a zero that must be joined to the loss.
     """
-    out: tuple[Tensor, Tensor] = _Predicted.apply(h, s, applied, share)
+    out: tuple[Tensor, Tensor] = _Predicted.apply(h, s, n, applied, share)
     return out
 
 

@@ -24,6 +24,10 @@ class SyntheticGradient(SyntheticRule):
     a mean. Predictors are parameters of the model, which its optimizer trains on the mean of :math:`L_{SG}`. The loss must
     pass through ``attached.loss``.
 
+    A row of class -100, or of NaN alone, receives nothing, teaches nothing and is left out of the means: set targets that your
+    own loss masks out to -100 or NaN. This also holds if other rows depend on the row, as in a graph. A predictor that reads
+    the activations alone does not read the targets, so that every row counts.
+
     Args:
         seed: Fixes what a predictor draws, together with the block's name; only ``"mlp"`` draws anything.
         predictor: ``"linear"``: :math:`hA + yB + C`; ``"sigmoid"``: :math:`D \sigma(hA) + yB + C`, in the form of the

@@ -1,17 +1,19 @@
 """Samples of class -100 are there to be ignored: every measure is that of the others."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+import lightning_fa as fa
 from lightning_fa import metrics
 from lightning_fa.callbacks import LinearProbes, RepresentationMonitor
 from lightning_fa.callbacks.comparisons import read_out
 from lightning_fa.callbacks.features import tensors
 from lightning_fa.callbacks.sums import Sums
-from lightning_fa.callbacks.synthetic import _imply
+from lightning_fa.callbacks.synthetic import _imply, _judge
 from lightning_fa.wiring.blocks.choice import Block
 from tests.callbacks.net import data, fit
 
@@ -74,6 +76,23 @@ def test_a_synthetic_gradient_implies_a_loss_of_the_other_rows():
         _imply(sums, None, "h", theta, rows(1)[kept], rows(0, 3)[kept], LABELS[kept])
         found.append(sums.moments)
     assert all(torch.allclose(found[0][key], found[1][key], rtol=1e-12) for key in found[1])
+
+
+def test_a_prediction_is_judged_by_the_samples_that_count():
+    """It is of a sample's gradient, and the true gradient is that of a mean over the samples that count."""
+    net = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3))
+    attached = fa.attach(net, "sg")
+    with torch.no_grad():
+        for b in attached.feedback.values():
+            b.normal_(generator=torch.Generator().manual_seed(3))
+    h, found = rows(1), []
+    signal = rows(2).masked_fill(~COUNT[:, None], 0)
+    for kept in (slice(None), COUNT):
+        seen, sums = SimpleNamespace(outputs={"0": h[kept], "2": rows(0, 3)[kept]}, signals={"0": signal[kept]}), Sums()
+        _judge(sums, attached, "0", seen, LABELS[kept], "2")
+        found.append(sums.moments)
+    assert found[0].keys() == found[1].keys()
+    assert all(torch.allclose(found[0][key], found[1][key], rtol=1e-6) for key in found[1])
 
 
 @pytest.mark.parametrize("monitor", [LinearProbes, RepresentationMonitor])

@@ -56,6 +56,25 @@ def test_gradients_are_bitwise_those_with_graphs_kept(rule, problem, c):
 
 
 @every_rule
+def test_ignored_rows_count_for_nothing(rule):
+    """The number of rows that count is known in the forward pass, where the prediction becomes an error."""
+    x, y = data(7)
+    y[2:4] = -100
+
+    def use(model, attached):
+        for _ in range(2):  # the second step knows the factor
+            model.zero_grad()
+            (3 * loss_of(model, attached, (x, y))).backward()
+
+    (ours, kept), (others, _) = (
+        both(rule, use),
+        both(rule, lambda model, attached: (3 * loss_of(model, attached, (x[y >= 0], y[y >= 0]))).backward()),
+    )
+    assert_same(ours, kept)
+    assert_close(ours, others, EPS)
+
+
+@every_rule
 def test_a_factor_that_changes_from_step_to_step_is_met(rule):
     """A GradScaler halves, a schedule weighs: a factor kept from the step before would be in every hidden gradient."""
 

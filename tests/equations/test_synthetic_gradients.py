@@ -205,6 +205,39 @@ def test_positions_share_a_predictor_and_a_sample_shares_its_label():
     assert distance(model[0].weight.grad, expected) < 1e-5
 
 
+def test_positions_that_are_ignored_receive_nothing_and_teach_nothing():
+    """Padding. The scale is that of a sample's loss, which is a mean over positions, whatever the number of positions left."""
+    steps, model = 5, nn.Sequential(nn.Linear(7, 9), nn.Tanh(), nn.Linear(9, K)).double()
+    x, y = torch.randn(N, steps, 7).double(), torch.randint(K, (N, steps))
+    y[0], y[1, 2:], y[4, :3] = -100, -100, -100
+    attached = fa.attach(model, "sg", example=x)
+    with torch.no_grad():
+        for b in attached.feedback.values():
+            b.normal_(std=0.3)
+    attached.targets = y
+    attached.loss(F.cross_entropy(model(x).flatten(0, 1), y.flatten())).backward()
+
+    count, n = y >= 0, int((y >= 0).sum()) / steps
+    theta = {k[2:]: b.detach() for k, b in attached.feedback.items()}
+    x, y = x[count], y[count]
+    h = torch.tanh(F.linear(x, model[0].weight, model[0].bias)).detach()
+    s = predict("linear", h, F.one_hot(y, K).double(), theta)
+    error = torch.softmax(F.linear(h, model[2].weight, model[2].bias), 1) - F.one_hot(y, K)
+    gap = 2 * (s / n - error @ model[2].weight / len(y))
+    delta = s / n * (1 - h**2)
+    assert_close(
+        {name: g for name, g in read(model).items() if name[0] == "0"},
+        {
+            "0.weight": delta.T @ x,
+            "0.bias": delta.sum(0),
+            "0._feedback_A": h.T @ gap,
+            "0._feedback_B": F.one_hot(y, K).double().T @ gap,
+            "0._feedback_C": gap.sum(0),
+        },
+        EPS,
+    )
+
+
 @pytest.mark.parametrize("rule", [SG(), PROP(), SG(warm_up=1)])
 def test_one_graph_under_compile_equals_eager(rule):
     """The state of warm-up and the two ends of a tap must not break the graph, nor be burnt into it."""

@@ -137,9 +137,16 @@ FAULTS = [
     Fault(
         "a prediction for a sum of samples",
         "callbacks/synthetic.py",
-        "synthetic, true = predicted / len(h),",
+        "synthetic, true = predicted / n,",
         "synthetic, true = predicted,",
         _tests("synthetic"),
+    ),
+    Fault(
+        "a prediction judged by samples that are ignored",
+        "callbacks/synthetic.py",
+        "torch.float32) if attached.needs_targets else 1)",
+        "torch.float32) if False else 1)",
+        _tests("ignored"),
     ),
     Fault(
         "an implied loss without the labels' term",

@@ -8,6 +8,7 @@ CONVOLUTION = ("tests/equations/test_convolutions.py",)
 FACTOR = ("tests/contract/test_factor.py",)
 TRACES = ("tests/contract/test_traces.py",)
 TRANSPORT = ("tests/equations/test_transport_rules.py",)
+IGNORED = ("tests/contract/test_targets.py",)
 SYNTHETIC = ("tests/equations/test_synthetic_gradients.py",)
 
 FAULTS = [
@@ -98,9 +99,30 @@ FAULTS = [
     Fault(
         "the batch size forgotten in a delivered prediction",
         "ops/predict.py",
-        "d = (factor * s).div_(len(s))",
+        "d = (factor * s).div_(n)",
         "d = factor * s",
         SYNTHETIC,
+    ),
+    Fault(
+        "an ignored row receives its prediction",
+        "wiring/deliveries/synthetic.py",
+        "s if ignored is None else s.masked_fill(ignored, 0.0)",
+        "s",
+        IGNORED,
+    ),
+    Fault(
+        "ignored rows counted in the scale of a prediction",
+        "wiring/deliveries/synthetic.py",
+        "n * share(counts, n.dtype)",
+        "n",
+        IGNORED,
+    ),
+    Fault(
+        "a predictor reads a label that is not a number",
+        "wiring/stores/rows.py",
+        "torch.where(known(targets), targets, 0.0).reshape",
+        "targets.reshape",
+        IGNORED,
     ),
     Fault(
         "the synthetic gradient's target has the wrong sign",

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lightning_fa.labels import share
 from lightning_fa.ops import predicted, route, scaled
 from lightning_fa.ops.route import NOT_SCORED
 from lightning_fa.rules.base import SyntheticRule
@@ -100,15 +101,15 @@ class Synthetic:
         goes_on = self.settler.ready(name, h) is not None
         with outside_checkpoints():
             with self.step.held.loss(name, h, theta.values()):
-                s = self._predict(name, h, theta, applied)
+                s, n = self._predict(name, h, theta, applied)
             settles = self._settling
             if name == self._at[0]:  # all blocks or none: a predictor learns from a gradient that settling yields
                 settles = goes_on and not self.rule.alpha and steps is None and self.settler.pays_anywhere(name, h)
             if settles:
-                return self._answer(name, h, s, goes_on)
+                return self._answer(name, h, s, n, goes_on)
             if not h.requires_grad and not s.requires_grad:
                 return h.detach()
-            out, unit = predicted(h, s, applied, self.rule.share)
+            out, unit = predicted(h, s, n, applied, self.rule.share)
         self.step.terms.append(unit)
         self.settler.isolation.bar(out)
         return out
@@ -123,13 +124,13 @@ class Synthetic:
                 f"the predictor's parameters, {', '.join(f'{name}.{FEEDBACK}_{letter}' for letter in theta)}."
             )
 
-    def _answer(self, name: str, h: Tensor, s: Tensor, goes_on: bool) -> Tensor:
+    def _answer(self, name: str, h: Tensor, s: Tensor, n: Tensor, goes_on: bool) -> Tensor:
         # s gives the error at h, and the error at h gives the gradient at the entrance of the blocks up to h. This gradient is
         # the target of the predictor below that entrance. Only the predictor below the head must wait for the true loss.
         settler = self.settler
         scale = settler.factor.like(s)
         with torch.no_grad():
-            d = scale * s / len(s)
+            d = scale * s / n
             error = (self.rule.share * d).to(h.dtype)
         asked, self._asked = self._asked, None
         true = settler.settle(h, error, scale, asked and asked.entrance) if h.requires_grad else None
@@ -144,7 +145,7 @@ class Synthetic:
         if goes_on and name != self._at[-1]:
             self._asked = Asked(h.requires_grad_(), s, d)
             return h.clone()
-        out, unit = predicted(h, s, None, self.rule.share)
+        out, unit = predicted(h, s, n, None, self.rule.share)
         self.step.terms.append(unit)
         self._settling = False
         settler.isolation.bar(out)
@@ -169,21 +170,24 @@ class Synthetic:
             return None
         before, self.step.targets = self.step.targets, targets
         try:
-            return self._predict(name, h, theta, None)
+            return self._predict(name, h, theta, None)[0]
         finally:
             self.step.targets = before
 
-    def _predict(self, name: str, h: Tensor, theta: dict[str, Tensor], applied: Tensor | None) -> Tensor:
+    def _predict(self, name: str, h: Tensor, theta: dict[str, Tensor], applied: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The prediction, zero in rows whose target is ignored, and the number of samples that count."""
         outputs = self.rule.outputs(theta)
         layout = self.feedback.layout(name) or Layout(h.shape[-1], outputs, h.ndim > 2)
         seen = scaled(h, self.rule.alpha, applied) if self.rule.alpha and h.requires_grad else h.detach()
         with without_autocast(h):
             rows, y = layout.positions(seen.to(next(iter(theta.values())).dtype)), None
+            n, ignored = rows.new_full((), len(h)), None
             if self.rule.needs_targets:
                 targets = self.step.targets
                 samples = len(layout.samples(h))
-                labels = as_labels(targets, samples, len(rows) // samples, outputs)
+                labels, counts = as_labels(targets, samples, len(rows) // samples, outputs)
                 if self.step.looks() and targets is not None and not targets.is_floating_point():
                     check_classes(targets, max(outputs, 2))  # one output stands for two classes
-                y = labels.to(rows.dtype)
-            return layout.unite(self.rule.predict(rows, y, theta), h.shape)
+                y, n, ignored = labels.to(rows.dtype), n * share(counts, n.dtype), ~counts[:, None]
+            s = self.rule.predict(rows, y, theta)
+            return layout.unite(s if ignored is None else s.masked_fill(ignored, 0.0), h.shape), n

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from lightning_fa.labels import known, known_rows
 from lightning_fa.wiring.blocks.choice import weights_of
 
 NO_TARGETS = (
@@ -170,10 +171,13 @@ def match_targets(targets: Tensor | None, rows: int) -> Tensor:
     return targets.reshape(rows, -1)
 
 
-def as_labels(targets: Tensor | None, samples: int, positions: int, outputs: int) -> Tensor:
+def as_labels(targets: Tensor | None, samples: int, positions: int, outputs: int) -> tuple[Tensor, Tensor]:
     """Targets as ``(samples * positions, outputs)``: classes one-hot, a sample's label repeated at its positions.
 
-    A class outside ``0 .. outputs - 1``, such as an ignored class, becomes a row of zeros.
+    A class outside ``0 .. outputs - 1``, such as an ignored class, becomes a row of zeros, and a value of NaN becomes zero.
+
+    Returns:
+        The labels, and which of their rows count.
 
     Raises:
         ValueError: there are no targets, or their number does not fit.
@@ -188,5 +192,10 @@ def as_labels(targets: Tensor | None, samples: int, positions: int, outputs: int
             f"{tuple(targets.shape)}."
         )
     classes = torch.arange(outputs, device=targets.device)
-    y = targets.reshape(rows, outputs) if values else targets.reshape(rows, 1) == classes
-    return y.repeat_interleave(samples * positions // rows, 0)
+    y = (
+        torch.where(known(targets), targets, 0.0).reshape(rows, outputs)
+        if values
+        else targets.reshape(rows, 1) == classes
+    )
+    repeats = samples * positions // rows
+    return y.repeat_interleave(repeats, 0), known_rows(targets, outputs).repeat_interleave(repeats, 0)
