@@ -188,7 +188,7 @@ class LocalRule(Rule):
     advice: ClassVar[str] = ""
     """Last sentence of an error about the targets: what the user should do instead."""
     maps: ClassVar[bool] = False
-    """Whether ``local_loss`` receives h in its own shape, ``(samples, ...)``. Otherwise the shape is ``(rows, width)``."""
+    """Whether ``local_loss`` receives h as ``(samples, channels, ...)``; a sequence may change its length. Else (rows, width)."""
 
     @property
     def needs_targets(self) -> bool:
@@ -198,7 +198,7 @@ class LocalRule(Rule):
     def initial(self, name: str, width: Any, outputs: int) -> Any:
         """B^i for the block ``name``: one tensor, ``(width of h^i, outputs of the network)``, or several tensors by letter.
 
-        ``width``: the width of h^i; with :attr:`maps` its shape without samples; with :meth:`renew` (width, head's fan-in).
+        ``width``: the width of h^i; with :attr:`maps` (channels, ...); with :meth:`renew` (width, head's fan-in).
         """
 
     def renew(self, head: Tensor, feedback: Mapping[str, Tensor]) -> dict[str, Tensor]:

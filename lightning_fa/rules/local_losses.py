@@ -28,10 +28,12 @@ class LocalLosses(LocalRule):
 
     .. math:: L^l = (1 - \beta) \, CE(P^l h^l + p^l, y) + \beta \, \tfrac{1}{n^2} \| S(Q^l * h^l) - S(y) \|^2
 
-    S is the matrix of cosines between the samples' centred features. The features of a feature map are its standard deviations
-    over space. ``"pred"`` has only the first term and ``"sim"`` only the second, both with weight 1. P begins at zero. Before P
-    a feature map is averaged to a grid of at most ``pooled`` features. Q is a 3x3 convolution or a matrix. Targets are two or
-    more classes. Samples of class -100 are left out of the means: set labels that your own loss masks out to -100.
+    S is the matrix of cosines between the samples' centred features. The features of a feature map are its channels' standard
+    deviations over space. ``"pred"`` has only the first term and ``"sim"`` only the second, both with weight 1. P begins at
+    zero. Before P a feature map is averaged over space to a grid of at most ``pooled`` features. Q is a 3x3 convolution or a
+    matrix. In a sequence under a head that reads its mean or its last step, units are the channels and time is space. Later
+    sequences may have another length: they are averaged to the grid of the first. Targets are two or more classes. Samples of
+    class -100 are left out of the means: set labels that your own loss masks out to -100.
 
     Args:
         seed: Fixes every Q, together with the block's name and nothing else.
@@ -60,7 +62,7 @@ class LocalLosses(LocalRule):
             raise ValueError(f"A network of one output has no classes for block {name!r} to learn. {VALUES}")
         theta, shape = {}, width
         if self.loss != "sim":
-            features = len(_pool(torch.empty(1, *shape), self.pooled)[0])
+            features = shape[0] * torch.Size(_grid(shape, self.pooled)).numel()
             theta = {"P": torch.zeros(outputs, features), "p": torch.zeros(outputs)}
         if self.loss != "pred":
             kernel = (3,) * (len(shape) - 1)
@@ -73,7 +75,9 @@ class LocalLosses(LocalRule):
         theta, pred, sim = feedback, h.new_zeros(()), h.new_zeros(())
         if self.loss != "sim":
             y = targets.to(h.dtype) if targets.ndim > 1 else targets
-            pred = F.cross_entropy(F.linear(_pool(h, self.pooled), theta["P"], theta["p"]), y)
+            # A sequence of another length than the first is averaged to the grid of the first.
+            grid = [theta["P"].shape[1] // h.shape[1]] if h.ndim == 3 else _grid(h.shape[1:], self.pooled)
+            pred = F.cross_entropy(F.linear(_pool(h, grid), theta["P"], theta["p"]), y)
         if self.loss != "pred":
             y = (targets if targets.ndim > 1 else one_hot(targets, len(theta["Y"]))).to(h.dtype)
             s, wanted = _similarity(_mix(h, theta["Q"])), _similarity(y)
@@ -86,18 +90,22 @@ class LocalLosses(LocalRule):
         return {"pred": pred, "sim": sim}.get(self.loss, (1 - self.beta) * pred + self.beta * sim)
 
 
-def _pool(h: Tensor, most: int) -> Tensor:
+def _grid(shape: Sequence[int], most: int) -> list[int]:
+    channels, *sizes = shape
+    while channels * torch.Size(sizes).numel() > most and max(sizes, default=1) > 1:
+        sizes = [-(-size // 2) for size in sizes]
+    return sizes
+
+
+def _pool(h: Tensor, grid: list[int]) -> Tensor:
     if h.ndim == 2:
         return h
-    sizes = list(h.shape[2:])
-    while h.shape[1] * torch.Size(sizes).numel() > most and max(sizes) > 1:
-        sizes = [-(-size // 2) for size in sizes]
     pools: dict[int, Callable[..., Tensor]] = {
         3: F.adaptive_avg_pool1d,
         4: F.adaptive_avg_pool2d,
         5: F.adaptive_avg_pool3d,
     }
-    return pools[h.ndim](h, sizes).flatten(1)
+    return pools[h.ndim](h, grid).flatten(1)
 
 
 def _mix(h: Tensor, Q: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """Rules whose blocks learn from the targets: by losses of their own, or by a projection."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -91,6 +93,98 @@ def test_feature_maps_are_pooled_for_prediction_and_reduced_to_deviations_for_si
     sim = (cosines(mixed) - cosines(F.one_hot(y, K).float())).square().mean()
     (expected,) = torch.autograd.grad(0.01 * pred + 0.99 * sim, model[0].weight)
     assert distance(step(model, attached, x, y)["0.weight"], expected) < 1e-4
+
+
+class Steps(nn.Module):
+    """Scores the mean of a sequence or its last step. Between its layers lie maps of (samples, steps, units)."""
+
+    def __init__(self, last: bool) -> None:
+        super().__init__()
+        self.last, self.low, self.next, self.head = last, nn.Linear(7, 9), nn.Linear(9, 8), nn.Linear(8, K)
+        self.double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.tanh(self.next(torch.tanh(self.low(x))))
+        return self.head(h[:, -1] if self.last else h.mean(1))
+
+
+def speaking(model: nn.Module, x: Tensor) -> tuple[fa.Attached, dict[str, Tensor]]:
+    """With a P that says something, and what the first block holds, by letter."""
+    attached = fa.attach(model, fa.LocalLosses(beta=0.4), example=x)
+    theta = {k[4:]: b for k, b in attached.feedback.items() if k.startswith("low.")}
+    with torch.no_grad():
+        for b in theta.values():
+            b.normal_(std=0.3)
+    return attached, {letter: b.detach() for letter, b in theta.items()}
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("longer", [1, 2])
+def test_the_units_of_a_sequence_are_its_channels_and_time_is_space(last, longer):
+    """Time steps were taken for channels: Q mixed neighbouring units, and another length was an error."""
+    model, x, y = Steps(last), torch.randn(N, 5, 7).double(), torch.randint(K, (N,))
+    attached, theta = speaking(model, x[:2])
+    assert {letter: tuple(b.shape) for letter, b in theta.items()} == {"P": (K, 9 * 5), "p": (K,), "Q": (9, 9, 3)}
+    x = torch.randn(N, 5 * longer, 7).double()
+    ours = step(model, attached, x, y)
+    h = torch.tanh(F.linear(x, model.low.weight, model.low.bias))
+    grid = h.unflatten(1, (5, longer)).mean(2)
+    pred = F.cross_entropy(torch.einsum("ntc,kct->nk", grid, theta["P"].view(K, 9, 5)) + theta["p"], y)
+    around = torch.cat([torch.zeros(N, 1, 9).double(), h, torch.zeros(N, 1, 9).double()], 1)
+    mixed = sum(around[:, i : i + 5 * longer] @ theta["Q"][:, :, i].T for i in range(3))
+    sim = (cosines(mixed.std(1)) - cosines(F.one_hot(y, K).double())).square().mean()
+    (expected,) = torch.autograd.grad(0.6 * pred + 0.4 * sim, model.low.weight)
+    assert distance(ours["low.weight"], expected) <= 256 * EPS
+
+
+def test_names_of_the_units_of_a_sequence_do_not_matter():
+    """A convolution over units gave neighbours a meaning that no unit of a sequence has."""
+    model, x, y, order = Steps(False), torch.randn(N, 5, 7).double(), torch.randint(K, (N,)), torch.randperm(9)
+    attached, theta = speaking(model, x)
+    ours = step(model, attached, x, y)["low.weight"]
+    with torch.no_grad():
+        for p in (model.low.weight, model.low.bias):
+            p.copy_(p[order])
+        theta["P"].copy_(theta["P"].view(K, 9, 5)[:, order].flatten(1))
+        theta["Q"].copy_(theta["Q"][order][:, order])
+    assert distance(step(model, attached, x, y)["low.weight"], ours[order]) <= 256 * EPS
+
+
+@pytest.mark.parametrize("steps", [1, 4, 11])
+def test_a_sequence_of_any_length_teaches(steps):
+    """Shorter than the grid of P, or a single step."""
+    model, y = Steps(True), torch.randint(K, (N,))
+    attached, _ = speaking(model, torch.randn(2, 5, 7).double())
+    gradient = step(model, attached, torch.randn(N, steps, 7).double(), y)["low.weight"]
+    assert gradient.isfinite().all()
+    assert gradient.any()
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.GRU(7, 7, batch_first=True),
+        nn.LSTM(7, 7, batch_first=True),
+        nn.TransformerEncoderLayer(7, 1, 9, batch_first=True),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_layers_of_sequences_have_units_for_channels(layer):
+    """A recurrent layer has no attribute that names its width, and as many steps as units leave the last dimension."""
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.low, self.next, self.head = copy.deepcopy(layer), nn.Linear(7, 8), nn.Linear(8, K)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = self.low(x)
+            return self.head(self.next(h[0] if isinstance(h, tuple) else h).tanh().mean(1))
+
+    for steps in (5, 7):
+        attached = fa.attach(Net(), "local", example=torch.randn(2, steps, 7))
+        assert attached.feedback["low.Q"].shape == (7, 7, 3)
+        assert attached.feedback["low.P"].shape == (K, 7 * steps)
 
 
 def test_dead_units_give_no_nan():

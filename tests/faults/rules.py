@@ -152,6 +152,27 @@ FAULTS = [
         LOCAL,
     ),
     Fault(
+        "time steps taken for channels",
+        "wiring/stores/rows.py",
+        "h if self.channels is None else h.movedim(self.channels, self.leading)",
+        "h",
+        LOCAL,
+    ),
+    Fault(
+        "feedback of a sequence for one length alone",
+        "wiring/stores/block_feedback.py",
+        "len(drawn) == len(sizes) == 3 and",
+        "False and",
+        LOCAL,
+    ),
+    Fault(
+        "a sequence averaged to a grid of its own",
+        "rules/local_losses.py",
+        "if h.ndim == 3 else _grid",
+        "if h.ndim == 0 else _grid",
+        LOCAL,
+    ),
+    Fault(
         "channels taken for time steps",
         "wiring/stores/rows.py",
         "return Axes(before if is_map else front, found[0])",

@@ -64,7 +64,7 @@ class Local:
     def _loss(self, name: str, tap: Tensor, layout: Layout) -> Tensor:
         rule, theta = self.rule, self.feedback.theta(name)
         h = tap.to(next(iter(theta.values())).dtype)
-        h = layout.samples(h) if rule.maps and not layout.per_position else layout.features(h)
+        h = layout.map(h) if rule.maps and not layout.per_position else layout.features(h)
         y = read_targets(self.step.targets, len(h), layout.outputs, rule, self.step.looks())
         with self.step.held.loss(name, tap, theta.values()), without_autocast(h):
             loss = rule.local_loss(h, y, theta.get("", theta))

@@ -34,7 +34,7 @@ class Place(NamedTuple):
 
 Sizes: TypeAlias = "tuple[int, ...]"
 """The numbers that shapes of feedback depend on: (width of the block's output, outputs of the network). For rules with
-``maps`` the dimensions of the block's output, without the samples, stand in place of the width."""
+``maps`` the dimensions of the block's output, without the samples and channels first, stand in place of the width."""
 
 Initial: TypeAlias = "Callable[[str, Sizes], Tensor | Mapping[str, Tensor]]"
 """Draws the feedback of a block: one tensor, or one tensor per letter."""
@@ -104,7 +104,7 @@ class BlockFeedback:
 
     def fits(self, name: str, h: Tensor, layout: Layout) -> bool:
         """Whether the feedback drawn for block ``name`` fits the output ``h`` under ``layout``."""
-        return layout.fits(h) and self._known[name].sizes == self._sizes(h.shape, layout)
+        return layout.fits(h) and _serves(self._known[name].sizes, self._sizes(h.shape, layout))
 
     def fit(self, name: str, tap: Tensor, output: Tensor, rehearsing: bool) -> Layout:
         """How the output of block ``name`` lines up with the network's output. Feedback is drawn unless it fits already."""
@@ -112,13 +112,13 @@ class BlockFeedback:
         compiling = torch.compiler.is_compiling()
         if not compiling and known.layout is not None and known.shapes == shapes:
             return known.layout
-        shared = getattr(self.rule, "spatial", "dense") == "shared"
+        shared = getattr(self.rule, "maps", False) or getattr(self.rule, "spatial", "dense") == "shared"
         layout = lay_out(name, tap, output, self.places[name].module, shared)
         if self.cuts(name):
             if not compiling and known.layout is None:
                 check_samples_first(name, tap, layout, self.places[name].module)
             sizes = self._sizes(tap.shape, layout)
-            if known.sizes != sizes:
+            if not _serves(known.sizes, sizes):
                 self._draw(name, sizes, tap, rehearsing)
             if not compiling:
                 known.layout, known.shapes = layout, shapes
@@ -162,7 +162,10 @@ class BlockFeedback:
 
     def _sizes(self, shape: torch.Size, layout: Layout) -> Sizes:
         if getattr(self.rule, "maps", False) and not layout.per_position:
-            return *shape[layout.leading :], layout.outputs
+            sample = list(shape[layout.leading :])
+            if layout.channels is not None:
+                sample.insert(0, sample.pop(layout.channels - layout.leading))
+            return *sample, layout.outputs
         return layout.width, layout.outputs
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
@@ -217,6 +220,11 @@ class BlockFeedback:
         if len(self.store.slots) > before:
             order = {id(place.module): i for i, place in enumerate(self.places.values())}
             self.store.slots = dict(sorted(self.store.slots.items(), key=lambda item: order[id(item[1].module)]))
+
+
+def _serves(drawn: Sizes | None, sizes: Sizes) -> bool:
+    # (channels, length, outputs) are a sequence under a rule with `maps`, whose feedback serves every length.
+    return drawn == sizes or (drawn is not None and len(drawn) == len(sizes) == 3 and drawn[::2] == sizes[::2])
 
 
 def key_of(name: str, letter: str) -> str:

@@ -61,6 +61,10 @@ class Layout(NamedTuple):
         thin[: self.leading], thin[self.channels] = shape[: self.leading], self.width
         return d.reshape(thin).expand(shape)
 
+    def map(self, h: Tensor) -> Tensor:
+        """``h`` as ``(samples, channels, ...)``, or as ``(rows, width)`` if h has no channels."""
+        return self.samples(h if self.channels is None else h.movedim(self.channels, self.leading))
+
     def positions(self, h: Tensor) -> Tensor:
         """``h`` as ``(rows, width)``, with a row for every position unless feedback is dense."""
         if self.channels is None:
