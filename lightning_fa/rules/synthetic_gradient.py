@@ -20,9 +20,10 @@ class SyntheticGradient(SyntheticRule):
     .. math:: \delta^l = SG^l(h^l, y) \odot f'(a^l), \qquad L_{SG^l} = \textstyle\sum_j \| SG^l(h^l_j, y_j) - t^l_j \|^2
 
     The target t is the error that the block above computes at :math:`h^l`. That block computes it from a prediction too
-    (bootstrapping), and the head computes it from the true loss. t is the gradient of one sample's loss, also if the loss is
-    a mean. Predictors are parameters of the model, which its optimizer trains on the mean of :math:`L_{SG}`. The loss must
-    pass through ``attached.loss``.
+    (bootstrapping), and the head computes it from the true loss. t is the gradient of one sample's loss if the loss is a
+    mean over n samples. Under a sum over n samples t is n times this gradient: divide such a loss by n. Predictors are
+    parameters of the model, which its optimizer trains on the mean of :math:`L_{SG}`. The loss must pass through
+    ``attached.loss``.
 
     A row of class -100, or of NaN alone, receives nothing, teaches nothing and is left out of the means: set targets that your
     own loss masks out to -100 or NaN. This also holds if other rows depend on the row, as in a graph. A predictor that reads

@@ -205,6 +205,21 @@ def test_positions_share_a_predictor_and_a_sample_shares_its_label():
     assert distance(model[0].weight.grad, expected) < 1e-5
 
 
+def test_a_summed_loss_has_targets_that_grow_with_the_batch():
+    """A loss does not tell whether it is a mean: under a sum, t is n times the gradient of one sample's loss."""
+    x, y = batch()
+    for reduction, factor in (("mean", 1), ("sum", N)):
+        model = network()
+        attached = fa.attach(model, "sg")
+        attached.targets = y
+        attached.loss(F.cross_entropy(model(x), y, reduction=reduction)).backward()
+        ours = model[2]._feedback_C.grad
+        attached.detach()
+        error = torch.softmax(model(x), 1) - F.one_hot(y, K)
+        t = factor * error @ model[4].weight
+        assert distance(ours, -2 * t.mean(0)) <= 64 * EPS  # predictions begin at zero
+
+
 def test_positions_that_are_ignored_receive_nothing_and_teach_nothing():
     """Padding. The scale is that of a sample's loss, which is a mean over positions, whatever the number of positions left."""
     steps, model = 5, nn.Sequential(nn.Linear(7, 9), nn.Tanh(), nn.Linear(9, K)).double()
