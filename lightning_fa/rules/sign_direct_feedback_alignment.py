@@ -19,9 +19,9 @@ class SignDirectFeedbackAlignment(DirectRule):
 
     .. math:: \delta^l = \frac{1}{n} (B^l \, \mathrm{sign}(e)) \odot f'(a^l), \qquad e = \partial L / \partial a^k
 
-    with n the number of rows. The division by n stands for the mean over rows in the loss, which the sign removes. The
-    published code does not divide (``scale=n`` restores it). The rule is not linear in e: the loss must pass through
-    ``attached.loss``.
+    with n the number of all rows. Rows that the loss ignores are among them, and the sign of their e is zero. The division by n
+    stands for the mean over rows in the loss, which the sign removes. The published code does not divide (``scale=n`` restores
+    it). The rule is not linear in e: the loss must pass through ``attached.loss``.
 
     Args:
         seed: Fixes every B, together with the block's name and nothing else.

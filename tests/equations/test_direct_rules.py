@@ -105,6 +105,32 @@ def test_a_sum_over_the_batch_concerns_hidden_blocks_only():
     assert e.norm() < 1  # the head still has the mean
 
 
+@pytest.mark.parametrize("rule", [fa.DirectFeedbackAlignment(reduction="sum"), fa.SignDirectFeedbackAlignment()])
+def test_a_row_without_an_error_is_a_row(rule):
+    """A margin that is kept has no error, and its loss is a mean over all rows: a zero in e does not tell an ignored row."""
+    out, y = (
+        torch.tensor([[3.0, 0, 0, 0], [0, 0, 0, 0], [0, 9, 0, 0]]).double().requires_grad_(),
+        torch.tensor([0, 1, 1]),
+    )
+    mean = torch.autograd.grad(F.multi_margin_loss(out, y), out)[0]
+    total = torch.autograd.grad(F.multi_margin_loss(out, y, reduction="sum"), out)[0]
+    assert mean.any(1).tolist() == [False, True, False]
+    B = rule.initial("0", 9, K).double()
+    sent = total if isinstance(rule, fa.DirectFeedbackAlignment) else total.sign() / 3
+    assert distance(rule.deliver(mean, B), sent @ B.T) <= 8 * EPS
+
+
+@pytest.mark.parametrize("counted", [2, 4, N])
+def test_a_sum_over_the_batch_undoes_a_mean_over_all_rows(counted):
+    """A mean over the rows that count is undone by their number, and e does not tell it: the sum is to be divided by n."""
+    out, y = torch.randn(N, K, dtype=torch.float64, requires_grad=True), torch.randint(K, (N,))
+    y[counted:] = -100
+    rule, B = fa.DirectFeedbackAlignment(reduction="sum"), torch.randn(9, K, dtype=torch.float64)
+    mean, total = (torch.autograd.grad(F.cross_entropy(out, y, reduction=r), out)[0] for r in ("mean", "sum"))
+    assert distance(rule.deliver(total / N, B), total @ B.T) <= 8 * EPS
+    assert distance(rule.deliver(mean, B), N / counted * total @ B.T) <= 8 * EPS
+
+
 def test_spatially_shared_feedback_is_constant_over_space():
     """With ``spatial="shared"`` B has a row per channel; the dense default has one per unit."""
     model = nn.Sequential(

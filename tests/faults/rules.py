@@ -6,6 +6,7 @@ EQUATIONS = ("tests/equations/test_oracles.py", "tests/contract/test_contract.py
 FEEDBACK = ("tests/equations/test_feedback.py",)
 TRANSPORT = ("tests/equations/test_transport_rules.py",)
 STEPS = ("tests/equations/test_time_steps.py",)
+DIRECT = ("tests/equations/test_direct_rules.py",)
 LOCAL = ("tests/equations/test_local_rules.py",)
 SHARED = ("tests/equations/test_shared_readout.py",)
 AVERAGES = ("tests/equations/test_averages.py",)
@@ -52,6 +53,20 @@ FAULTS = [
         "return feedback if weight.requires_grad else feedback.detach()",
         "return feedback.detach()",
         TRANSPORT,
+    ),
+    Fault(
+        "rows without an error left out of the sum over the batch",
+        "rules/direct_feedback_alignment.py",
+        "return d * len(e) if",
+        "return d * e.any(1).sum() if",
+        DIRECT,
+    ),
+    Fault(
+        "rows without an error left out of the mean of signs",
+        "rules/sign_direct_feedback_alignment.py",
+        "feedback.T / len(e)",
+        "feedback.T / e.any(1).sum()",
+        DIRECT,
     ),
     Fault(
         "signs dropped from sign symmetry",
