@@ -25,9 +25,8 @@ class DirectFeedbackAlignment(DirectRule):
         init: Initialiser by name (see :mod:`lightning_fa.feedback`), or tensors of shape ``(width of h, outputs)``.
         scale: Factor on the initialiser.
         shared: Whether all blocks use the first rows of one matrix, rescaled to their width, instead of a matrix each.
-        reduction: ``"sum"`` multiplies the error that hidden blocks receive by the number n of all rows. This undoes a mean
-            over all rows in the loss. A loss that is a mean over the m rows that it does not ignore gives n/m times the error
-            of the sum: divide the sum by n instead. The error of the head is unchanged.
+        reduction: ``"sum"`` multiplies the error of hidden blocks, not of the head, by the number n of all rows. This undoes a
+            mean over all rows. If the loss ignores rows, divide its sum by n: a mean over m rows gives n/m times the error.
         spatial: ``"dense"``: every unit of a feature map has its own row of B. ``"shared"``: every channel has its own row.
 
     References: Nokland 2016 (arXiv 1609.01596), eq. 8; Gilmer et al. 2017, eq. 3; Launay et al. 2019 and its code.
