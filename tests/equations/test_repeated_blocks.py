@@ -185,7 +185,9 @@ def expected(plain, x, y, attached, kind):
         elif kind == "drtp":
             (flat * (onehot @ held[0].detach().T)).sum().div(rows).backward(retain_graph=True)
         elif kind == "local":
-            F.cross_entropy(F.linear(flat, *held), classes).backward(retain_graph=True)
+            # the units of a sequence are its channels, which P reads first
+            seen = h.mT.reshape(rows, -1) if h.ndim == 3 and out.ndim == 2 else flat
+            F.cross_entropy(F.linear(seen, *held), classes).backward(retain_graph=True)
         elif kind == "sg":
             A, B, C = held  # what is predicted counts per sample
             flat.backward((flat @ A + onehot @ B + C).detach() / len(h), retain_graph=True)
