@@ -9,13 +9,14 @@ from typing import Any, TypeAlias
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from lightning_fa.attach import attach
 from lightning_fa.attached import Attached
 from lightning_fa.rules import Rule
-from lightning_fa.wiring.blocks.choice import Blocks
+from lightning_fa.surgery import FEEDBACK
+from lightning_fa.wiring.blocks.choice import Blocks, weights_of
 
 Targets: TypeAlias = "str | int | Callable[[Any], Tensor] | None"
 """Where the targets are in a batch: a key, an index, a function of the batch, or ``None`` for the usual places."""
@@ -173,6 +174,11 @@ def _example(module: LightningModule) -> Any:
     return tree_map_only(Tensor, moved, module.example_input_array)
 
 
+def _matrices(module: LightningModule) -> set[tuple[nn.Module, str]]:
+    """The weight matrices, each by its layer and its name there."""
+    return {(m, name) for m in module.modules() for name in weights_of(m) if not name.startswith(FEEDBACK)}
+
+
 class Governed:
     """A LightningModule with a rule attached and its steps wrapped. :meth:`release` undoes both."""
 
@@ -186,7 +192,7 @@ class Governed:
     ) -> None:
         self.module = module
         self.attached = attach(module, rule, blocks=blocks, ungoverned=ungoverned, example=_example(module))
-        self.known = set(module.modules())
+        self._known = _matrices(module)
         self._hidden: dict[str, Any] = {}
         joins = self.attached.needs_loss or self.attached.checks_loss
         if joins or self.attached.needs_targets:
@@ -195,6 +201,11 @@ class Governed:
             self._replace("training_step", step)
             if joins and not automatic:
                 self._replace("manual_backward", ManualBackward(self.attached, module.manual_backward))
+
+    def changed(self) -> bool:
+        """Whether a weight matrix came into the module since the rule did, or a layer with weights left it."""
+        present = set(self.module.modules())
+        return not _matrices(self.module) <= self._known or any(layer not in present for layer, _ in self._known)
 
     def _replace(self, name: str, step: _Step) -> None:
         self._hidden[name] = self.module.__dict__.get(name)  # a compiled module has its own instance attribute

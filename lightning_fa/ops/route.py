@@ -28,7 +28,7 @@ class Delivery(Protocol):
 
 NOT_JOINED = (
     "This rule needs the loss that is differentiated: call `loss = attached.loss(loss)` before `loss.backward()`. A feedback "
-    "strategy or the mixin makes this call in automatic optimisation."
+    "strategy or the mixin makes this call in automatic optimisation. Add several losses of one forward pass before the call."
 )
 NOT_SCORED = (
     "This loss does not depend on the output of an earlier forward pass. Run passes that you do not train on under "

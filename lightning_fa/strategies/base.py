@@ -88,9 +88,8 @@ class FeedbackStrategyMixin:
     def _attach(self) -> Attached:
         module = self.lightning_module
         assert module is not None
-        known = None if self._governed is None else self._governed.known
-        if self._governed and any(weights_of(m) and m not in known for m in module.modules()):  # type: ignore[operator]
-            self._governed.release()  # `setup` or `configure_model` has created more layers
+        if self._governed and self._governed.changed():  # by `setup` or `configure_model`
+            self._governed.release()
             self._governed = None
         if self._governed is None:
             if isinstance(module, FeedbackMixin):

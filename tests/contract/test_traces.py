@@ -10,7 +10,7 @@ from torch import nn
 
 import lightning_fa as fa
 from tests.cases import SEEDED, attach, cases, every_case, plain_of, rules_that
-from tests.problems import assert_same, gradients, rewind
+from tests.problems import assert_same, criterion, gradients, rewind
 
 every_rule = cases(problems=["mlp"])
 every_rule_with_a_seed = cases(SEEDED, ["mlp"])
@@ -183,6 +183,18 @@ def test_a_loss_that_was_not_joined_is_an_error(rule, problem):
     attached.targets = y
     with pytest.raises(RuntimeError, match=r"attached\.loss"):
         nn.functional.cross_entropy(model(x), y).backward()
+
+
+@cases(rules_that(joins=True), ["mlp"])
+def test_two_losses_of_one_pass_are_to_be_added(rule, problem):
+    """The second loss would train no hidden layer."""
+    model, (x, y) = problem.model(), problem.batch()
+    attached = attach(model, rule, problem)
+    attached.targets = y
+    out = model(x)
+    attached.loss(criterion(out, y)).backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="Add several losses of one forward pass before"):
+        attached.loss(out.square().mean()).backward()
 
 
 @cases(rules_that(joins=False), ["mlp"])

@@ -132,3 +132,42 @@ def test_feedback_that_the_dry_run_draws_stays(rule):
     attached.targets = Y
     attached.loss(F.cross_entropy(net(x), Y)).backward()
     assert all(torch.equal(b, held[name]) for name, b in attached.feedback.items())
+
+
+class Autoencoder(nn.Module):
+    """Lightning's first example: ``forward`` is the encoder, and training calls the decoder as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+        self.decoder = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 6))
+
+    def forward(self, x):
+        return self.encoder(x)
+
+
+class Silent(nn.Module):
+    """Training calls ``net`` itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+
+    @torch.no_grad()
+    def forward(self, x):
+        return self.net(x)
+
+
+def test_an_example_that_shows_a_part_of_the_training_step_is_to_be_left_out():
+    """Whoever left out the decoder instead, as the message said, trained it by backpropagation."""
+    with pytest.raises(
+        ValueError, match=r"does not call decoder\.0, decoder\.2 .*If training calls them.* leave out `example=`"
+    ):
+        fa.attach(Autoencoder(), "dfa", example=X)
+    with pytest.raises(ValueError, match="leave out `example=`") as refused:
+        fa.attach(Silent(), "dfa", example=X)
+    assert "ungoverned" not in str(refused.value)
+    model = Autoencoder()
+    attached = fa.attach(model, "dfa")
+    attached.loss(F.mse_loss(model.decoder(model.encoder(X)), X)).backward()
+    assert attached.governance() == (4, 0, 0)

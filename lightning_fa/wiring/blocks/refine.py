@@ -91,9 +91,15 @@ def idle_advice(blocks: Sequence[Block], idle: Sequence[str]) -> str:
     """What to do about blocks that ``forward`` never calls."""
     called = [block.name for block in blocks if block.name not in idle]
     names = sorted({_widest(name, called) for name in idle})
+    advice = (
+        "If training calls them (`forward` is a part of what `training_step` computes, or runs without gradients), leave out "
+        "`example=` (a LightningModule: `example_input_array = None`): the first training step then shows the blocks."
+    )
+    if not called:
+        return advice
     return (
-        f"leave them out with ungoverned={names!r} (a frozen teacher, a network that another loss trains). If several networks "
-        "shall learn by the rule, attach a rule to each: `attach(model.part, ...)`."
+        f"{advice} If training does not call them, or another loss trains them (a frozen teacher), leave them out with "
+        f"ungoverned={names!r}. If several networks shall learn by the rule, attach a rule to each: `attach(model.part, ...)`."
     )
 
 

@@ -135,7 +135,8 @@ def lay_out(name: str, h: Tensor, output: Tensor, module: nn.Module, shared: boo
     if not leading:
         raise ValueError(
             f"The output of block {name!r} has shape {tuple(h.shape)} and the network's output {tuple(output.shape)}: "
-            "expected the same batch dimension first. Choose other blocks with `blocks`."
+            "expected the same batch dimension first. Choose other blocks with `blocks`. If the last block is a part of the loss "
+            "only (class centers, proxies), name it in `ungoverned`."
         )
     outputs = output.shape[leading:].numel()
     if shared and axes.channels is not None and leading < h.ndim - 1:
