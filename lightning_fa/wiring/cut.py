@@ -84,7 +84,7 @@ class Cut:
         """Record the output of the block below, which is among a block's inputs, and replace it by what crosses the cut."""
         if not again and self.course.enter(index, self.isolation.proven):
             self.step.begin()
-            if self.isolation.frozen and not torch.compiler.is_compiling():
+            if not torch.compiler.is_compiling() and self.isolation.frozen:
                 self.isolation.look_again()
         if index == 0:
             settler = None if again else self.delivery.settler
