@@ -14,7 +14,6 @@ from lightning_fa import late_layers
 from lightning_fa.optimizers import forgotten, message
 from lightning_fa.rules.base import Rule
 from lightning_fa.sharding import whole
-from lightning_fa.surgery import set_aside
 from lightning_fa.table import Governance, count, drawn, summarised
 from lightning_fa.wiring import Block, Wiring
 from lightning_fa.wiring.base import Row
@@ -138,11 +137,13 @@ class Attached:
     def suspended(self) -> Iterator[None]:
         """Inside the context, the model is plain and learns by backpropagation. Feedback and its optimizer state are kept.
 
-        Outside of it, the gradient of an input is the error that the rule sends there, and not the derivative of the output.
+        Outside of it, the gradient of an input is the error that the rule sends there, and not the derivative of the output. A
+        loss may have a term from inside, such as a penalty on this derivative, which trains the weights by backpropagation (under
+        ``fa_sparse`` also those of removed connections).
         """
         targets = self.targets
         try:
-            with set_aside(self._wiring.adopted):
+            with self._wiring.suspended():
                 yield
         finally:
             self.targets = targets

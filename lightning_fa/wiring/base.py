@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
@@ -50,6 +51,9 @@ class Wiring(Protocol):
 
     def join(self, loss: Tensor) -> Tensor:
         """The loss, joined to the terms of the forward passes since the last loss. Its value is unchanged."""
+
+    def suspended(self) -> AbstractContextManager[None]:
+        """Inside the context the model is plain."""
 
     def forget(self) -> None:
         """Drop the terms that wait for a loss."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lightning_fa.surgery import Behaviour, adopt
+from lightning_fa.surgery import Behaviour, adopt, set_aside
 from lightning_fa.wiring.base import Row, take_out
 from lightning_fa.wiring.blocks.choice import Block
 from lightning_fa.wiring.cut import Bounded, Cut, Exit
@@ -83,6 +84,9 @@ class CutWiring:
         if joined is not loss and settler is not None:
             settler.observe(joined)
         return joined
+
+    def suspended(self) -> AbstractContextManager[None]:
+        return set_aside(self.adopted)
 
     def forget(self) -> None:
         self.step.forget()

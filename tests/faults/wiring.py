@@ -398,9 +398,23 @@ FAULTS = [
     Fault(
         "a dry run proves the loss of a transport rule",
         "wiring/transport/proof.py",
-        "if not self._scored and self._check(loss):",
+        "if self._aside is not None and self._check(loss):",
         "if self._handle is not None and self._check(loss):",
         TRAINED,
+    ),
+    Fault(
+        "a penalty on the true derivative taken for weight transport",
+        "wiring/transport/proof.py",
+        "                self._aside.append((begin, _sequence()))",
+        "                pass",
+        ("tests/contract/test_suspended.py",),
+    ),
+    Fault(
+        "all that comes after a pass under suspension is exempt",
+        "wiring/transport/proof.py",
+        "if any(begin < node._sequence_nr() < end for begin, end in aside):",
+        "if any(begin < node._sequence_nr() for begin, end in aside):",
+        ("tests/contract/test_suspended.py",),
     ),
     Fault(
         "a loss before the head was called, which trains no hidden layer",

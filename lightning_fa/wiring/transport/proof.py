@@ -4,12 +4,14 @@ The loss is read as well, because a training step may do more than ``forward``, 
 
 An error travels through a weight if an operator other than a sum combines the weight with an activation. In the graph this is
 a node with an input that depends on the weight, through operators on weights alone, and another that depends on something else.
-Nodes of this library are exempt, because W receives only its own gradient from them.
+Nodes of this library are exempt, because W receives only its own gradient from them. Nodes of passes under suspension are exempt
+too: there the user has asked for the true derivative.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import torch
@@ -63,11 +65,12 @@ class Proof:
         self._weights: Mapping[str, Weight] = {}
         self._handle: Any = None
         """Of the hook, until an output was checked."""
-        self._scored = True
+        self._aside: list[tuple[int, int]] | None = None
+        """The sequence numbers of the nodes of passes under suspension, until a loss was checked; then ``None``."""
 
     def watch(self, weights: Mapping[str, Weight]) -> None:
         """Check outputs and losses, each until one has a graph that can be read. ``weights``: the governed weights."""
-        self._weights, self._scored = weights, False
+        self._weights, self._aside = weights, []
         self._handle = self.root.register_forward_hook(self)
 
     def __call__(self, module: Any, inputs: Any, output: Any) -> None:
@@ -76,9 +79,19 @@ class Proof:
 
     def score(self, loss: Tensor) -> None:
         """Check the first loss."""
-        if not self._scored and self._check(loss):
+        if self._aside is not None and self._check(loss):
             self.end()
-            self._scored = True
+            self._aside = None
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Inside the context the rule is suspended: a loss may depend on what is computed there."""
+        begin = _sequence() if self._aside is not None else 0
+        try:
+            yield
+        finally:
+            if self._aside is not None:
+                self._aside.append((begin, _sequence()))
 
     def _check(self, output: Any) -> bool:
         """Check that no governed weight carries an error in the graph of ``output``. Returns whether it can be read.
@@ -92,7 +105,7 @@ class Proof:
         if not graphs or not all(map(governed, self.adopted)):  # the rule may be suspended
             return False
         live = {id(getattr(weight.holder, weight.key)): name for name, weight in self._weights.items()}
-        found = carriers(graphs, live | self.lookups)
+        found = carriers(graphs, live | self.lookups, self._aside or ())
         if found:
             raise RuntimeError(
                 f"The true weight of {', '.join(found)} carries an error, not the feedback of {self.rule}: the weight is "
@@ -116,8 +129,14 @@ class Proof:
         return every - {full for plan in self.plans for full in plan.carried}
 
 
-def carriers(outputs: Iterable[Tensor], weights: Mapping[int, str]) -> list[str]:
-    """The names of the weights that carry an error further down. ``weights``: ``id`` of the parameter -> name."""
+def carriers(outputs: Iterable[Tensor], weights: Mapping[int, str], aside: Sequence[tuple[int, int]] = ()) -> list[str]:
+    """The names of the weights that carry an error further down.
+
+    Args:
+        outputs: Where errors begin.
+        weights: ``id`` of the parameter -> name.
+        aside: Ranges of the sequence numbers of nodes that are exempt.
+    """
     kinds: dict[Any, Kind] = {}
     found: set[str] = set()
     for root in [t.grad_fn for t in outputs if t.grad_fn is not None]:
@@ -129,9 +148,18 @@ def carriers(outputs: Iterable[Tensor], weights: Mapping[int, str]) -> list[str]
             below = _below(node)
             if not ready:
                 stack += [(node, True), *((n, False) for n in below if n not in kinds)]
+            elif any(begin < node._sequence_nr() < end for begin, end in aside):
+                kinds[node] = None
             else:
                 kinds[node] = _kind(node, [kinds[n] for n in below], weights, found)
     return sorted(found)
+
+
+def _sequence() -> int:
+    """A sequence number between those of earlier and later nodes of this thread."""
+    with torch.enable_grad():
+        node: Any = torch.zeros((), requires_grad=True).clone().grad_fn
+    return -1 if node is None else int(node._sequence_nr())  # none in inference mode, where nothing has a graph
 
 
 def _below(node: Any) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from lightning_fa.feedback import single_precision
 from lightning_fa.rules.base import TransportRule
-from lightning_fa.surgery import FEEDBACK, adopt, port_of
+from lightning_fa.surgery import FEEDBACK, adopt, port_of, set_aside
 from lightning_fa.wiring.base import Row, take_out
 from lightning_fa.wiring.blocks.choice import Block, matches, weights_of
 from lightning_fa.wiring.passes.step import Step
@@ -75,6 +76,11 @@ class TransportWiring:
     def join(self, loss: Tensor) -> Tensor:
         self.proof.score(loss)
         return self.step.join(loss)
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        with set_aside(self.adopted), self.proof.aside():
+            yield
 
     def forget(self) -> None:
         self.step.forget()
