@@ -99,7 +99,10 @@ def check_same_rule(attached: Attached, checkpoint: Mapping[str, Any]) -> None:
 
 
 class _Step:
-    """Base of the two wrappers. A wrapper is an instance attribute, which hides the module's own method until it is deleted."""
+    """Base of the two wrappers. A wrapper is an instance attribute, which hides the module's own method until it is deleted.
+
+    A copy of the module that is made during `fit` has copies of the wrappers, and of the rule.
+    """
 
     def __init__(self, attached: Attached, own: Callable[..., Any]) -> None:
         functools.update_wrapper(self, own)  # type: ignore[arg-type]  # Lightning reads the signature of the user's method
@@ -116,6 +119,7 @@ class TrainingStep(_Step):
         self.joins = joins
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self._check_in_force()
         self.attached.forget()  # the step before may have raised, or returned None to skip its batch
         if self.attached.needs_targets:
             batch = args[0] if args else kwargs.get("batch")
@@ -126,6 +130,17 @@ class TrainingStep(_Step):
         if isinstance(out, Mapping):
             return {**out, "loss": self.attached.loss(out["loss"])}
         return self.attached.loss(out)
+
+    def _check_in_force(self) -> None:
+        module = getattr(self.own, "__self__", None)
+        trainer = getattr(module, "_trainer", None)
+        owners = () if trainer is None else (trainer.strategy, module)
+        if owners and all(getattr(owner, "attached", None) is not self.attached for owner in owners):
+            raise RuntimeError(
+                f"This module is a copy that was made while {type(self.attached.rule).__name__} was in the original, so that it "
+                "still holds the rule. To train it without the rule, load its `state_dict()` into a new module. A feedback "
+                "strategy takes the rule out of a copy by itself."
+            )
 
 
 class ManualBackward(_Step):
@@ -174,6 +189,15 @@ def _example(module: LightningModule) -> Any:
     return tree_map_only(Tensor, moved, module.example_input_array)
 
 
+def _free(module: LightningModule) -> None:
+    """Take out the rule of which a copy of a module has a copy; see :class:`_Step`."""
+    steps = [(name, value) for name, value in vars(module).items() if isinstance(value, _Step)]
+    for _, step in steps[:1]:
+        step.attached.detach()
+    for name, _ in steps:
+        del module.__dict__[name]
+
+
 def _matrices(module: LightningModule) -> set[tuple[nn.Module, str]]:
     """The weight matrices, each by its layer and its name there."""
     return {(m, name) for m in module.modules() for name in weights_of(m) if not name.startswith(FEEDBACK)}
@@ -191,6 +215,7 @@ class Governed:
         ungoverned: str | Sequence[str] = (),
     ) -> None:
         self.module = module
+        _free(module)
         self.attached = attach(module, rule, blocks=blocks, ungoverned=ungoverned, example=_example(module))
         self._known = _matrices(module)
         self._hidden: dict[str, Any] = {}

@@ -97,9 +97,17 @@ class FeedbackStrategyMixin:
                     f"{type(module).__name__} sets its own rule (FeedbackMixin), and {type(self).__name__} sets a rule as well. "
                     "Use a stock strategy with this module, or drop the mixin."
                 )
-            self._governed = Governed(module, self.rule, self.blocks, self.targets, self.ungoverned)
+            governed = Governed(module, self.rule, self.blocks, self.targets, self.ungoverned)
             if self._finished is not None and self._finished.module is module:  # a second `fit` continues the first
-                self._governed.attached.load_state_dict(self._finished.attached.state_dict())
+                try:
+                    governed.attached.load_state_dict(self._finished.attached.state_dict())
+                except ValueError as error:
+                    governed.release()
+                    raise ValueError(
+                        "The feedback of this Trainer's last `fit` does not fit the network, which has changed since. Make a new "
+                        f"Trainer, which draws new feedback. {error}"
+                    ) from error
+            self._governed = governed
         return self._governed.attached
 
     def setup_environment(self) -> None:

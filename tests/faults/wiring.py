@@ -10,6 +10,7 @@ ABORTED = ("tests/contract/test_aborted.py",)
 ERRORS = ("tests/networks/test_errors.py", "tests/networks/test_blocks.py")
 DIRECT = ("tests/equations/test_direct_rules.py",)
 FURTHER = ("tests/networks/test_further_losses.py",)
+FEATURES = ("tests/trainer/test_trainer_features.py",)
 TRAINED = ("tests/networks/test_training_mode.py",)
 SEVERAL = ("tests/networks/test_several_networks.py",)
 CONNECTIONS = ("tests/networks/test_connections.py",)
@@ -233,6 +234,41 @@ FAULTS = [
         "        self.attached.targets = targets\n        if joined",
         "        if joined",
         ("tests/contract/test_used_targets.py",),
+    ),
+    Fault(
+        "a copy that was made in a fit keeps the rule under another strategy of ours",
+        "training_step.py",
+        "        _free(module)\n",
+        "",
+        FEATURES,
+    ),
+    Fault(
+        "a copy that was made in a fit keeps the rule under a stock strategy",
+        "training_step.py",
+        "        self._check_in_force()\n",
+        "",
+        FEATURES,
+    ),
+    Fault(
+        "a matrix that setup made as a parameter is not governed",
+        "training_step.py",
+        "return not _matrices(self.module) <= self._known or",
+        "return",
+        FEATURES,
+    ),
+    Fault(
+        "a layer that setup took out is waited for",
+        "training_step.py",
+        " or any(layer not in present for layer, _ in self._known)",
+        "",
+        FEATURES,
+    ),
+    Fault(
+        "feedback of the first fit that does not fit the second is drawn anew",
+        "strategies/base.py",
+        "                    governed.release()\n",
+        "                    self._governed = governed\n",
+        FEATURES,
     ),
     Fault(
         "the terms of an aborted forward pass kept for the next loss",

@@ -1,11 +1,13 @@
 """What the Trainer offers, against a bare loop: nobody gives up a feature of Lightning's for a rule."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from lightning.pytorch import Callback
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, ModelParallelStrategy, SingleDeviceStrategy
@@ -336,6 +338,42 @@ def test_what_a_hook_changes_is_governed_as_if_it_had_been_so_from_the_beginning
     for ours, theirs in zip(*trained):
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+class Keeping(Callback):
+    """Keeps a copy of the module, as callbacks that remember the best do."""
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        self.kept = copy.deepcopy(pl_module)
+
+
+@pytest.mark.parametrize("rule", ["dfa", "lafs", "kp", "sg"])
+def test_a_copy_that_was_made_in_a_fit_trains_by_the_rule_of_its_own_fit(rule):
+    """The copy trained by the rule under every strategy, without a word."""
+    keeping = Keeping()
+    fit(Plain(), rule, callbacks=[keeping])
+    fresh = [Plain() for _ in range(2)]
+    for module in fresh:
+        module.load_state_dict(keeping.kept.state_dict())
+    with pytest.raises(RuntimeError, match=r"is a copy that was made while .* load its `state_dict"):
+        fit(copy.deepcopy(keeping.kept), "auto")
+    assert_same(fit(copy.deepcopy(keeping.kept), rule), fit(fresh[0], rule))
+    kept = fit(keeping.kept, "bp")
+    assert_same(kept, fit(fresh[1], "auto"))
+    assert not any("_feedback" in name for name, _ in keeping.kept.named_parameters())
+
+
+@pytest.mark.parametrize("rule", ["kp", "dkp", "sg", "wm"])
+def test_a_second_fit_of_a_network_that_has_changed_is_an_error(rule):
+    """All learned feedback was drawn anew, and the first fit's was lost."""
+    module, run = Plain(), trainer(rule)
+    run.fit(module, loader(batches()))
+    module.net.append(nn.Tanh()).append(nn.Linear(5, 5))
+    run.fit_loop.max_epochs = 2
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"does not fit the network, which has changed since\. Make a new Trainer"):
+            run.fit(module, loader(batches()))
+    fit(module, rule)
 
 
 class Third(CPUAccelerator):
