@@ -181,3 +181,23 @@ def test_the_default_dtype_changes_no_feedback(rule):
     (held, ours), (other, theirs) = step(torch.float32), step(torch.float64)
     assert all(b.equal(other[name]) for name, b in held.items())
     assert all(a is b is None or a.equal(b) for a, b in zip(ours, theirs))
+
+
+@pytest.mark.parametrize("rule", ["dfa", "lafs", "dfa_sparse"])
+@pytest.mark.parametrize("example", [True, False])
+def test_restored_feedback_of_another_head_is_an_error(rule, example):
+    """LAFS trained on by the readout of the head before, and classes that are new were out of its bounds."""
+    x, y = torch.randn(5, 4), torch.randint(3, (5,))
+
+    def begun(outputs):
+        net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, outputs))
+        return net, fa.attach(net, rule, example=x if example else None)
+
+    def go_on():
+        net, attached = begun(5)
+        attached.load_state_dict(begun(3)[1].state_dict())
+        attached.targets = y
+        attached.loss(nn.functional.cross_entropy(net(x), y)).backward()
+
+    with pytest.raises(ValueError, match=r"\[8, 3\], but its block's output needs [\[(]8, 5[\])]"):
+        go_on()

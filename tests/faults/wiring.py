@@ -264,6 +264,13 @@ FAULTS = [
         FEATURES,
     ),
     Fault(
+        "restored feedback of another head is used, or drawn anew",
+        "wiring/stores/block_feedback.py",
+        "            known.sizes, known.restored = None, True",
+        "            pass",
+        ("tests/equations/test_feedback.py",),
+    ),
+    Fault(
         "feedback of the first fit that does not fit the second is drawn anew",
         "strategies/base.py",
         "                    governed.release()\n",

@@ -52,6 +52,8 @@ class Known:
     """How the block's output lined up with the network's output in the last forward pass."""
     shapes: tuple[torch.Size, torch.Size] | None = None
     """The shapes of these two outputs. The layout follows from them."""
+    restored: bool = False
+    """Whether a tensor of another shape than the drawn one was restored."""
 
 
 class BlockFeedback:
@@ -125,14 +127,27 @@ class BlockFeedback:
         return layout
 
     def restore(self, name: str, saved: Tensor) -> None:
-        """Restore a saved tensor; see :meth:`Store.restore`."""
+        """Restore a saved tensor; see :meth:`Store.restore`.
+
+        Raises:
+            ValueError: its shape is not that which the network needs, here or, if that is not known yet, in the first pass.
+        """
         block, _, letter = name.rpartition(".")
+        known = self._known.get(name)
+        guessed = self.store.get(name) if known is not None and name in self.store.slots else None
         if name in self.places:
             self.store.open(name, self.places[name].module)
             self._known[name].letters = self._known[name].letters or ("",)
         elif block in self.places and name not in self.store.slots:
             self.store.open(name, self.places[block].module, f"{FEEDBACK}_{letter}")
             self._known[block].letters += (letter,)
+        if known is not None and guessed is not None and guessed.shape != saved.shape:
+            if known.layout is not None:
+                raise ValueError(
+                    f"The checkpoint's feedback for {name!r} has shape {list(saved.shape)}, but its block's output needs "
+                    f"{list(guessed.shape)}."
+                )
+            known.sizes, known.restored = None, True  # so that the first pass compares the shapes
         self.store.restore(name, saved)
 
     def check_ready(self) -> None:
@@ -188,7 +203,7 @@ class BlockFeedback:
             initial = self.initial(name, sizes) if self.places[name].holds != "nothing" else {}
         drawn = {"": initial} if isinstance(initial, Tensor) else dict(initial)
         fits = {k: t.shape for k, t in drawn.items()} == {k: t.shape for k, t in held.items()}
-        if held and not fits and any(t._version for t in held.values()):
+        if held and not fits and (known.restored or any(t._version for t in held.values())):
             raise ValueError(
                 f"The feedback of {name!r} was set with shape {shapes_of(held)}, but its block's output needs {sizes}: (width of "
                 "the output, outputs of the network)."
