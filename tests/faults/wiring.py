@@ -411,6 +411,13 @@ FAULTS = [
         TRAINED,
     ),
     Fault(
+        "parts that learn in turns are checked in every step",
+        "wiring/passes/isolation.py",
+        " and id(p) not in seen",
+        "",
+        TRAINED,
+    ),
+    Fault(
         "a settled block that was frozen is not on the list of what learns",
         "wiring/passes/isolation.py",
         "        self._add({name: [leaf for leaf in leaves if id(leaf) in owner]})",

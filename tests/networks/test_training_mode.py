@@ -109,6 +109,24 @@ def test_a_connection_from_a_part_that_was_frozen_is_an_error_as_soon_as_the_par
     step()
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_parts_that_learn_in_turns_are_checked_once_each(rule):
+    """`toggle_optimizer` freezes and thaws parts in every step, and a check reads the whole graph."""
+    torch.manual_seed(5)
+    net, x, y = layers(frozen=False).double(), torch.randn(5, 4).double(), torch.randint(4, (5,))
+    attached, checked = fa.attach(net, rule), []
+    for step in range(6):
+        net[0].requires_grad_(step % 2 == 1)
+        net[2].requires_grad_(step % 2 == 0)
+        attached.targets = y
+        loss = F.cross_entropy(net(x), y)
+        isolation = attached._wiring.cut.isolation
+        checked.append(len(isolation.frozen))
+        attached.loss(loss).backward()
+    assert checked[0] > 0
+    assert checked[2:] == [0, 0, 0, 0]
+
+
 def layers(frozen: bool) -> nn.Module:
     net = nn.Sequential(*(nn.Linear(4, 4) for _ in range(3)))
     net[0].requires_grad_(not frozen)

@@ -45,8 +45,8 @@ class Isolation:
         self.proven = False
         """Whether a pass was checked."""
         self.frozen: list[tuple[nn.Module, str]] | None = None
-        """The parameters, each by its module and its name there, that did not learn when a pass in training mode was checked;
-        ``None`` if such a pass is still to be checked."""
+        """The parameters, each by its module and its name there, that learned in no pass that was checked; ``None`` if a pass in
+        training mode is still to be checked."""
         self._owned: dict[
             str, list[weakref.ref[Tensor]]
         ] = {}  # FSDP2 replaces parameters, and must be able to free them
@@ -104,9 +104,9 @@ class Isolation:
         due, known = self.due(), self.proven and not rehearsing
         if torch.compiler.is_compiling() or not (due or rehearsing):
             return
-        frozen = self.frozen if rehearsing or not self._training() else self._find_frozen()
+        trains = not rehearsing and self._training()
         if known and self._sharded():
-            self.frozen, self._barriers = frozen, []
+            self.frozen, self._barriers = self._find_frozen() if trains else self.frozen, []
             return
         head = self.blocks[-1].name
         cuts = [*((name, tap) for name, tap in taps if self.feedback.cuts(name)), (head, output)]
@@ -118,7 +118,8 @@ class Isolation:
         if not known:
             self._owned = {}
         self._add(owned)
-        self.proven, self.frozen, self._barriers = True, frozen, []
+        self.frozen = self._find_frozen() if trains else self.frozen
+        self.proven, self._barriers = True, []
         self._cuts = cuts if rehearsing else []
 
     def check_leaves(self, name: str, leaves: Sequence[Tensor]) -> None:
@@ -160,12 +161,14 @@ class Isolation:
             self._owned[name] += [weakref.ref(p) for p in found if id(p) not in known]
 
     def _find_frozen(self) -> list[tuple[nn.Module, str]]:
+        # Those that learn in turns (`toggle_optimizer`) are not among them, or every step would be checked.
+        seen = {id(p) for each in self.owned.values() for p in each}
         return [
             (module, key)
             for block in self.blocks
             for module in block.module.modules()
             for key, p in module._parameters.items()
-            if p is not None and not p.requires_grad
+            if p is not None and not p.requires_grad and id(p) not in seen
         ]
 
     def _training(self) -> bool:
