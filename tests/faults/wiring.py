@@ -266,8 +266,8 @@ FAULTS = [
     Fault(
         "restored feedback of another head is used, or drawn anew",
         "wiring/stores/block_feedback.py",
-        "            known.sizes, known.restored = None, True",
-        "            pass",
+        "                known.sizes, known.restored = None, True",
+        "                pass",
         ("tests/equations/test_feedback.py",),
     ),
     Fault(

@@ -58,7 +58,8 @@ class Isolation:
         return {**self.__dict__, "_owned": self.owned}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _owned=_weak(state["_owned"]))
+        self.__dict__.update(state, _owned={})
+        self._add(state["_owned"])
 
     @property
     def owned(self) -> dict[str, list[Tensor]]:
@@ -230,7 +231,3 @@ class Isolation:
                         f"from {block.name!r} than its output, such as the state of an LSTM. {advice} {block.name!r} in "
                         f"`ungoverned=`: then it learns with block {other.name!r}, by backpropagation between the two."
                     )
-
-
-def _weak(owned: Owned) -> dict[str, list[weakref.ref[Tensor]]]:
-    return {name: [weakref.ref(p) for p in each] for name, each in owned.items()}

@@ -133,21 +133,20 @@ class BlockFeedback:
             ValueError: its shape is not that which the network needs, here or, if that is not known yet, in the first pass.
         """
         block, _, letter = name.rpartition(".")
-        known = self._known.get(name)
-        guessed = self.store.get(name) if known is not None and name in self.store.slots else None
         if name in self.places:
+            known, guessed = self._known[name], self.store.get(name) if name in self.store.slots else None
             self.store.open(name, self.places[name].module)
-            self._known[name].letters = self._known[name].letters or ("",)
+            known.letters = known.letters or ("",)
+            if guessed is not None and guessed.shape != saved.shape:
+                if known.layout is not None:
+                    raise ValueError(
+                        f"The checkpoint's feedback for {name!r} has shape {list(saved.shape)}, but its block's output needs "
+                        f"{list(guessed.shape)}."
+                    )
+                known.sizes, known.restored = None, True  # so that the first pass compares the shapes
         elif block in self.places and name not in self.store.slots:
             self.store.open(name, self.places[block].module, f"{FEEDBACK}_{letter}")
             self._known[block].letters += (letter,)
-        if known is not None and guessed is not None and guessed.shape != saved.shape:
-            if known.layout is not None:
-                raise ValueError(
-                    f"The checkpoint's feedback for {name!r} has shape {list(saved.shape)}, but its block's output needs "
-                    f"{list(guessed.shape)}."
-                )
-            known.sizes, known.restored = None, True  # so that the first pass compares the shapes
         self.store.restore(name, saved)
 
     def check_ready(self) -> None:
