@@ -10,7 +10,7 @@ ABORTED = ("tests/contract/test_aborted.py",)
 ERRORS = ("tests/networks/test_errors.py", "tests/networks/test_blocks.py")
 DIRECT = ("tests/equations/test_direct_rules.py",)
 FURTHER = ("tests/networks/test_further_losses.py",)
-FEATURES = ("tests/trainer/test_trainer_features.py",)
+CHANGED = ("tests/trainer/test_changed_modules.py",)
 TRAINED = ("tests/networks/test_training_mode.py",)
 SEVERAL = ("tests/networks/test_several_networks.py",)
 CONNECTIONS = ("tests/networks/test_connections.py",)
@@ -240,28 +240,28 @@ FAULTS = [
         "training_step.py",
         "        _free(module)\n",
         "",
-        FEATURES,
+        CHANGED,
     ),
     Fault(
         "a copy that was made in a fit keeps the rule under a stock strategy",
         "training_step.py",
         "        self._check_in_force()\n",
         "",
-        FEATURES,
+        CHANGED,
     ),
     Fault(
         "a matrix that setup made as a parameter is not governed",
         "training_step.py",
         "return not _matrices(self.module) <= self._known or",
         "return",
-        FEATURES,
+        CHANGED,
     ),
     Fault(
         "a layer that setup took out is waited for",
         "training_step.py",
         " or any(layer not in present for layer, _ in self._known)",
         "",
-        FEATURES,
+        CHANGED,
     ),
     Fault(
         "restored feedback of another head is used, or drawn anew",
@@ -275,7 +275,7 @@ FAULTS = [
         "strategies/base.py",
         "                    governed.release()\n",
         "                    self._governed = governed\n",
-        FEATURES,
+        CHANGED,
     ),
     Fault(
         "the terms of an aborted forward pass kept for the next loss",
