@@ -14,13 +14,14 @@ from torch.optim import Optimizer
 from lightning_fa.attach import attach
 from lightning_fa.attached import Attached
 from lightning_fa.batch_loss import loss_of
-from lightning_fa.callbacks.passes import Pass, matrices, recorded
+from lightning_fa.callbacks.passes import Pass, recorded
 from lightning_fa.checked import Check, WeightRow
 from lightning_fa.metrics import angles
 from lightning_fa.rules import Rule
 from lightning_fa.training_step import Targets, find_targets
 from lightning_fa.undisturbed import undisturbed
 from lightning_fa.wiring.blocks.choice import Blocks
+from lightning_fa.wiring.transport.layers import matrices_of
 from lightning_fa.wrappers import named_modules, named_parameters
 
 ZERO = 1e-4
@@ -125,7 +126,7 @@ def _rows(attached: Attached, ours: Pass, theirs: Pass) -> Iterable[WeightRow]:
     names = {p: name for name, p in named_parameters(attached.model)}
     trained = {name for p, name in names.items() if p.requires_grad}
     for name, layer in named_modules(attached.model):
-        for weight in matrices(layer):
+        for weight in matrices_of(layer):
             full = f"{name}.{weight}".lstrip(".")
             block, last = home.get(layer, "-"), home.get(layer) == blocks[-1].name
             update = names.get(getattr(layer, weight), full)  # a tied weight has its gradient under its first name

@@ -15,7 +15,6 @@ from torch.utils._pytree import tree_map_only
 from lightning_fa.attach import attach
 from lightning_fa.attached import Attached
 from lightning_fa.rules import Rule
-from lightning_fa.surgery import FEEDBACK
 from lightning_fa.wiring.blocks.choice import Blocks, weights_of
 
 Targets: TypeAlias = "str | int | Callable[[Any], Tensor] | None"
@@ -200,7 +199,7 @@ def _free(module: LightningModule) -> None:
 
 def _matrices(module: LightningModule) -> set[tuple[nn.Module, str]]:
     """The weight matrices, each by its layer and its name there."""
-    return {(m, name) for m in module.modules() for name in weights_of(m) if not name.startswith(FEEDBACK)}
+    return {(m, name) for m in module.modules() for name in weights_of(m)}
 
 
 class Governed:

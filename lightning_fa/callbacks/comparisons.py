@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor, nn
 
-from lightning_fa.callbacks.passes import Pass, matrices
+from lightning_fa.callbacks.passes import Pass
 from lightning_fa.callbacks.sums import Sums
 from lightning_fa.labels import known
 from lightning_fa.metrics import chance, output_error, readout_error
@@ -14,6 +14,7 @@ from lightning_fa.metrics.readouts import loss_of
 from lightning_fa.ops.wide import double
 from lightning_fa.wiring.blocks.choice import Block
 from lightning_fa.wiring.stores.rows import lay_out, match_targets
+from lightning_fa.wiring.transport.layers import matrices_of
 from lightning_fa.wrappers import named_modules
 
 
@@ -26,7 +27,7 @@ def compare_signals(sums: Sums, block: str, prefix: str, ours: Pass, theirs: Pas
 def weight_layers(module: nn.Module, blocks: Iterable[Block]) -> list[tuple[str, nn.Module]]:
     """The modules inside ``blocks`` that hold a weight matrix, by name."""
     inside = {layer for block in blocks for layer in block.module.modules()}
-    return [(name, layer) for name, layer in named_modules(module) if layer in inside and matrices(layer)]
+    return [(name, layer) for name, layer in named_modules(module) if layer in inside and matrices_of(layer)]
 
 
 def compare_updates(
@@ -41,7 +42,7 @@ def compare_updates(
 
     Where a mask removes an entry of the weight, backpropagation's gradient of the entry is set to zero.
     """
-    for weight in matrices(layer):
+    for weight in matrices_of(layer):
         full = f"{name}.{weight}".lstrip(".")
         if full in ours and full in theirs:
             prefix = "update_" if weight == "weight" else f"{weight}_update_"

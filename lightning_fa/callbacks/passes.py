@@ -17,12 +17,12 @@ from lightning_fa.attached import Attached
 from lightning_fa.mixin import FeedbackMixin
 from lightning_fa.rules import Backpropagation
 from lightning_fa.rules.base import TransportRule
-from lightning_fa.surgery import FEEDBACK, adopt, release
+from lightning_fa.surgery import adopt, release
 from lightning_fa.table import governed_modules
 from lightning_fa.training_step import CHECKPOINT_KEY
 from lightning_fa.wiring.blocks.choice import Block, choose_blocks
 from lightning_fa.wiring.tensors import argument, entering, exchange
-from lightning_fa.wiring.transport.layers import Plan, Presented, choose_layers, matrices_of, ungovernable
+from lightning_fa.wiring.transport.layers import Plan, Presented, choose_layers, ungovernable
 from lightning_fa.wrappers import named_parameters
 
 Loss = Callable[[LightningModule, Any], Tensor]
@@ -134,11 +134,6 @@ def transported(blocks: Sequence[Block], rule: TransportRule) -> Iterator[None]:
     finally:
         for module in adopted:
             release(module)
-
-
-def matrices(module: nn.Module) -> list[str]:
-    """Names of the weight matrices that the module itself holds, without feedback."""
-    return [name for name in matrices_of(module) if not name.startswith(FEEDBACK)]
 
 
 def run(

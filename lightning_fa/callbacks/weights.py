@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from lightning_fa.callbacks.comparisons import weight_layers
 from lightning_fa.callbacks.monitor import Monitor
-from lightning_fa.callbacks.passes import find_attached, matrices
+from lightning_fa.callbacks.passes import find_attached
 from lightning_fa.callbacks.schedule import Steps
 from lightning_fa.callbacks.sending import send_figure, send_histogram, send_numbers, send_table
 from lightning_fa.ops.wide import double
 from lightning_fa.wiring.blocks.choice import Block
+from lightning_fa.wiring.transport.layers import matrices_of
 
 
 class WeightNorms(Monitor):
@@ -86,7 +87,7 @@ def _held(module: LightningModule) -> dict[str, tuple[nn.Module, Tensor]]:
     """The layers and matrices of :func:`_weights`. Two layers may share a matrix."""
     found: dict[str, tuple[nn.Module, Tensor]] = {}
     for name, layer in weight_layers(module, [Block("", module)]):
-        for parameter in matrices(layer):
+        for parameter in matrices_of(layer):
             weight = layer._parameters[parameter]
             assert weight is not None
             found[(name or "model") + ("" if parameter == "weight" else f".{parameter}")] = (layer, weight)

@@ -49,10 +49,7 @@ def rows_of(
 
 def _row(block: Block, feedback: BlockFeedback) -> Row:
     weights = [
-        f"{name}.{weight}".lstrip(".")
-        for name, module in named_modules(block.module)
-        for weight in weights_of(module)
-        if not weight.startswith(FEEDBACK)
+        f"{name}.{weight}".lstrip(".") for name, module in named_modules(block.module) for weight in weights_of(module)
     ]
     place = feedback.places.get(block.name)
     error = "e, the true error" if place is None else place.error

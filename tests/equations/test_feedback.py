@@ -183,7 +183,11 @@ def test_the_default_dtype_changes_no_feedback(rule):
     assert all(a is b is None or a.equal(b) for a, b in zip(ours, theirs))
 
 
-@pytest.mark.parametrize("rule", ["dfa", "lafs", "dfa_sparse"])
+RULES_WITH_MATRICES = ["dfa", "dfa_lowrank", "dfa_sign", "dfa_sparse", "dkp", "drtp", "ebd", "fa", "fa_sparse", "frsf"]
+RULES_WITH_MATRICES += ["ifa", "kp", "lafs", "local", "sg", "sgprop", "solo", "wm"]
+
+
+@pytest.mark.parametrize("rule", RULES_WITH_MATRICES)
 @pytest.mark.parametrize("example", [True, False])
 def test_restored_feedback_of_another_head_is_an_error(rule, example):
     """LAFS trained on by the readout of the head before, and classes that are new were out of its bounds."""
@@ -199,5 +203,6 @@ def test_restored_feedback_of_another_head_is_an_error(rule, example):
         attached.targets = y
         attached.loss(nn.functional.cross_entropy(net(x), y)).backward()
 
-    with pytest.raises(ValueError, match=r"\[8, 3\], but its block's output needs [\[(]8, 5[\])]"):
+    saved, needed = r"(\[8, 3\]|\[3, 8\]|\[3\])", r"([\[(]8, 5[\])]|\[5, 8\]|\[5\])"
+    with pytest.raises(ValueError, match=rf"{saved}, but .*{needed}"):
         go_on()

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from lightning_fa.surgery import FEEDBACK
 from lightning_fa.wrappers import named_modules, named_parameters, unwrapped
 
 Blocks: TypeAlias = "str | Sequence[str | nn.Module] | None"
@@ -39,8 +40,8 @@ def has_matrix(module: nn.Module) -> bool:
 
 
 def weights_of(module: nn.Module) -> list[str]:
-    """Names of the weight matrices that the module itself holds (not its children)."""
-    return [name for name, p in module._parameters.items() if p is not None and p.ndim >= 2]
+    """Names of the weight matrices that the module itself holds (not its children). Learned feedback is none of them."""
+    return [n for n, p in module._parameters.items() if p is not None and p.ndim >= 2 and not n.startswith(FEEDBACK)]
 
 
 def choose_blocks(root: nn.Module, blocks: Blocks, ungoverned: Sequence[str] = ()) -> list[Block]:

@@ -70,19 +70,19 @@ class Store:
         """Restore a saved tensor. It is copied into a present tensor of the same shape, which an optimizer may hold.
 
         Raises:
-            ValueError: there is no such block or layer, or the present tensor is a parameter of another shape.
+            ValueError: there is no such block or layer, or the present tensor has another shape.
         """
         if name not in self.slots:
             raise ValueError(f"The checkpoint has feedback for {name!r}, which is no block or layer here.")
         held = self.get(name)
-        if held is not None and held.shape == saved.shape:
-            write(held, saved)
-        elif isinstance(held, nn.Parameter):
-            raise ValueError(
-                f"The checkpoint's feedback for {name!r} has shape {tuple(saved.shape)}, expected {tuple(held.shape)}."
-            )
-        else:
+        if held is None:
             self.put(name, saved.to(next(self.slots[name].module.parameters()).device))
+        elif held.shape == saved.shape:
+            write(held, saved)
+        else:
+            raise ValueError(
+                f"The checkpoint's feedback for {name!r} has shape {list(saved.shape)}, but {list(held.shape)} is needed."
+            )
 
     def full_names(self, root: nn.Module) -> list[str]:
         """The name of each tensor in ``root.named_parameters()`` or ``root.named_buffers()``, also before it is drawn."""

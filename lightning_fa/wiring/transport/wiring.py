@@ -103,7 +103,7 @@ class TransportWiring:
         names = {module: name for name, module in named_modules(root)}
         with torch.no_grad(), self.step.rehearsal():  # a dry run does not advance the random streams
             for layer in self.adopted:
-                for key in [key for key in matrices_of(layer) if not key.startswith(FEEDBACK)]:
+                for key in matrices_of(layer):
                     weight, carrier = port_of(layer)(layer, key)
                     yield full_name(names[layer], key), carrier.detach(), weight.detach()
 
@@ -144,7 +144,7 @@ class TransportWiring:
 
     def _describe(self, partners: Mapping[str, str]) -> Iterator[Row]:
         for name, module in self.modules.items():
-            for key in [key for key in weights_of(module) if not key.startswith(FEEDBACK)]:
+            for key in weights_of(module):
                 full = full_name(name, key)
                 parameter = module._parameters[key]
                 assert parameter is not None

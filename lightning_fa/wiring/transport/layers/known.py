@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from lightning_fa.surgery import FEEDBACK, Behaviour
+from lightning_fa.surgery import Behaviour
 from lightning_fa.wiring.blocks.choice import weights_of
 from lightning_fa.wiring.transport.layers.attention import ATTENTION
 from lightning_fa.wiring.transport.layers.dense import DENSE
@@ -35,7 +35,7 @@ def behaviour_of(module: nn.Module) -> type[Behaviour] | None:
         return None
     if any(getattr(cls, name, None) is not getattr(base, name, None) for name in _FORWARDS):
         return None
-    names = [name for name in weights_of(module) if not name.startswith(FEEDBACK)]
+    names = weights_of(module)
     if base in DENSE:
         return LAYERS[base] if names == ["weight"] else None
     return LAYERS[base] if all(name.startswith(_NAMES) and not name.endswith("_orig") for name in names) else None
