@@ -1,6 +1,8 @@
 """Global state, and the two tiers: `pytest` runs the fast one, `pytest -m slow` the other, `pytest -m ""` both."""
 
 import gc
+import io
+import logging
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,16 @@ def _known_global_state():
     dtype = torch.get_default_dtype()
     yield
     torch.set_default_dtype(dtype)
+
+
+@pytest.fixture
+def logged():
+    """What the library logs. pytest's own plugin for this adds and removes a hundred handlers around every test."""
+    text, log = io.StringIO(), logging.getLogger("lightning_fa")
+    handler = logging.StreamHandler(text)
+    log.addHandler(handler)
+    yield text
+    log.removeHandler(handler)
 
 
 def pytest_configure(config):

@@ -43,10 +43,10 @@ def _pulled(h: Tensor, place: Any, bait: Tensor) -> Tensor:
 
 class _Carry(Function):
     @staticmethod
-    def forward(ctx: Any, above: Tensor, shape: torch.Size, weight: Tensor, carry: Carry) -> Tensor:
+    def forward(ctx: Any, above: Tensor, like: Tensor, weight: Tensor, carry: Carry) -> Tensor:
         ctx.carry, ctx.shape, ctx.dtype = carry, above.shape, above.dtype
         ctx.save_for_backward(weight)
-        return weight.new_zeros(()).expand(shape)
+        return weight.new_zeros(()).expand(like.shape)
 
     @staticmethod
     def backward(ctx: Any, delta: Tensor) -> tuple[Tensor | None, ...]:
@@ -64,4 +64,4 @@ def onward(h: Tensor, place: Any, above: Tensor, weight: Tensor, carry: Carry) -
         weight: W of the next block.
         carry: Applies ``weight`` to an error.
     """
-    return _pulled(h, place, _Carry.apply(above, h.shape, weight, carry))
+    return _pulled(h, place, _Carry.apply(above, h.detach(), weight, carry))

@@ -48,15 +48,15 @@ def test_a_monitored_run_leaves_the_random_generators_where_they_were(tmp_path):
     assert after[0][1] == after[1][1]
 
 
-def test_without_a_rule_the_other_callbacks_work_and_alignment_says_that_there_is_none(tmp_path, caplog):
+def test_without_a_rule_the_other_callbacks_work_and_alignment_says_that_there_is_none(tmp_path, logged):
     callbacks = all_callbacks()
     fit(tmp_path, callbacks, rule=None)
-    assert "no rule is attached" in caplog.text
+    assert "no rule is attached" in logged.getvalue()
     assert callbacks[0].latest == {}
     assert all(callback.latest for callback in callbacks[1:])
 
 
-def test_a_rule_that_the_user_attached_by_hand_is_not_said_to_be_backpropagation(tmp_path, caplog):
+def test_a_rule_that_the_user_attached_by_hand_is_not_said_to_be_backpropagation(tmp_path, logged):
     """As for several networks in one module. A record of the run named backpropagation."""
 
     class ByHand(Net):
@@ -66,7 +66,7 @@ def test_a_rule_that_the_user_attached_by_hand_is_not_said_to_be_backpropagation
 
     alignment = AlignmentMonitor()
     _, trainer = fit(tmp_path, [alignment, RuleConfig()], rule=None, steps=1, module=ByHand())
-    assert "`fa.attach` has put a rule into net.0, net.4, net.6" in caplog.text
+    assert "`fa.attach` has put a rule into net.0, net.4, net.6" in logged.getvalue()
     assert alignment.latest == {}
     assert trainer.logger.experiment.hparams["feedback"]["rule"] == "unknown, attached by fa.attach"
 

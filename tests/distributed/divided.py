@@ -1,5 +1,6 @@
 """A LightningModule whose ``configure_model`` divides layers over ranks, by PyTorch's tensor parallelism, and its training."""
 
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from tests.distributed.net import BATCH, Net, divisible, fit_module, samples
 PLANS = {
     "layers": {"0": ColwiseParallel, "2": RowwiseParallel},
     "units": {
-        f"{unit}.{layer}": style for unit in "02" for layer, style in (("0", ColwiseParallel), ("2", RowwiseParallel))
+        f"{unit}.{layer}": style
+        for unit in "02"
+        for layer, style in (("up", ColwiseParallel), ("down", RowwiseParallel))
     },
 }
 """By a layer, which is a block of its own, and by the layers inside a block, whose output is whole."""
@@ -26,7 +29,11 @@ PLANS = {
 def units() -> nn.Module:
     torch.manual_seed(7)
     shapes = ((6, 8), (8, 8))
-    inside = [nn.Sequential(nn.Linear(n, 16), nn.Tanh(), nn.Linear(16, m), nn.Tanh()) for n, m in shapes]
+    inside = [
+        # names and no numbers, because `parallelize_module` of PyTorch 2.8 takes "0.2" for "0.2" and "2"
+        nn.Sequential(OrderedDict(up=nn.Linear(n, 16), tanh=nn.Tanh(), down=nn.Linear(16, m), out=nn.Tanh()))
+        for n, m in shapes
+    ]
     return nn.Sequential(inside[0], nn.Identity(), inside[1], nn.Identity(), nn.Linear(8, 4)).double()
 
 

@@ -3,6 +3,7 @@
 import functools
 
 import pytest
+import torch
 
 import lightning_fa as fa
 from tests.distributed import divided
@@ -53,6 +54,8 @@ def expected(plan, rule):
     ("plan", "rule"), [*(("layers", rule) for rule in INSIDE), *(("units", rule) for rule in UNITS)]
 )
 def test_divided_layers_equal_whole_ones(two_ranks, plan, rule):
+    if rule == "pbp" and torch.__version__ < "2.9":
+        pytest.skip("PyTorch 2.8 has no pseudoinverse of a divided weight")
     assert_equal_to_one(two_ranks, plan, rule)
 
 

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import logging
 import subprocess
 import sys
 
@@ -126,7 +125,7 @@ class Broken(WandbLogger):
     log_graph = save = finalize = after_save_checkpoint = log_hyperparams
 
 
-def test_a_service_that_dies_stops_no_training_and_costs_no_local_number(tmp_path, caplog):
+def test_a_service_that_dies_stops_no_training_and_costs_no_local_number(tmp_path, logged):
     """A training of days must not end because a web service does."""
     from lightning.pytorch.loggers import CSVLogger
 
@@ -135,20 +134,19 @@ def test_a_service_that_dies_stops_no_training_and_costs_no_local_number(tmp_pat
             pass
 
     torch.manual_seed(0)
-    with caplog.at_level(logging.WARNING):
-        trainer = Trainer(
-            max_steps=6,
-            accelerator="cpu",
-            logger=[Broken(), CSVLogger(tmp_path, name="", version="")],
-            log_every_n_steps=1,
-            strategy=fa.FeedbackStrategy("dfa"),
-            callbacks=all_callbacks(),
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            enable_checkpointing=False,
-        )
-        trainer.fit(Quiet(), data()[0])
-    assert "ConnectionError" in caplog.text
+    trainer = Trainer(
+        max_steps=6,
+        accelerator="cpu",
+        logger=[Broken(), CSVLogger(tmp_path, name="", version="")],
+        log_every_n_steps=1,
+        strategy=fa.FeedbackStrategy("dfa"),
+        callbacks=all_callbacks(),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+    )
+    trainer.fit(Quiet(), data()[0])
+    assert "ConnectionError" in logged.getvalue()
     assert set(read_curve(tmp_path / "metrics.csv")["align/net.0/angle"]) == {0, 3, 6}
 
 

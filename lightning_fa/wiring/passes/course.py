@@ -64,7 +64,8 @@ class Course:
             due = self.open and self._called < len(self._once) and self._once[self._called] == index
         if not due:
             raise self._disorder(index)
-        self._called += not self.blocks[index].often
+        if not self.blocks[index].often:  # dynamo of PyTorch 2.8 cannot add a bool to a symbolic int
+            self._called += 1
         return begins
 
     def _begin(self, proven: bool) -> None:
