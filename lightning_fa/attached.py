@@ -98,13 +98,17 @@ class Attached:
         gradients. The Trainer uses this order. In manual optimisation write ``self.manual_backward(attached.loss(loss) / N)``.
 
         The call uses up :attr:`targets`, so that the targets of the last batch cannot train the next batch. Set them before every
-        forward pass. If an optimizer calls a closure several times, set them inside the closure.
+        forward pass. If an optimizer calls a closure several times, set them inside the closure. Under ``torch.no_grad()`` the
+        call uses up the targets, and does nothing else.
 
         Raises:
             ValueError: ``loss`` is not a scalar, or, at the first call, a weight matrix acts on a block's output.
         """
         if loss.numel() != 1:
             raise ValueError(f"Expected argument `loss` to be a scalar, but got shape {tuple(loss.shape)}.")
+        if not torch.is_grad_enabled():  # the loss of a validation: a pass before it may still wait for its own loss
+            self.targets = None
+            return loss
         return self._wiring.join(loss)
 
     def forget(self) -> None:

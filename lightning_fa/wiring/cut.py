@@ -19,7 +19,7 @@ from lightning_fa.wiring.blocks.choice import Block
 from lightning_fa.wiring.checkpoints import outside_checkpoints, recomputing
 from lightning_fa.wiring.deliveries.delivery import Delivery
 from lightning_fa.wiring.passes.beyond import mark
-from lightning_fa.wiring.passes.course import Course
+from lightning_fa.wiring.passes.course import Course, Tap
 from lightning_fa.wiring.passes.doors import Doors
 from lightning_fa.wiring.passes.isolation import Isolation
 from lightning_fa.wiring.passes.step import Step
@@ -127,7 +127,7 @@ class Cut:
         ask = self.delivery.again if again else self.delivery.cross
         if again:
             return h.detach() if ask is None else ask(name, h)
-        self.course.taps.append((name, h))
+        self.course.taps.append(Tap.of(name, h))
         if not torch.compiler.is_compiling() and self.course.marks:  # no guard on `marks`, which changes once
             mark(name, h)
         if (self.step.rehearsing or not self.isolation.proven) and self.feedback.cuts(name):
@@ -151,7 +151,7 @@ class Cut:
         if rehearsing or not (torch.compiler.is_compiling() or self.isolation.frozen is not None):
             self.doors.end()
             self.isolation.check(taps, output, rehearsing)
-        layouts = [self.feedback.fit(name, tap, output, rehearsing) for name, tap in taps]
+        layouts = [self.feedback.fit(name, tap, output, rehearsing) for name, tap, _ in taps]
         if not rehearsing:
             if self.feedback.rule.learned or not self.step.seen:
                 check_gathered(self.feedback.all())

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from lightning.pytorch import LightningModule, Trainer
 
 import lightning_fa as fa
-from tests.problems import mlp
+from tests.problems import assert_same, mlp, read
 
 USED = r"set `attached\.targets = y` before every forward pass \(`attached\.loss` uses them up\)"
 
@@ -44,6 +44,39 @@ def test_targets_are_used_for_one_loss(rule):
             attached.loss(F.cross_entropy(model(x), y)).backward()
     attached.targets = y
     attached.loss(F.cross_entropy(model(x), y)).backward()
+
+
+@pytest.mark.parametrize("rule", ["lafs", "drtp", "local", "solo", "sg", "dfa_sign", "wm"])
+def test_a_validation_between_a_pass_and_its_loss_takes_nothing_from_it(rule):
+    """One function for the loss of both is usual. The loss of the validation took the terms of the training pass."""
+    x, y = torch.randn(6, 10), torch.randint(5, (6,))
+
+    def trained(validates):
+        torch.manual_seed(1)
+        model = mlp()
+        attached = fa.attach(model, rule, example=x)
+        attached.targets = y
+        out = model(x)
+        if validates:
+            with torch.no_grad():
+                attached.targets = y.flip(0)
+                assert attached.loss(F.cross_entropy(model(-x), y.flip(0))).grad_fn is None
+            assert attached.targets is None
+        attached.loss(F.cross_entropy(out, y)).backward()
+        return read(model)
+
+    assert_same(trained(validates=True), trained(validates=False))
+
+
+@pytest.mark.parametrize("rule", ["lafs", "drtp", "local", "sg"])
+def test_the_targets_of_a_validation_are_used_up_by_its_loss(rule):
+    model, x, y = mlp(), torch.randn(6, 10), torch.randint(5, (6,))
+    attached = fa.attach(model, rule, example=x)
+    with torch.no_grad():
+        attached.targets = y
+        attached.loss(F.cross_entropy(model(x), y))
+    with pytest.raises(ValueError, match=USED):
+        model(x)
 
 
 def test_several_losses_and_passes_of_one_batch_still_work():

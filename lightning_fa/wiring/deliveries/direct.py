@@ -68,9 +68,9 @@ class Direct:
         return feedback
 
     def finish(self, output: Tensor, taps: list[Tap], layouts: list[Layout]) -> Tensor:
-        outputs = [tap for _, tap in taps]
+        outputs = [tap.value() if self.rule.learned else tap.h for tap in taps]
         answers = Answers(self.rule, layouts, [tuple(h.shape) for h in outputs], [h.dtype for h in outputs])
-        feedback: list[Tensor] = [self.store.get(name) for name, _ in taps]  # type: ignore[misc]  # drawn by now
+        feedback: list[Tensor] = [self.store.get(tap.name) for tap in taps]  # type: ignore[misc]  # drawn by now
         routed, unit = route(output, answers, outputs, feedback, joined=self.joined)
         if self.joined:
             self.step.terms.append(unit)

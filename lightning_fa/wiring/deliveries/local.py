@@ -56,9 +56,9 @@ class Local:
         first, targets = not (torch.compiler.is_compiling() or self.step.seen), self.step.targets
         if first and targets is not None and routed.requires_grad:
             routed.register_hook(lambda e: warn_of_masked(e, targets, self.rule))
-        for (name, tap), layout in zip(taps, layouts):
-            if tap.requires_grad:
-                self.step.terms.append(self._loss(name, tap, layout))
+        for tap, layout in zip(taps, layouts):
+            if tap.h.requires_grad:
+                self.step.terms.append(self._loss(tap.name, tap.value(), layout))
         return routed
 
     def _loss(self, name: str, tap: Tensor, layout: Layout) -> Tensor:

@@ -61,7 +61,7 @@ class Shared:
 
     def finish(self, output: Tensor, taps: list[Tap], layouts: list[Layout]) -> Tensor:
         # For blocks that were not settled in `cross`. Inside the head's forward FSDP has gathered the head's weight.
-        for name in dict.fromkeys(name for name, tap in taps if tap.requires_grad):
+        for name in dict.fromkeys(tap.name for tap in taps if tap.h.requires_grad):
             self._renew(name)
         return self._local.finish(output, taps, layouts)
 

@@ -82,7 +82,7 @@ class Synthetic:
             return h
         if name == self._at[0]:
             self._asked = None  # left by a pass that an error ended
-        again = any(name == earlier for earlier, _ in self.settler.course.taps[:-1])
+        again = any(name == earlier for earlier, *_ in self.settler.course.taps[:-1])
         theta = self.feedback.theta(name)
         if self.step.rehearsing or not theta:
             return h.detach()

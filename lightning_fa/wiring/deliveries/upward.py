@@ -59,7 +59,7 @@ class Upward:
         return out.clone() if compiling else out
 
     def finish(self, output: Tensor, named: list[Tap], layouts: list[Layout]) -> Tensor:
-        taps, names = [tap for _, tap in named], list(self.feedback.places)
+        taps, names = [tap.h for tap in named], list(self.feedback.places)
         places, self._places = self._places, []
         if not taps:
             return output

@@ -3,14 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from lightning_fa.wiring.blocks.choice import Block
 
-Tap: TypeAlias = tuple[str, Tensor]
-"""The name of a block, and its output in one call."""
+
+class Tap(NamedTuple):
+    """The output of a block in one call."""
+
+    name: str
+    h: Tensor
+    version: int
+    """The number of operations in place on ``h`` before it entered the next block."""
+
+    @classmethod
+    def of(cls, name: str, h: Tensor) -> Tap:
+        """The tap of block ``name``, whose output ``h`` enters the next block."""
+        if torch.compiler.is_compiling():
+            return cls(name, h.clone(), 0)  # operations in place cannot be counted there, and a clone costs nothing
+        return cls(name, h, h._version)
+
+    def value(self) -> Tensor:
+        """``h`` as it entered the next block.
+
+        Raises:
+            RuntimeError: it has been changed in place since.
+        """
+        if not torch.compiler.is_compiling() and self.h._version != self.version:
+            raise RuntimeError(
+                f"The output of block {self.name!r} was changed in place after it entered the next block, but the rule reads it "
+                "later. Use an operation that is not in place at the beginning of the next block, such as `nn.ReLU()` for "
+                "`nn.ReLU(inplace=True)`. Or choose blocks with `blocks=[...]` that do not begin with this operation."
+            )
+        return self.h
+
 
 CALLED = (
     "name the modules that `forward` calls in `blocks`, last the module that returns the logits, and name the modules that it "

@@ -51,8 +51,8 @@ class Isolation:
             str, list[weakref.ref[Tensor]]
         ] = {}  # FSDP2 replaces parameters, and must be able to free them
         self._barriers: list[Any] = []
-        self._beside: list[Tap] = []
-        self._cuts: list[Tap] = []
+        self._beside: list[tuple[str, Tensor]] = []
+        self._cuts: list[tuple[str, Tensor]] = []
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_owned": self.owned}
@@ -110,7 +110,7 @@ class Isolation:
             self.frozen, self._barriers = self._find_frozen() if trains else self.frozen, []
             return
         head = self.blocks[-1].name
-        cuts = [*((name, tap) for name, tap in taps if self.feedback.cuts(name)), (head, output)]
+        cuts = [*((name, tap) for name, tap, _ in taps if self.feedback.cuts(name)), (head, output)]
         owned = check_cut(cuts, self._barriers, TRAINING if known else EXAMPLE)
         self._check_beside(owned)
         self._check_own(owned, rehearsing or known)

@@ -17,7 +17,7 @@ from torch.autograd.graph import get_gradient_edge
 from lightning_fa.sharding import has_shards
 from lightning_fa.wiring.checkpoints import in_checkpoint
 from lightning_fa.wiring.graph import leaves_of
-from lightning_fa.wiring.passes.course import Course
+from lightning_fa.wiring.passes.course import Course, Tap
 from lightning_fa.wiring.passes.isolation import Isolation
 from lightning_fa.wiring.passes.step import Step
 from lightning_fa.wiring.passes.waiting import Factor, Waiting
@@ -96,7 +96,7 @@ class Settler:
         inputs = [(edge, x) for edge, x, version in self._inputs if x._version == version]
         self._inputs = []
         leaves = [leaf for leaf in leaves_of(output, [edge.node for edge, _ in inputs]) if leaf is not below]
-        self.isolation.check_leaves(self.course.taps[-1][0], leaves)
+        self.isolation.check_leaves(self.course.taps[-1].name, leaves)
         places = [*leaves, *(x for _, x in inputs)]
         wanted = [*leaves, *(edge for edge, _ in inputs), *([] if below is None else [below])]
         found = _gradients(output, error, wanted)
@@ -106,8 +106,8 @@ class Settler:
 
     def let_go(self) -> None:
         """Keep the shape of the last block's output. Drop its values and its graph."""
-        name, h = self.course.taps[-1]
-        self.course.taps[-1] = name, h.new_zeros(()).expand(h.shape)
+        name, h, _ = self.course.taps[-1]
+        self.course.taps[-1] = Tap.of(name, h.new_zeros(()).expand(h.shape))
 
     # -- for the forward pass ---------------------------------------------------------------------------------------------
 
