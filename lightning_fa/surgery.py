@@ -83,7 +83,7 @@ def enter(module: nn.Module, cls: type[nn.Module], port: object) -> None:
     """Exchange the class of ``module`` for ``cls``, a generated class, and store ``port`` on the module."""
     module.__class__ = cls
     module.__dict__[_PORT] = port
-    if "forward" in module.__dict__ and hasattr(cls, "keeps_own_forward"):
+    if "forward" in module.__dict__:
         module.__dict__[OWN_FORWARD] = module.__dict__.pop("forward")
 
 

@@ -2,8 +2,7 @@
 
 ``route`` is the identity on the output. In backward it receives e = dL/dy, and returns e to the last block and d_i to the
 output h_i of every other block. ``route`` also returns ``unit``, a zero that ``join`` adds to the loss. The gradient of
-``unit`` is the factor that stands before the loss (GradScaler, gradient accumulation, ``c * loss``). Rules that are not
-linear in e need this factor.
+``unit`` is the factor before the loss (GradScaler, accumulation, ``c * loss``). Rules that are not linear in e need it.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from lightning_fa.sharding import check_gathered
-from lightning_fa.surgery import Behaviour
+from lightning_fa.surgery import OWN_FORWARD, Behaviour
 from lightning_fa.wiring.blocks.choice import Block
 from lightning_fa.wiring.checkpoints import outside_checkpoints, recomputing
 from lightning_fa.wiring.deliveries.delivery import Delivery
@@ -24,20 +24,21 @@ from lightning_fa.wiring.passes.doors import Doors
 from lightning_fa.wiring.passes.isolation import Isolation
 from lightning_fa.wiring.passes.step import Step
 from lightning_fa.wiring.stores.block_feedback import BlockFeedback
-from lightning_fa.wiring.tensors import entering, exchange, tensors_in
+from lightning_fa.wiring.tensors import Entrances, exchange, tensors_in
 
 
 class Bounded(Behaviour):
     """A block. Its input is cut from the block below. The output of the last block is routed."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
+        own = self.__dict__.get(OWN_FORWARD) or super().forward  # type: ignore[misc]
         if not torch.is_grad_enabled():
-            return super().forward(*args, **kwargs)  # type: ignore[misc]
+            return own(*args, **kwargs)
         cut, index = self._feedback_port
         again = recomputing()
         args, kwargs = cut.enter(index, args, kwargs, again)
         cut.course.inside = not again
-        out = super().forward(*args, **kwargs)  # type: ignore[misc]
+        out = own(*args, **kwargs)
         cut.course.inside = False
         if cut.blocks[index].exit is self:
             return cut.end(index, out, again)
@@ -51,7 +52,7 @@ class Exit(Behaviour):
     """A module around a block. The block ends at the output of this module."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        out = super().forward(*args, **kwargs)  # type: ignore[misc]
+        out = (self.__dict__.get(OWN_FORWARD) or super().forward)(*args, **kwargs)  # type: ignore[misc]
         cut, index = self._feedback_port
         return cut.end(index, out, recomputing()) if torch.is_grad_enabled() else out
 
@@ -77,6 +78,7 @@ class Cut:
     """The part that depends on the rule's family: what crosses a cut, and what happens at the output."""
     doors: Doors = field(default_factory=Doors)
     """Where outputs that are handed on with their graphs enter other blocks."""
+    entrances: Entrances = field(default_factory=Entrances)
 
     def enter(
         self, index: int, args: tuple[Any, ...], kwargs: dict[str, Any], again: bool = False
@@ -93,9 +95,7 @@ class Cut:
             args, kwargs = self.doors.enter(index, self.blocks[index].name, args, kwargs, self.step.rehearsing)
         if self.blocks[index - 1].exit is not None:
             return args, kwargs
-        key, below = entering(args, kwargs), self.blocks[index - 1].name
-        if key is None:
-            raise TypeError(f"Block {self.blocks[index].name!r} was called without a tensor: expected one as input.")
+        key, below = self.entrances.find(index, self.blocks[index].name, args, kwargs), self.blocks[index - 1].name
         return exchange(args, kwargs, key, lambda h: self._cross(below, h, again))
 
     def passed(self, index: int, out: Any) -> Any:
@@ -127,8 +127,9 @@ class Cut:
         ask = self.delivery.again if again else self.delivery.cross
         if again:
             return h.detach() if ask is None else ask(name, h)
-        self.course.taps.append(Tap.of(name, h))
-        if not torch.compiler.is_compiling() and self.course.marks:  # no guard on `marks`, which changes once
+        compiling = torch.compiler.is_compiling()  # no guard on `marks`, which changes once
+        self.course.taps.append(Tap(name, h, 0 if compiling else h._version))
+        if not compiling and self.course.marks:
             mark(name, h)
         if (self.step.rehearsing or not self.isolation.proven) and self.feedback.cuts(name):
             self.step.held.end(name, h)
@@ -136,7 +137,7 @@ class Cut:
         self.course.open = False
         crossed = h.detach() if ask is None else ask(name, h)
         self.course.open = True
-        return crossed
+        return crossed.clone() if compiling else crossed  # so that an operation in place does not change h
 
     def leave(self, output: Any, again: bool = False) -> Any:
         """Route the head's output, the last step of the forward pass."""

@@ -51,6 +51,35 @@ def entering(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | str | No
     return tensors[0][0] if tensors else None
 
 
+class Entrances:
+    """Which input of a block is the output of the block below: decided once, in the first pass in which the block below learns.
+
+    A later pass may have other inputs that require a gradient: the state of the step before, or data under an attack.
+    """
+
+    def __init__(self) -> None:
+        self._keys: dict[int, int | str] = {}
+        """The number of a block -> the position or name of the input."""
+
+    def find(self, index: int, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | str:
+        """As :func:`entering`, for block number ``index``, called ``name``.
+
+        Raises:
+            TypeError: no argument is a tensor.
+        """
+        known = self._keys.get(index)
+        given: Any = kwargs if isinstance(known, str) else range(len(args))
+        if known is not None and known in given and isinstance(argument(args, kwargs, known), Tensor):
+            return known
+        key = entering(args, kwargs)
+        if key is None:
+            raise TypeError(f"Block {name!r} was called without a tensor: expected one as input.")
+        # A compiled pass remembers nothing, because what is remembered would have the code compiled again.
+        if known is None and not torch.compiler.is_compiling() and argument(args, kwargs, key).requires_grad:
+            self._keys[index] = key
+        return key
+
+
 def argument(args: tuple[Any, ...], kwargs: Mapping[str, Any], key: int | str) -> Any:
     """The argument of a call at a position or name."""
     return args[key] if isinstance(key, int) else kwargs[key]

@@ -17,14 +17,7 @@ class Tap(NamedTuple):
     name: str
     h: Tensor
     version: int
-    """The number of operations in place on ``h`` before it entered the next block."""
-
-    @classmethod
-    def of(cls, name: str, h: Tensor) -> Tap:
-        """The tap of block ``name``, whose output ``h`` enters the next block."""
-        if torch.compiler.is_compiling():
-            return cls(name, h.clone(), 0)  # operations in place cannot be counted there, and a clone costs nothing
-        return cls(name, h, h._version)
+    """The number of operations in place on ``h`` before it entered the next block; 0 in compiled code, which cannot read it."""
 
     def value(self) -> Tensor:
         """``h`` as it entered the next block.

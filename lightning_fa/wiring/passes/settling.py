@@ -107,7 +107,7 @@ class Settler:
     def let_go(self) -> None:
         """Keep the shape of the last block's output. Drop its values and its graph."""
         name, h, _ = self.course.taps[-1]
-        self.course.taps[-1] = Tap.of(name, h.new_zeros(()).expand(h.shape))
+        self.course.taps[-1] = Tap(name, h.new_zeros(()).expand(h.shape), 0)
 
     # -- for the forward pass ---------------------------------------------------------------------------------------------
 

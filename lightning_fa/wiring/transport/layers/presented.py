@@ -37,8 +37,6 @@ class Plan:
 class Presented(Behaviour):
     """Any module that uses governed weights in its own forward."""
 
-    keeps_own_forward = True
-
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         own = self.__dict__.get(OWN_FORWARD) or super().forward  # type: ignore[misc]
         if not torch.is_grad_enabled():
