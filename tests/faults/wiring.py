@@ -292,6 +292,13 @@ FAULTS = [
         ("tests/networks/test_patched_forwards.py",),
     ),
     Fault(
+        "a backward weight asked for of an excluded matrix",
+        "wiring/transport/wiring.py",
+        "if name in unused or not (name in self.choice[1] or self.rule.control):",
+        "if False:",
+        ("tests/networks/test_transport_layers.py",),
+    ),
+    Fault(
         "the loss of a validation takes the terms of a training pass",
         "attached.py",
         "        if not torch.is_grad_enabled():",

@@ -295,3 +295,27 @@ def test_without_feedback_at_its_projection_an_lstm_learns_nothing_below_it():
     out.square().sum().backward()
     assert layer.weight_hr_l0.grad.abs().max() > 0
     assert all(p.grad.abs().max() == 0 for name, p in layer.named_parameters() if "hr" not in name)
+
+
+class Two(nn.Module):
+    """A module that uses two matrices of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Parameter(torch.randn(4, 4)), nn.Parameter(torch.randn(4, 4))
+
+    def forward(self, x):
+        return torch.tanh(x @ self.a) @ self.b
+
+
+@pytest.mark.parametrize("rule", ["fa", "usf", "brsf", "kp", "wm", "pbp", "fa_sparse"])
+def test_backward_weights_are_those_of_the_governed_matrices(rule):
+    """With one matrix of a layer excluded `AlignmentMonitor` ended the training by an AttributeError."""
+    net = nn.Sequential(nn.Linear(4, 4), Two(), nn.GRU(4, 4, batch_first=True))
+    attached = fa.attach(net, rule, ungoverned=["1.a", "2.weight_hh*"])
+    found = {name: (b, w) for name, b, w in attached.backward_weights()}
+    assert found.keys() == {"0", "1.b", "2.weight_ih_l0"}
+    for name, (b, w) in found.items():
+        assert b.shape == w.shape
+        if rule in ("fa", "kp", "fa_sparse"):
+            assert torch.equal(b, attached.feedback[name])

@@ -100,12 +100,16 @@ class TransportWiring:
         return [*rows, *(Row("-", "-", weight, ADDED, "-") for weight in others)]
 
     def backward_weights(self, root: nn.Module) -> Iterator[tuple[str, Tensor, Tensor]]:
-        names = {module: name for name, module in named_modules(root)}
+        names, unused = {module: name for name, module in named_modules(root)}, self.proof.unused()
         with torch.no_grad(), self.step.rehearsal():  # a dry run does not advance the random streams
             for layer in self.adopted:
                 for key in matrices_of(layer):
+                    name = full_name(names[layer], key)
+                    # a layer may also hold matrices that are ungoverned, or that carry no error
+                    if name in unused or not (name in self.choice[1] or self.rule.control):
+                        continue
                     weight, carrier = port_of(layer)(layer, key)
-                    yield full_name(names[layer], key), carrier.detach(), weight.detach()
+                    yield name, carrier.detach(), weight.detach()
 
     def predict(self, name: str, h: Tensor, targets: Tensor) -> Tensor | None:
         return None  # no error is predicted
