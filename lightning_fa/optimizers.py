@@ -67,4 +67,5 @@ def _before_step(optimizer: Optimizer, *_: object) -> None:
             lost = forgotten(store, names, every)
             if lost:
                 raise RuntimeError(message(lost))
-        _WAITING.pop(store, None)
+        if all(held.requires_grad for _, held in store.items() if isinstance(held, nn.Parameter)):
+            _WAITING.pop(store, None)  # else frozen feedback may learn later

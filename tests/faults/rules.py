@@ -134,8 +134,8 @@ FAULTS = [
     Fault(
         "a pass that counts once for every call of a block",
         "wiring/deliveries/shared.py",
-        "dict.fromkeys(name for name, tap in taps if tap.requires_grad)",
-        "[name for name, tap in taps if tap.requires_grad]",
+        "dict.fromkeys(tap.name for tap in taps if tap.h.requires_grad)",
+        "[tap.name for tap in taps if tap.h.requires_grad]",
         SHARED,
     ),
     Fault(

@@ -99,7 +99,7 @@ FAULTS = [
     Fault(
         "the graph of every block held until the pass is over",
         "wiring/passes/settling.py",
-        "self.course.taps[-1] = name, h.new_zeros(()).expand(h.shape)",
+        "self.course.taps[-1] = Tap(name, h.new_zeros(()).expand(h.shape), 0)",
         "pass",
         MEMORY,
     ),

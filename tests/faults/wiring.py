@@ -49,8 +49,8 @@ FAULTS = [
     Fault(
         "the second call of a block left without its error",
         "wiring/cut.py",
-        "        self.course.taps.append((name, h))",
-        "        self.course.taps += [] if name in dict(self.course.taps) else [(name, h)]",
+        "        self.course.taps.append(Tap(name, h, 0 if compiling else h._version))",
+        "        self.course.taps += [] if name in [t.name for t in self.course.taps] else [Tap(name, h, h._version)]",
         REPEATED,
     ),
     Fault(
@@ -297,6 +297,20 @@ FAULTS = [
         "if name in unused or not (name in self.choice[1] or self.rule.control):",
         "if False:",
         ("tests/networks/test_transport_layers.py",),
+    ),
+    Fault(
+        "feedback stays frozen when its block learns again",
+        "wiring/passes/isolation.py",
+        "            self.feedback.thaw()\n",
+        "",
+        ("tests/networks/test_thawed_feedback.py",),
+    ),
+    Fault(
+        "thawed feedback that no optimizer holds",
+        "optimizers.py",
+        "        if all(held.requires_grad for _, held in store.items() if isinstance(held, nn.Parameter)):",
+        "        if True:",
+        ("tests/networks/test_thawed_feedback.py",),
     ),
     Fault(
         "the loss of a validation takes the terms of a training pass",

@@ -85,10 +85,11 @@ class Isolation:
             self._barriers.append(out.grad_fn)
 
     def look_again(self) -> None:
-        """Have the pass that begins checked, if a frozen parameter learns now."""
+        """Have the pass that begins checked, and feedback learn again, if a frozen parameter learns now."""
         learning = (module._parameters.get(key) for module, key in self.frozen or ())
         if any(p is not None and p.requires_grad for p in learning):
             self.frozen = None
+            self.feedback.thaw()
 
     def beside(self, name: str, tensors: Sequence[Tensor]) -> None:
         """Record the ``tensors`` that block ``name`` returned besides its first tensor, in a dry run."""

@@ -54,6 +54,8 @@ class Known:
     """The shapes of these two outputs. The layout follows from them."""
     restored: bool = False
     """Whether a tensor of another shape than the drawn one was restored."""
+    frozen: bool = False
+    """Whether learned feedback was frozen because no block learned by it."""
 
 
 class BlockFeedback:
@@ -165,6 +167,18 @@ class BlockFeedback:
         unknown = "?" if self.cuts(name) and self._known[name].sizes is None else "-"
         return shapes_of(self.theta(name)) or unknown
 
+    def thaw(self) -> None:
+        """Let feedback learn again that was frozen with its block, if the block learns now."""
+        for name, known in self._known.items():
+            if known.frozen and self._serves_any(name):
+                known.frozen = False
+                for held in self.theta(name).values():
+                    if isinstance(held, nn.Parameter):
+                        held.requires_grad_(True)
+
+    def _serves_any(self, name: str) -> bool:
+        return any(p.requires_grad for module in self._served(name) for p in module.parameters())
+
     def _served(self, name: str) -> Iterator[nn.Module]:
         yield self.places[name].module
         if self.places[name].reaches_below:
@@ -216,8 +230,8 @@ class BlockFeedback:
         module = self.places[name].module
         # Feedback has at least 32 bits, because half precision loses small errors in the projection.
         dtype = torch.promote_types(like.dtype, torch.float32)
-        frozen = self.rule.learned and not any(p.requires_grad for m in self._served(name) for p in m.parameters())
-        self._known[name].letters = tuple(drawn)
+        frozen = self.rule.learned and not self._serves_any(name)
+        self._known[name].letters, self._known[name].frozen = tuple(drawn), frozen
         before = len(self.store.slots)
         for letter, tensor in drawn.items():
             key = key_of(name, letter)
@@ -226,7 +240,7 @@ class BlockFeedback:
             self.store.put(key, tensor.to(like.device, dtype if real else None), self.rule.learned and real)
             held = self.store.get(key)
             if frozen and held is not None:
-                held.requires_grad_(False)  # no block learns by it
+                held.requires_grad_(False)
         if len(self.store.slots) > before:
             order = {id(place.module): i for i, place in enumerate(self.places.values())}
             self.store.slots = dict(sorted(self.store.slots.items(), key=lambda item: order[id(item[1].module)]))
