@@ -21,7 +21,7 @@ class ErrorBroadcastDecorrelation(DirectRule):
     with :math:`e_n = \partial L / \partial a^k_n`, which contains the mean over the rows. Apart from the factor
     :math:`1 - \lambda`, which is left to the learning rate, :math:`R^l e_n` is the gradient of :math:`\tfrac{1}{2} |R^l|^2` at
     :math:`h^l_n`, with e held fixed. R moves when the optimizer that holds R steps. The rate, weight decay and moments of this
-    optimizer do not change R.
+    optimizer do not change R. The clipping of gradients does: R moves by the clipped gradient.
 
     Only the initial R directs the learning. In the last hidden block, after T steps of SGD with rate :math:`\eta` and a linear
     head, R is :math:`\lambda^T R_0` minus :math:`(1 - \lambda) / \eta` times the transpose of the change of the head's weight,

@@ -31,7 +31,7 @@ class KolenPollack(TransportRule):
       moments. Adam's coupled decay is divided by its own moments, and gives no such guarantee.
 
     Without weight decay D does not change. Clip by a norm over all parameters or not at all, so that both gradients scale
-    alike.
+    alike. B of a weight that is tied to an embedding does not receive the gradient of the look-up, so that D does not vanish.
 
     Args:
         seed: Fixes every initial B, together with the layer's name and nothing else.

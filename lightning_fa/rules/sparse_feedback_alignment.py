@@ -23,7 +23,8 @@ class SparseFeedbackAlignment(TransportRule):
     With :math:`\rho = 1/2` a quarter of the connections is reciprocal. **This rule changes the network**: masked weights
     are set to zero when the rule is attached, and are zero after it is detached. In between the mask is part of the forward
     pass, so that the gradients of masked weights are zero, and an optimizer's momentum, moments and weight decay of them too.
-    Load weights before attaching, or load weights that were trained under the same seed.
+    Load weights before attaching, or load weights that were trained under the same seed. Masked weights that are written
+    later act under ``torch.no_grad()`` only.
 
     Every governed weight matrix is masked, by default also that of the first layer. Name layers that shall stay dense in
     ``ungoverned``. The paper removes half of W, from hidden to output units, and half of B, and leaves the input weights

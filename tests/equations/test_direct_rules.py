@@ -315,3 +315,16 @@ def test_options_are_checked_at_construction(make, message):
     """A misspelt option must not train its default for a week."""
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("width", [3, 5])
+def test_one_sample_without_a_batch_is_no_batch_of_its_units(width):
+    """Where a block was as wide as the output, B had one entry, by which every unit received the error of one output."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, width), nn.Tanh(), nn.Linear(width, 3)).double()
+    x = torch.randn(4, dtype=torch.float64)
+    attached = fa.attach(net, "dfa", example=x)
+    net(x).square().sum().backward()
+    h, e = torch.tanh(net[0](x)), 2 * net(x).detach()
+    (expected,) = torch.autograd.grad(h, net[0].weight, attached.feedback["0"].double() @ e)
+    torch.testing.assert_close(net[0].weight.grad, expected)

@@ -313,6 +313,13 @@ FAULTS = [
         ("tests/networks/test_thawed_feedback.py",),
     ),
     Fault(
+        "the units of one sample taken for samples",
+        "wiring/stores/rows.py",
+        "        most = 0  # one sample",
+        "        pass  # one sample",
+        ("tests/equations/test_direct_rules.py",),
+    ),
+    Fault(
         "the loss of a validation takes the terms of a training pass",
         "attached.py",
         "        if not torch.is_grad_enabled():",
@@ -497,7 +504,7 @@ FAULTS = [
     Fault(
         "a settled block may hold parameters of another",
         "wiring/passes/settling.py",
-        "        self.isolation.check_leaves(self.course.taps[-1][0], leaves)",
+        "        self.isolation.check_leaves(self.course.taps[-1].name, leaves)",
         "        pass",
         TRAINED,
     ),

@@ -97,8 +97,7 @@ def axes_of(module: nn.Module, h: Tensor) -> Axes:
     front = h.ndim - 1
     if front <= 1:
         return Axes(front, None)
-    # lists, because dynamo of PyTorch 2.8 does not support next() with a default
-    last: Any = [module, *(m for m in module.modules() if weights_of(m))][-1]
+    last = _last(module)
     convolution = isinstance(last, _ConvNd)
     before = front - len(last.kernel_size) if convolution else 1
     width = last.out_channels if convolution else getattr(last, "out_features", None)
@@ -106,6 +105,11 @@ def axes_of(module: nn.Module, h: Tensor) -> Axes:
     found = [dim for dim in order if h.shape[dim] == width] or order
     is_map = before >= 1 and found[0] == before and h.shape[before] == width
     return Axes(before if is_map else front, found[0])
+
+
+def _last(module: nn.Module) -> Any:
+    # lists, because dynamo of PyTorch 2.8 does not support next() with a default
+    return [module, *(m for m in module.modules() if weights_of(m))][-1]
 
 
 def lay_out(name: str, h: Tensor, output: Tensor, module: nn.Module, shared: bool) -> Layout:
@@ -127,6 +131,8 @@ def lay_out(name: str, h: Tensor, output: Tensor, module: nn.Module, shared: boo
     # Under an output of two dimensions only the first can be shared: no step needs to look at the block's layers.
     axes = axes_of(module, h) if shared or output.ndim > 2 else Axes(h.ndim - 1, None)
     most = min(h.ndim, output.ndim, max(axes.samples, 1), max(output.ndim - 1, 1))
+    if h.ndim == 1 and getattr(_last(module), "out_features", None) == h.shape[0]:
+        most = 0  # one sample without a batch: its units are no samples
     leading = 0
     while leading < most and h.shape[leading] == output.shape[leading]:
         leading += 1
