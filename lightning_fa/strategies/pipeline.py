@@ -73,7 +73,7 @@ class PipelineFeedbackStrategy(StageCheckpoints):
         self._failed = False
 
     def setup_environment(self) -> None:
-        self._failed = False
+        self._failed = self._in_parts = False
         super().setup_environment()
 
     # -- the network in stages ----------------------------------------------------------------------------------------------
@@ -184,7 +184,8 @@ class PipelineFeedbackStrategy(StageCheckpoints):
         division, self._division = self._division, None
         if division is not None:
             division.remove()
-            if not self._failed:  # after a failure the other ranks may have ended
+            self._in_parts = self._failed  # the other ranks may have ended
+            if not self._failed:
                 division.flush()
                 division.weights.restore()
         super().teardown()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from lightning.fabric.utilities.distributed import _distributed_is_initialized
 from lightning.fabric.utilities.optimizer import _optimizer_to_device
 from torch.optim import Optimizer
 
@@ -20,6 +21,8 @@ class StageCheckpoints(FeedbackStrategyMixin, StageProcesses):
     """Abstract. Gathers the whole network on rank 0 for saving, and gives each stage its part of a loaded checkpoint."""
 
     _division: Division | None = None
+    _in_parts = False
+    """Whether training has failed, so that this process was left with the weights of its own stage."""
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
         return self._with_whole(super().lightning_module_state_dict)
@@ -30,6 +33,11 @@ class StageCheckpoints(FeedbackStrategyMixin, StageProcesses):
         return self._with_whole(lambda: super(StageCheckpoints, self).save_checkpoint(checkpoint, *args, **kwargs))
 
     def _with_whole(self, then: Callable[[], T]) -> T:
+        if self._in_parts:
+            raise RuntimeError(
+                "The training of this pipeline has failed, and each process has the weights of its own stage only. Use the last "
+                "checkpoint that was saved during `fit`."
+            )
         if self._division is None:
             return then()
         self._division.weights.collect()
@@ -40,7 +48,8 @@ class StageCheckpoints(FeedbackStrategyMixin, StageProcesses):
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
         state: dict[str, Any] = super().optimizer_state(optimizer)
-        if self._division is None:
+        # After `fit` as well: the weights are whole then, but each process keeps the optimizer state of its own stage.
+        if not _distributed_is_initialized():
             return state
         parts = gather(state["state"], self._control)
         if parts is not None:

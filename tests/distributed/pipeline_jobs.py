@@ -177,18 +177,6 @@ def decided(folder: Path, rank: int, world: int) -> Results:
     return decide(fa.PipelineFeedbackStrategy(), world, folder)
 
 
-def continued(
-    folder: Path, rank: int, world: int, rule: str, start: str | None, save: str | None, epochs: int
-) -> Results:
-    """Train on, from a checkpoint if there is one, to another."""
-    net = Learner()
-    strategy = fa.PipelineFeedbackStrategy(RULES[rule]) if world > 1 else fa.FeedbackStrategy(RULES[rule])
-    run = fit(strategy, world, net, shuffle=False, max_epochs=epochs, ckpt_path=start)
-    if save is not None:  # what is whole again is saved as by any strategy; SaveInside saves it in parts
-        run.save_checkpoint(save)
-    return told(run, net)
-
-
 class SaveInside(Saving):
     """Saves while the network is in parts."""
 
@@ -205,12 +193,13 @@ class SaveInside(Saving):
 def epochs(
     folder: Path, rank: int, world: int, rule: str, until: int, pause: float = 0.0, stages: Any = None
 ) -> Results:
-    """Train until an epoch, from the last checkpoint if there is one, and save after each."""
+    """Train until an epoch, from the last checkpoint if there is one, and save after each, and after training."""
     path, net = folder / "last.ckpt", Learner()
     strategy = fa.PipelineFeedbackStrategy(RULES[rule], stages=stages)
     save = SaveInside(path, pause)
     start = path if path.exists() else None
     run = fit(strategy, world, net, shuffle=False, max_epochs=until, callbacks=[save], ckpt_path=start)
+    run.save_checkpoint(folder / "after.ckpt")
     return {**told(run, net), "stages": save.stages}
 
 
@@ -409,14 +398,19 @@ def refused(folder: Path, rank: int, world: int) -> Results:
 def divided_data(folder: Path, rank: int, world: int) -> Results:
     """A loader that gives each rank data of its own, as for DDP."""
     sampler = DistributedSampler(data(), world, rank, shuffle=False)
+    run = trainer(fa.PipelineFeedbackStrategy(), world)
+    told_of: Results = {"error": "nothing", "saved": "a checkpoint"}
     try:
-        trainer(fa.PipelineFeedbackStrategy(), world).fit(Learner(), DataLoader(data(), BATCH, sampler=sampler))
+        run.fit(Learner(), DataLoader(data(), BATCH, sampler=sampler))
     except Exception as error:
-        return {"error": f"{type(error).__name__}: {error}"}
-    return {"error": "nothing"}
+        told_of["error"] = f"{type(error).__name__}: {error}"
+    try:
+        run.save_checkpoint(folder / "failed.ckpt")
+    except Exception as error:
+        told_of["saved"] = f"{type(error).__name__}: {error}"
+    return told_of
 
 
 JOBS: dict[str, Callable[..., Results]] = {
-    f.__name__: f
-    for f in (pipelined, microbatched, random_layers, decided, continued, epochs, ahead, refused, divided_data)
+    f.__name__: f for f in (pipelined, microbatched, random_layers, decided, epochs, ahead, refused, divided_data)
 }

@@ -37,7 +37,7 @@ def test_stopping_and_the_best_checkpoint_are_those_of_one_process(tmp_path):
 
 @pytest.mark.parametrize("rule", ["lafs", "local"])
 def test_a_checkpoint_of_some_stages_is_continued_by_any_number_of_them(rule, tmp_path):
-    """Weights, learned feedback and Adam's moments of every stage must be in the one file."""
+    """Weights, learned feedback and Adam's moments of every stage must be in the one file, also when `fit` has ended."""
     for name in ("whole", "two", "three"):
         (tmp_path / name).mkdir()
     whole = launch("epochs", tmp_path / "whole", 1, rule=rule, until=4)[0]
@@ -45,7 +45,12 @@ def test_a_checkpoint_of_some_stages_is_continued_by_any_number_of_them(rule, tm
     saved = torch.load(tmp_path / "two" / "last.ckpt", weights_only=True)
     plain = Learner()
     plain.load_state_dict(saved["state_dict"], strict=True)
-    (tmp_path / "three" / "last.ckpt").write_bytes((tmp_path / "two" / "last.ckpt").read_bytes())
+    after = torch.load(tmp_path / "two" / "after.ckpt", weights_only=True)
+    moments, later = (file["optimizer_states"][0]["state"] for file in (saved, after))
+    assert later.keys() == moments.keys()
+    for parameter, state in moments.items():
+        assert_close(later[parameter], state)
+    (tmp_path / "three" / "last.ckpt").write_bytes((tmp_path / "two" / "after.ckpt").read_bytes())
     for results in launch("epochs", tmp_path / "three", 3, rule=rule, until=4):
         assert results["steps"] == whole["steps"]
         assert_close(results["weights"], whole["weights"])
@@ -105,6 +110,7 @@ def test_data_of_its_own_for_each_rank_is_an_error(tmp_path):
     with start("divided_data", tmp_path, 2) as ranks:
         ranks.wait(100)
     assert "activations of another batch" in read(tmp_path, 0)["error"]
+    assert "the weights of its own stage only" in read(tmp_path, 0)["saved"]  # and no file with weights that are NaN
 
 
 def test_a_stage_begins_its_next_batches_while_the_one_above_is_in_its_first(tmp_path):

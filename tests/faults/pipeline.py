@@ -7,10 +7,27 @@ NAMED = ("tests/distributed/test_pipeline_runs.py::test_the_user_names_stages",)
 PARTS = ("tests/distributed/test_pipeline.py::test_a_batch_in_parts_is_the_batch",)
 MASKS = ("tests/distributed/test_pipeline.py::test_masks_are_those_of_any_other_number_of_stages",)
 OWN_DATA = ("tests/distributed/test_pipeline_runs.py::test_data_of_its_own_for_each_rank_is_an_error",)
+CONTINUED = (
+    "tests/distributed/test_pipeline_runs.py::test_a_checkpoint_of_some_stages_is_continued_by_any_number_of_them",
+)
 DIVIDED = ("tests/distributed/test_pipeline_stages.py",)
 SIMULATED = ("tests/distributed/test_schedules.py",)
 
 FAULTS = [
+    Fault(
+        "the optimizer state of one stage of a pipeline, saved after training as that of all",
+        "strategies/pipeline_checkpoints.py",
+        "        if not _distributed_is_initialized():",
+        "        if self._division is None:",
+        CONTINUED,
+    ),
+    Fault(
+        "weights that are NaN, saved after the training of a pipeline has failed",
+        "strategies/pipeline_checkpoints.py",
+        "        if self._in_parts:",
+        "        if False:",
+        OWN_DATA,
+    ),
     Fault(
         "a stage of a pipeline that reads the batch before",
         "pipeline/channel.py",
