@@ -1,4 +1,8 @@
-"""Logged numbers of a pipeline. Only rank 0 has the true loss, so it sends its numbers to the others after every epoch."""
+"""Logged numbers of a pipeline. Only rank 0 has the true loss, so it sends its numbers to the others after every epoch.
+
+Numbers are sent before any hook at the end of an epoch, so that all hooks decide alike, and again after the module's own hook,
+which may have logged more.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,8 @@ from torchmetrics import Metric
 
 HOOKS = ("on_train_epoch_end", "on_validation_epoch_end", "on_test_epoch_end")
 """Hooks of the module. Lightning calls them before any callback decides by logged numbers."""
+REACHED = "epoch_end_reached"
+"""The method by which Lightning's loops tell that an epoch has ended, before any hook."""
 
 
 def _alone() -> bool:
@@ -19,7 +25,7 @@ def _alone() -> bool:
 
 
 class TrueMetrics:
-    """Wraps the module's own hooks at the ends of epochs, and keeps its metrics from gathering over stages.
+    """Sends rank 0's numbers at the ends of epochs, and keeps the module's metrics from gathering over stages.
 
     Args:
         module: The module that logs.
@@ -35,15 +41,25 @@ class TrueMetrics:
             metric.distributed_available_fn = _alone
         for name in HOOKS:
             module.__dict__[name] = self._around(name, getattr(module, name))
+        self._connector: Any = module.trainer._logger_connector
+        self._connector.__dict__[REACHED] = self._before(self._connector.epoch_end_reached)
 
     def remove(self) -> None:
         """Give the module its own hooks back, and let its metrics gather again."""
+        del self._connector.__dict__[REACHED]
         for name, own in self._hidden.items():
             del self.module.__dict__[name]
             if own is not None:
                 self.module.__dict__[name] = own
         for metric, own in self._metrics:
             metric.distributed_available_fn = own
+
+    def _before(self, own: Callable[[], None]) -> Callable[[], None]:
+        def reached() -> None:
+            self.share(self.module.trainer)
+            own()
+
+        return reached
 
     def _around(self, name: str, own: Callable[[], Any]) -> Callable[[], Any]:
         @functools.wraps(own)

@@ -53,6 +53,12 @@ def check_module(module: LightningModule, microbatches: int) -> None:
     name = type(module).__name__
     if isinstance(module, FeedbackMixin):
         return  # `FeedbackStrategyMixin` refuses it
+    if microbatches > 1 and not module.automatic_optimization:
+        raise MisconfigurationException(
+            f"`microbatches={microbatches}` calls `training_step` once for each part of a batch, and {name} optimises in "
+            "`training_step` (`automatic_optimization = False`): each part would be a step. Use `microbatches=1`, or automatic "
+            "optimisation."
+        )
     if microbatches > 1 and (normalised := [n for n, part in module.named_modules() if isinstance(part, _BatchNorm)]):
         raise MisconfigurationException(
             f"{', '.join(normalised)} normalise over the samples of a batch, but a microbatch has only a part of the samples: "

@@ -71,6 +71,7 @@ CASES: dict[str, tuple[str, Results, Results]] = {
     "accumulation": ("lafs", {}, {"accumulate_grad_batches": 2}),
     "schedule": ("lafs", {"schedule": "step"}, {}),
     "plateau": ("lafs", {"schedule": "plateau"}, {"max_epochs": 4}),
+    "plateau by hand": ("lafs", {"schedule": "by hand"}, {"max_epochs": 4}),
     "float32 to float64": ("lafs", {"dtype": torch.float32}, {"precision": "64-true"}),
     "bf16-mixed": ("lafs", {"dtype": torch.float32}, {"precision": "bf16-mixed"}),
     "sanity check": ("lafs", {}, {"num_sanity_val_steps": 2, "val_check_interval": 2}),
@@ -364,6 +365,12 @@ REFUSED: dict[str, tuple[Callable[[], Learner], Results, Results, str]] = {
     "mixin": (Mixin, {}, {}, "sets its own rule"),
     "microbatches of a local rule": (Learner, {"microbatches": 2}, {}, "whole batches keep all stages busy"),
     "batch statistics of a part": (Learner, {"rule": "dfa", "microbatches": 2}, {}, "would depend on `microbatches`"),
+    "microbatches of manual optimisation": (
+        lambda: learner(automatic_optimization=False),
+        {"rule": "dfa", "microbatches": 2},
+        {},
+        "each part would be a step",
+    ),
     "a gradient scaler": (
         Learner,
         {},

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 import torchmetrics
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -122,8 +122,19 @@ NETS = {
 }
 
 
+class ByHand(Callback):
+    """Steps a scheduler, as in Lightning's manual optimisation, by what was logged in the epoch."""
+
+    def __init__(self, scheduler: Any) -> None:
+        self.scheduler = scheduler
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.scheduler.step(trainer.callback_metrics["loss_epoch"])
+
+
 class Learner(LightningModule):
-    """Args: net: One of ``NETS``; optimizer: ``sgd`` or ``adam``; schedule: ``none``, ``step`` or ``plateau``; dropout; mix;
+    """Args: net: One of ``NETS``; optimizer: ``sgd`` or ``adam``; schedule: ``none``, ``step``, ``plateau`` or ``by hand``;
+    dropout; mix;
     loss: ``cross_entropy`` or ``mse``; views: How often a batch is seen in a step; squash: Whether the step uses the net's
     activation once more; dtype.
     """
@@ -189,8 +200,12 @@ class Learner(LightningModule):
             optimizer = torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-2)
         if self.schedule == "step":
             return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)]
-        if self.schedule == "plateau":
-            scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=0, threshold=0.02)
+        if self.schedule in ("plateau", "by hand"):
+            least = 0.005 if self.schedule == "by hand" else 0.02
+            scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=0, threshold=least)
+            if self.schedule == "by hand":
+                self.trainer.callbacks.append(ByHand(scheduler))
+                return optimizer
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": "val_loss"}}
         return optimizer
 

@@ -10,6 +10,7 @@ OWN_DATA = ("tests/distributed/test_pipeline_runs.py::test_data_of_its_own_for_e
 CONTINUED = (
     "tests/distributed/test_pipeline_runs.py::test_a_checkpoint_of_some_stages_is_continued_by_any_number_of_them",
 )
+REFUSED = ("tests/distributed/test_pipeline_runs.py::test_what_would_not_be_exact_is_refused_on_every_rank",)
 DIVIDED = ("tests/distributed/test_pipeline_stages.py",)
 SIMULATED = ("tests/distributed/test_schedules.py",)
 
@@ -56,6 +57,20 @@ FAULTS = [
         "            true = [{key: result.compute().detach().cpu() for key, result in logged.items()}]",
         "            true = [{key: result.compute().detach().cpu() / 2 for key, result in logged.items()}]",
         STAGES,
+    ),
+    Fault(
+        "a callback of a pipeline that decides by a metric of its own stage",
+        "pipeline/metrics.py",
+        "            self.share(self.module.trainer)\n            own()",
+        "            own()",
+        STAGES,
+    ),
+    Fault(
+        "a step for each microbatch of a pipeline",
+        "pipeline/refusals.py",
+        "    if microbatches > 1 and not module.automatic_optimization:",
+        "    if False:",
+        REFUSED,
     ),
     Fault(
         "a stage of a pipeline that decides by a metric of its own",
