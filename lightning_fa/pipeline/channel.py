@@ -13,6 +13,13 @@ import torch.distributed as dist
 from torch import Tensor
 
 HEADER, PAYLOAD = 1, 2
+ENDED = -1
+"""Number in the header of a stage that has left the epoch before its end."""
+STOPPED = (
+    "`trainer.should_stop` was set within an epoch on some ranks of a pipeline and not on others, which began another batch. "
+    "The loss is true on rank 0 only. Decide at the end of an epoch, where rank 0 decides for all, or by "
+    "`self.trainer.should_stop = self.trainer.strategy.broadcast(decision)` in every batch, for which all stages wait."
+)
 IN_FLIGHT = 4
 """Most messages that may be under way. A stage that is further ahead waits, so that activations do not pile up."""
 
@@ -35,7 +42,7 @@ class Channel:
         self.sent = 0
         """Bytes of all sent tensors."""
         self._received = self._counted = 0
-        self._flying: deque[tuple[Any, Any, Tensor, Tensor]] = deque()
+        self._flying: deque[list[tuple[Any, Tensor]]] = deque()
 
     def send(self, h: Tensor) -> None:
         """Send ``h`` to the stage above, and wait only if :data:`IN_FLIGHT` messages are under way.
@@ -49,12 +56,10 @@ class Channel:
         h = h.detach().contiguous()
         header = torch.tensor([self._counted, self.batch, h.numel()])
         self._flying.append(
-            (
-                dist.isend(header, self.above, self.control, HEADER),
-                dist.isend(h, self.above, None, PAYLOAD),
-                header,
-                h,
-            )
+            [
+                (dist.isend(header, self.above, self.control, HEADER), header),
+                (dist.isend(h, self.above, None, PAYLOAD), h),
+            ]
         )
         self.sent += h.numel() * h.element_size()
         while len(self._flying) > IN_FLIGHT:
@@ -70,13 +75,13 @@ class Channel:
         if not self.open:
             return torch.zeros_like(like)
         self._received += 1
-        header = torch.empty(3, dtype=torch.int64)
-        dist.recv(header, self.below, self.control, HEADER)
-        expected = [self._received, self.batch, like.numel()]
-        if header.tolist() != expected:
+        header, expected = self._next_header(), [self._received, self.batch, like.numel()]
+        if header[0] == ENDED:
+            raise RuntimeError(STOPPED)
+        if header != expected:
             raise RuntimeError(
                 f"A stage received activations of another batch from the stage below: (pass, fingerprint of the batch, size) is "
-                f"{header.tolist()}, expected {expected}. All ranks must see the same batches in the same order, and call the "
+                f"{header}, expected {expected}. All ranks must see the same batches in the same order, and call the "
                 "network equally often. Use no DistributedSampler, no data divided by rank, no shuffling by a generator that "
                 "each rank seeds by itself, and no step that depends on the rank or on the loss."
             )
@@ -84,12 +89,29 @@ class Channel:
         dist.recv(h, self.below, None, PAYLOAD)
         return h
 
+    def end(self) -> None:
+        """Tell the stage above that this stage leaves the epoch before its end, and see that the stage below does so too.
+
+        Raises:
+            RuntimeError: The stage below has gone on to another batch.
+        """
+        if self.above is not None:
+            header = torch.tensor([ENDED, 0, 0])
+            self._flying.append([(dist.isend(header, self.above, self.control, HEADER), header)])
+        if self.below is not None and self._next_header()[0] != ENDED:
+            raise RuntimeError(STOPPED)
+
+    def _next_header(self) -> list[int]:
+        assert self.below is not None
+        header = torch.empty(3, dtype=torch.int64)
+        dist.recv(header, self.below, self.control, HEADER)
+        return header.tolist()
+
     def flush(self) -> None:
         """Wait until all messages have arrived."""
         while self._flying:
             self._land()
 
     def _land(self) -> None:
-        header, payload, *_ = self._flying.popleft()
-        header.wait()
-        payload.wait()
+        for work, _ in self._flying.popleft():
+            work.wait()

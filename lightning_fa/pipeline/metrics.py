@@ -73,15 +73,16 @@ class TrueMetrics:
         return hook
 
     def share(self, trainer: Trainer) -> None:
-        """Replace the numbers that this rank has logged in this epoch by those of rank 0."""
+        """Replace the numbers that this rank has logged in this epoch, and its decision to stop, by those of rank 0."""
         results = trainer._results
         if results is None:
             return
         logged = {key: result for key, result in results.items() if result.meta.on_epoch and not result.has_reset}
-        true: list[Any] = [None]
+        true: list[Any] = [None, trainer.should_stop]
         if dist.get_rank() == 0:
-            true = [{key: result.compute().detach().cpu() for key, result in logged.items()}]
+            true[0] = {key: result.compute().detach().cpu() for key, result in logged.items()}
         dist.broadcast_object_list(true, 0, group=self.control)
+        trainer.should_stop = true[1]
         for key, result in logged.items():
             if key in true[0]:
                 result._computed = true[0][key].to(result.device)

@@ -166,7 +166,8 @@ class PipelineFeedbackStrategy(StageCheckpoints):
         super().on_train_start()
         if self._division is not None:
             self._division.weights.freeze()
-            own_pace(self.lightning_module.trainer)  # type: ignore[union-attr]
+            trainer = self.lightning_module.trainer  # type: ignore[union-attr]
+            own_pace(trainer, self._division.channel.end, self.broadcast)
 
     # -- the end ------------------------------------------------------------------------------------------------------------
 

@@ -228,6 +228,42 @@ def ahead(folder: Path, rank: int, world: int) -> Results:
     return {"seen": watch.seen}
 
 
+class StopsAt(Callback):
+    """Sets ``should_stop`` after a batch of the first epoch, on one rank. ``told``: rank 0's decision is sent to all."""
+
+    def __init__(self, batch: int, rank: int, told: bool = False) -> None:
+        self.batch, self.rank, self.told = batch, rank, told
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        now = batch_idx == self.batch and trainer.global_rank == self.rank
+        if self.told:
+            now = trainer.strategy.broadcast(now)
+        trainer.should_stop = trainer.should_stop or now
+
+
+class StopsByHook(Learner):
+    def on_validation_epoch_end(self) -> None:
+        if self.global_rank == 0:
+            self.trainer.should_stop = True
+
+
+def stopped(folder: Path, rank: int, world: int, by: int) -> Results:
+    """How many steps a run takes that is stopped; the last by one rank for itself."""
+    found: Results = {}
+    runs: Results = {
+        "told": (Learner(), {"callbacks": [StopsAt(2, 0, told=True)]}),
+        "last batch": (Learner(), {"callbacks": [StopsAt(5, 0)], "val_check_interval": 4}),
+        "hook": (StopsByHook(), {"val_check_interval": 4, "num_sanity_val_steps": 0}),
+        "alone": (Learner(), {"callbacks": [StopsAt(2, by)]}),
+    }
+    for name, (net, options) in runs.items():
+        try:
+            found[name] = fit(fa.PipelineFeedbackStrategy(), world, net, **options).global_step
+        except Exception as error:
+            found[name] = f"{type(error).__name__}: {error}"
+    return found
+
+
 class Tied(nn.Module):
     """The first and the last block have one weight."""
 
@@ -419,5 +455,6 @@ def divided_data(folder: Path, rank: int, world: int) -> Results:
 
 
 JOBS: dict[str, Callable[..., Results]] = {
-    f.__name__: f for f in (pipelined, microbatched, random_layers, decided, epochs, ahead, refused, divided_data)
+    f.__name__: f
+    for f in (pipelined, microbatched, random_layers, decided, epochs, ahead, stopped, refused, divided_data)
 }

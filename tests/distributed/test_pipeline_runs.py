@@ -113,6 +113,19 @@ def test_data_of_its_own_for_each_rank_is_an_error(tmp_path):
     assert "the weights of its own stage only" in read(tmp_path, 0)["saved"]  # and no file with weights that are NaN
 
 
+@pytest.mark.parametrize("by", [0, 1])
+def test_rank_0_stops_all_stages_or_there_is_an_error(by, tmp_path):
+    """A stage that has begun another batch would wait for ever for one that has left the epoch."""
+    with start("stopped", tmp_path, 2, by=by) as ranks:
+        ranks.until(lambda: all(p.exitcode is not None for p in ranks.processes), timeout=60)
+    first = read(tmp_path, 0)
+    assert "within an epoch on some ranks" in str(first.pop("alone"))
+    assert first == {"told": 3, "last batch": 6, "hook": 4}
+    others = read(tmp_path, 1)
+    assert "Error" in str(others.pop("alone"))
+    assert others == first
+
+
 def test_a_stage_begins_its_next_batches_while_the_one_above_is_in_its_first(tmp_path):
     """Lightning asks rank 0 before every batch whether to end: stages then compute one after the other, and nothing is won."""
     assert launch("ahead", tmp_path, 2)[0]["seen"]

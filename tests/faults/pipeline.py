@@ -11,6 +11,7 @@ CONTINUED = (
     "tests/distributed/test_pipeline_runs.py::test_a_checkpoint_of_some_stages_is_continued_by_any_number_of_them",
 )
 REFUSED = ("tests/distributed/test_pipeline_runs.py::test_what_would_not_be_exact_is_refused_on_every_rank",)
+STOPPED = ("tests/distributed/test_pipeline_runs.py::test_rank_0_stops_all_stages_or_there_is_an_error",)
 DIVIDED = ("tests/distributed/test_pipeline_stages.py",)
 SIMULATED = ("tests/distributed/test_schedules.py",)
 
@@ -54,9 +55,37 @@ FAULTS = [
     Fault(
         "a metric averaged over two stages of a pipeline, of which one knows nothing",
         "pipeline/metrics.py",
-        "            true = [{key: result.compute().detach().cpu() for key, result in logged.items()}]",
-        "            true = [{key: result.compute().detach().cpu() / 2 for key, result in logged.items()}]",
+        "            true[0] = {key: result.compute().detach().cpu() for key, result in logged.items()}",
+        "            true[0] = {key: result.compute().detach().cpu() / 2 for key, result in logged.items()}",
         STAGES,
+    ),
+    Fault(
+        "a stage of a pipeline that ends an epoch alone",
+        "strategies/pipeline.py",
+        "self._division.channel.end, ",
+        "lambda: None, ",
+        STOPPED,
+    ),
+    Fault(
+        "a stage of a pipeline that goes on when another has ended the epoch",
+        "pipeline/channel.py",
+        "        if header[0] == ENDED:",
+        "        if False:",
+        STOPPED,
+    ),
+    Fault(
+        "a last batch of a pipeline at which each stage decides by itself",
+        "pipeline/pace.py",
+        "trainer.should_stop = agree(trainer.should_stop)",
+        "pass",
+        STOPPED,
+    ),
+    Fault(
+        "a hook of a pipeline that stops one stage only",
+        "pipeline/metrics.py",
+        "        trainer.should_stop = true[1]\n",
+        "",
+        STOPPED,
     ),
     Fault(
         "a callback of a pipeline that decides by a metric of its own stage",
@@ -103,7 +132,7 @@ FAULTS = [
     Fault(
         "a stage of a pipeline that takes what was made of another batch",
         "pipeline/channel.py",
-        "        if header.tolist() != expected:",
+        "        if header != expected:",
         "        if False:",
         OWN_DATA,
     ),
