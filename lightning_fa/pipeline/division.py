@@ -16,6 +16,7 @@ from lightning_fa.pipeline.parts import Between, BlockElsewhere, Here, Part, Pla
 from lightning_fa.pipeline.refusals import check_chain
 from lightning_fa.pipeline.rehearsal import departs, observe
 from lightning_fa.pipeline.stages import Stages, divide
+from lightning_fa.pipeline.strays import Strays
 from lightning_fa.pipeline.streams import BlockStream, common_state, name_of, set_common_state
 from lightning_fa.pipeline.weights import Weights, share
 from lightning_fa.wiring.blocks.choice import Block
@@ -61,7 +62,7 @@ class Division:
         self.weights = Weights(root, Ownership(root, blocks, self.stages, governed, self.seen), self.stage, control)
         self.channel = Channel(rank + 1 if self.stage else None, rank - 1 if rank else None, control)
         self.errors = Errors() if wiring is not None and wiring.feedback.rule.hears == "the output" else None
-        self._place = Place(self.stages, self.stage)
+        self._place = Place(self.stages, self.stage, Strays(self.weights))
         self._parts: list[Part] = []
 
     def install(self) -> None:

@@ -12,6 +12,7 @@ from lightning_fa.pipeline.channel import Channel
 from lightning_fa.pipeline.errors import Errors
 from lightning_fa.pipeline.placeholder import StandIn
 from lightning_fa.pipeline.refusals import check_recomputation
+from lightning_fa.pipeline.strays import Strays
 from lightning_fa.pipeline.streams import BlockStream
 from lightning_fa.wiring.cut import Cut
 from lightning_fa.wiring.tensors import argument, exchange
@@ -23,10 +24,11 @@ class Place:
     Args:
         stages: The stage of every block.
         stage: The stage of this process.
+        strays: Checks what enters a block from another stage.
     """
 
-    def __init__(self, stages: Sequence[int], stage: int) -> None:
-        self.stages, self.stage, self.at = stages, stage, len(stages) - 1
+    def __init__(self, stages: Sequence[int], stage: int, strays: Strays) -> None:
+        self.stages, self.stage, self.strays, self.at = stages, stage, strays, len(stages) - 1
 
     def behind(self, known: Collection[int]) -> int:
         """The block whose stage runs a module that is called now: the block called last, or block 0 before the first.
@@ -140,6 +142,7 @@ class Here(Part):
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self.place.at = self.index
         if self.channel is not None:
+            self.place.strays.check((args, kwargs))
             args, kwargs = exchange(args, kwargs, self.key, self.channel.receive)
         with self.stream():
             out = self.own(*args, **kwargs)
@@ -178,6 +181,8 @@ class BlockElsewhere(Part):
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self.place.at, last = self.index, self.place.is_last(self.index)
         h = argument(args, kwargs, self.key)
+        if self.index == 0 or not self.place.here(self.index - 1):
+            self.place.strays.check((args, kwargs))
         if self.channel is not None:
             self.channel.send(h)  # before the block below learns, so that the next stage need not wait for that
         out = self.stand_in(args, kwargs, last)

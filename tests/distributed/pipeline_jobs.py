@@ -264,6 +264,26 @@ def stopped(folder: Path, rank: int, world: int, by: int) -> Results:
     return found
 
 
+class ScaledOutside(Learner):
+    """Scales its inputs in ``training_step``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(36, dtype=torch.float64))
+
+    def training_step(self, batch: Any, index: int) -> torch.Tensor:
+        return super().training_step((batch[0] * self.scale, batch[1]), index)
+
+
+def outside(folder: Path, rank: int, world: int) -> Results:
+    """A parameter that a dry run of ``forward`` does not see."""
+    try:
+        fit(fa.PipelineFeedbackStrategy(), world, ScaledOutside())
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+    return {"error": "nothing"}
+
+
 class Tied(nn.Module):
     """The first and the last block have one weight."""
 
@@ -456,5 +476,5 @@ def divided_data(folder: Path, rank: int, world: int) -> Results:
 
 JOBS: dict[str, Callable[..., Results]] = {
     f.__name__: f
-    for f in (pipelined, microbatched, random_layers, decided, epochs, ahead, stopped, refused, divided_data)
+    for f in (pipelined, microbatched, random_layers, decided, epochs, ahead, stopped, outside, refused, divided_data)
 }

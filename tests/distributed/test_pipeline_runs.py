@@ -126,6 +126,13 @@ def test_rank_0_stops_all_stages_or_there_is_an_error(by, tmp_path):
     assert others == first
 
 
+def test_a_parameter_applied_to_the_input_outside_of_forward_is_an_error(tmp_path):
+    """Its gradient arrives in the first stage, and its owner, the last, would never train it."""
+    with start("outside", tmp_path, 2) as ranks:
+        ranks.wait(100)
+    assert "'scale' is applied to an input of the network outside of `forward`" in read(tmp_path, 0)["error"]
+
+
 def test_a_stage_begins_its_next_batches_while_the_one_above_is_in_its_first(tmp_path):
     """Lightning asks rank 0 before every batch whether to end: stages then compute one after the other, and nothing is won."""
     assert launch("ahead", tmp_path, 2)[0]["seen"]

@@ -12,6 +12,9 @@ CONTINUED = (
 )
 REFUSED = ("tests/distributed/test_pipeline_runs.py::test_what_would_not_be_exact_is_refused_on_every_rank",)
 STOPPED = ("tests/distributed/test_pipeline_runs.py::test_rank_0_stops_all_stages_or_there_is_an_error",)
+OUTSIDE = (
+    "tests/distributed/test_pipeline_runs.py::test_a_parameter_applied_to_the_input_outside_of_forward_is_an_error",
+)
 DIVIDED = ("tests/distributed/test_pipeline_stages.py",)
 SIMULATED = ("tests/distributed/test_schedules.py",)
 
@@ -86,6 +89,13 @@ FAULTS = [
         "        trainer.should_stop = true[1]\n",
         "",
         STOPPED,
+    ),
+    Fault(
+        "a parameter of a pipeline that no stage trains",
+        "pipeline/parts.py",
+        "        if self.index == 0 or not self.place.here(self.index - 1):",
+        "        if False:",
+        OUTSIDE,
     ),
     Fault(
         "a callback of a pipeline that decides by a metric of its own stage",

@@ -1,0 +1,51 @@
+"""Parameters whose gradient arrives in another stage than their own: those that `training_step` applies to the input itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from lightning_fa.pipeline.weights import Weights
+from lightning_fa.wiring.tensors import tensors_in
+
+
+class Strays:
+    """Checks the inputs of a block that come from another stage. No parameter of this stage may have been applied to them.
+
+    The dry run calls ``forward`` only. A parameter that it does not see belongs to the last stage, which has the loss.
+
+    Args:
+        weights: The weights of this stage.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+
+    def check(self, inputs: Any) -> None:
+        """Refuse inputs that depend on a parameter of this stage.
+
+        Raises:
+            RuntimeError: The message names the parameter.
+        """
+        if not torch.is_grad_enabled():
+            return
+        nodes = []
+        for tensor in tensors_in(inputs):
+            self._refuse(tensor)
+            nodes.append(tensor.grad_fn)
+        seen: set[Any] = {None}
+        while nodes:
+            node = nodes.pop()
+            if node not in seen:
+                seen.add(node)
+                self._refuse(getattr(node, "variable", None))
+                nodes += [below for below, _ in node.next_functions]  # type: ignore[union-attr]
+
+    def _refuse(self, leaf: Any) -> None:
+        name = self.weights.owners.names.get(id(leaf))
+        if name is not None and leaf.requires_grad and self.weights.owns(leaf):
+            raise RuntimeError(
+                f"{name!r} is applied to an input of the network outside of `forward`, where a pipeline finds no stage that "
+                "trains it. It would never learn. Use it inside `forward`."
+            )
