@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from lightning_fa.pipeline.clipping import clip_by_norm
 from lightning_fa.pipeline.division import Division
 from lightning_fa.pipeline.fingerprint import fingerprint
+from lightning_fa.pipeline.groups import add_always, add_once
 from lightning_fa.pipeline.metrics import TrueMetrics
 from lightning_fa.pipeline.microbatches import split
 from lightning_fa.pipeline.pace import common_pace, own_pace
@@ -142,6 +143,9 @@ class PipelineFeedbackStrategy(StageCheckpoints):
     def setup_optimizers(self, trainer: Trainer) -> None:
         super().setup_optimizers(trainer)
         check_optimizers(self.optimizers)
+        assert self._division is not None
+        for optimizer in self.optimizers:
+            add_once(optimizer, self._division.weights.owns)
 
     def setup_precision_plugin(self) -> None:
         super().setup_precision_plugin()
@@ -177,6 +181,8 @@ class PipelineFeedbackStrategy(StageCheckpoints):
 
     def teardown(self) -> None:
         self.precision_plugin.__dict__.pop("clip_grad_by_norm", None)
+        for optimizer in self.optimizers:
+            add_always(optimizer)
         if self._metrics is not None:
             self._metrics.remove()
             self._metrics = None

@@ -72,6 +72,7 @@ CASES: dict[str, tuple[str, Results, Results]] = {
     "schedule": ("lafs", {"schedule": "step"}, {}),
     "plateau": ("lafs", {"schedule": "plateau"}, {"max_epochs": 4}),
     "plateau by hand": ("lafs", {"schedule": "by hand"}, {"max_epochs": 4}),
+    "finetuning": ("lafs", {"optimizer": "sgd", "thaw": True}, {"max_epochs": 3}),
     "float32 to float64": ("lafs", {"dtype": torch.float32}, {"precision": "64-true"}),
     "bf16-mixed": ("lafs", {"dtype": torch.float32}, {"precision": "bf16-mixed"}),
     "sanity check": ("lafs", {}, {"num_sanity_val_steps": 2, "val_check_interval": 2}),

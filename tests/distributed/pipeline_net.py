@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 import torchmetrics
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import BaseFinetuning
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -132,11 +133,22 @@ class ByHand(Callback):
         self.scheduler.step(trainer.callback_metrics["loss_epoch"])
 
 
+class Thaw(BaseFinetuning):
+    """Trains the first layers from the second epoch on."""
+
+    def freeze_before_training(self, pl_module: LightningModule) -> None:
+        self.freeze(pl_module.net[:4])
+
+    def finetune_function(self, pl_module: LightningModule, epoch: int, optimizer: torch.optim.Optimizer) -> None:
+        if epoch == 1:
+            self.unfreeze_and_add_param_group(pl_module.net[:4], optimizer, lr=0.05)
+
+
 class Learner(LightningModule):
     """Args: net: One of ``NETS``; optimizer: ``sgd`` or ``adam``; schedule: ``none``, ``step``, ``plateau`` or ``by hand``;
     dropout; mix;
     loss: ``cross_entropy`` or ``mse``; views: How often a batch is seen in a step; squash: Whether the step uses the net's
-    activation once more; dtype.
+    activation once more; thaw: Whether the first layers are frozen in the first epoch; dtype.
     """
 
     def __init__(
@@ -149,6 +161,7 @@ class Learner(LightningModule):
         loss: str = "cross_entropy",
         views: int = 1,
         squash: bool = False,
+        thaw: bool = False,
         dtype: torch.dtype = torch.float64,
     ) -> None:
         super().__init__()
@@ -157,10 +170,13 @@ class Learner(LightningModule):
         if dropout:
             self.net = nn.Sequential(*(part for layer in self.net for part in (nn.Dropout(dropout), layer)))
         self.optimizer, self.schedule, self.mix, self.loss, self.views = optimizer, schedule, mix, loss, views
-        self.squash = squash
+        self.squash, self.thaw = squash, thaw
         self.accuracy = torchmetrics.Accuracy("multiclass", num_classes=CLASSES)
         self.example_input_array = torch.zeros(3, 36, dtype=dtype)
         self.losses: list[float] = []
+
+    def configure_callbacks(self) -> list[Callback]:
+        return [Thaw()] if self.thaw else []
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x)

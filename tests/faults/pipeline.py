@@ -36,9 +36,9 @@ FAULTS = [
     Fault(
         "a stage of a pipeline that reads the batch before",
         "pipeline/channel.py",
-        "        return h\n\n    def flush",
+        "        return h\n\n    def end",
         "        h, self.old = getattr(self, 'old', h), h\n"
-        "        return h if h.shape == like.shape else self.old\n\n    def flush",
+        "        return h if h.shape == like.shape else self.old\n\n    def end",
         NAMED,
     ),
     Fault(
@@ -96,6 +96,13 @@ FAULTS = [
         "        if self.index == 0 or not self.place.here(self.index - 1):",
         "        if False:",
         OUTSIDE,
+    ),
+    Fault(
+        "a weight of another stage of a pipeline that finetuning adds twice",
+        "pipeline/groups.py",
+        "if owns(tensor) or id(tensor) not in held]",
+        "if True]",
+        STAGES,
     ),
     Fault(
         "a callback of a pipeline that decides by a metric of its own stage",
