@@ -160,11 +160,22 @@ class PipelineFeedbackStrategy(StageCheckpoints):
         if self.microbatches == 1:
             return super().training_step(batch, *args, **kwargs)
         parts, shares = split(batch, self.microbatches)
-        outs = [super(PipelineFeedbackStrategy, self).training_step(part, *args, **kwargs) for part in parts]
+        outs = [self._step_on(part, *args, **kwargs) for part in parts]
+        self._count(batch)
         losses: list[Any] = [out["loss"] if isinstance(out, Mapping) else out for out in outs]
         if any(loss is None for loss in losses):
             raise ValueError("`training_step` returned no loss for a microbatch. Use `microbatches=1` to skip batches.")
         return torch.stack([loss * share for loss, share in zip(losses, shares)]).sum()
+
+    def _step_on(self, part: Any, *args: Any, **kwargs: Any) -> Any:
+        self._count(part)
+        return super().training_step(part, *args, **kwargs)
+
+    def _count(self, batch: Any) -> None:
+        """Let what is logged from now on count as often as ``batch`` has samples."""
+        results = self.lightning_module.trainer._results  # type: ignore[union-attr]
+        if results is not None:
+            results.batch, results.batch_size = batch, None
 
     def on_train_start(self) -> None:
         super().on_train_start()

@@ -161,5 +161,7 @@ def test_a_batch_in_parts_is_the_batch(world, tmp_path):
     """An error that reaches another microbatch's activations trains on samples with the labels of others."""
     for results in launch("microbatched", tmp_path, world):
         for name in MICROBATCHED:
+            logged = results[name]["metrics"]["loss_epoch"]
+            torch.testing.assert_close(logged, expected(name)["metrics"]["loss_epoch"], rtol=1e-9, atol=0)
             assert_close(results[name]["weights"], expected(name)["weights"])
             assert_close(results[name]["feedback"], expected(name)["feedback"])

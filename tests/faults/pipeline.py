@@ -105,6 +105,13 @@ FAULTS = [
         STAGES,
     ),
     Fault(
+        "logged numbers of a microbatch of a pipeline that count as those of another",
+        "strategies/pipeline.py",
+        "        self._count(part)\n",
+        "",
+        PARTS,
+    ),
+    Fault(
         "a callback of a pipeline that decides by a metric of its own stage",
         "pipeline/metrics.py",
         "            self.share(self.module.trainer)\n            own()",
