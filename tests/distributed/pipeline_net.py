@@ -1,5 +1,6 @@
 """The LightningModules of the pipeline's tests, written without a thought for pipelines, and how they are trained."""
 
+import warnings
 from typing import Any
 
 import torch
@@ -141,6 +142,7 @@ class Thaw(BaseFinetuning):
 
     def finetune_function(self, pl_module: LightningModule, epoch: int, optimizer: torch.optim.Optimizer) -> None:
         if epoch == 1:
+            warnings.filterwarnings("ignore", "The provided params to be frozen already exist")
             self.unfreeze_and_add_param_group(pl_module.net[:4], optimizer, lr=0.05)
 
 
