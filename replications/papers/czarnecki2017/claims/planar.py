@@ -90,7 +90,8 @@ PLANAR = (
     *(
         fig9(f"fig9-{other}-loss",
             f"log10 of the final loss of an SG without {without} over that of the full SG, the panel where it is least "
-            "(post hoc: the bound on a ratio of losses, fixed before the runs, could not bound a ratio to nearly 0)",
+            "(post hoc: the bound on a ratio of losses, fixed before the runs, could bound no loss that diverges, "
+            "nor a ratio to nearly 0)",
             _least_log_ratio(other), expected=expected)
         for (other, without), expected in zip(LESS, NOISIER)
     ),
