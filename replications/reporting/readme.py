@@ -8,6 +8,7 @@ from typing import Any
 
 from replications.errors import ReplicationError
 from replications.experiment import registry
+from replications.judging.claims import ANY_DATA
 from replications.reporting.committed import RESULTS, place
 from replications.reporting.prose import raised, sections, table
 from replications.reporting.table import COLOURS, cells, tally
@@ -21,6 +22,7 @@ BANDS = (
     "A line is the mean over the seeds. A line without a band is of one seed. The figure or its caption says what its bands "
     "are. If neither does, the figure is older, and a band is one standard deviation over the seeds."
 )
+ARTIFICIAL = "artificial data"
 HEAD = ("verdict", "claim", "paper says", "accepted", "we got: mean [95 % interval]", "preset")
 
 
@@ -88,9 +90,24 @@ def _summary(paper: str, results: Sequence[Result]) -> list[str]:
     claims = [claim for _, fresh in _not_repeated(results) for claim in fresh]
     count = Counter(claim["verdict"] for claim in claims)
     single = sum(claim["n"] == 1 and claim["verdict"] in ("reproduced", "failed") for claim in claims)
-    longest = f"`{results[0]['preset']}` on {results[0]['dataset']}"
+    longest = _longest(results)
     numbers = [str(number) for number in (*(count[verdict] for verdict in COLOURS), single)]
     return [f"[{paper}]({(PAGES / paper).as_posix()}.md)", longest, *numbers]
+
+
+def _longest(results: Sequence[Result]) -> str:
+    """The longest preset and its data, and the longest with runs on the paper's data set if that is another."""
+    on = [(result["preset"], _data(result)) for result in results]
+    first = next((number for number, (_, data) in enumerate(on) if data != ARTIFICIAL), 0)
+    return ", ".join(f"`{preset}` on {data}" for preset, data in dict.fromkeys((on[0], on[first])))
+
+
+def _data(result: Result) -> str:
+    """The data set, or ARTIFICIAL if no claim with runs is about a data set."""
+    claims = registry.load(result["paper"]).claims if result["paper"] in registry.names() else ()
+    unbound = {claim.id for claim in claims if claim.datasets == ANY_DATA}
+    with_runs = [claim["id"] for claim in result["claims"] if claim["n"]]
+    return ARTIFICIAL if with_runs and unbound.issuperset(with_runs) else str(result["dataset"])
 
 
 def _page(paper: str, results: Sequence[Result]) -> str:
@@ -160,7 +177,7 @@ def _facts(result: Result, claims: Sequence[dict[str, Any]], larger: Sequence[Re
     beyond = f", beyond {' and '.join('`' + other['preset'] + '`' for other in larger)}" if larger else ""
     # only the longest preset names missing runs, because a shorter preset need not repeat them
     missing = f". Not run yet: `{rest}`" if rest and not larger else ""
-    return f"- `{result['preset']}` on {result['dataset']}{beyond}: {tally(claims)} ({cost}){missing}"
+    return f"- `{result['preset']}` on {_data(result)}{beyond}: {tally(claims)} ({cost}){missing}"
 
 
 def _row(claim: dict[str, Any], preset: str) -> list[str]:

@@ -86,7 +86,7 @@ def test_backprop_left_on_under_the_name_of_sg_fails():
     """Its networks are backprop's in every measure."""
     runs = as_the_paper_says()
     runs |= {"sg-mid-relu-10": runs["bp-relu-10"], "sg-all-relu-10": runs["bp-relu-10"]}
-    assert {"fig3-sg-different", "fig5-sg-all"} <= failed(runs)
+    assert "fig5-sg-all" in failed(runs)
 
 
 def test_backprop_left_on_on_artificial_data_fails():
@@ -150,7 +150,6 @@ def test_probes_of_few_samples_are_not_judged():
         ("prop2", {"applied": 0.0, "least_cosine": math.nan}, "prop2-cosine"),
         ("linear-log-both", {"late": 0.95}, "fig2-falls-linear-log"),
         ("linear-mse-both", {"early_top_minus_bottom": -0.1}, "fig2-top-linear-mse"),
-        ("random-log-both", {"early_top_two": 0.1}, "fig2-early-random-log"),
         ("fig6", {"sg_loss__3": 10.0}, "fig6-fourth"),
         ("fig6", {"sg_largest__3": 0.0}, "fig6-fourth-moves"),
         ("noisy2", {"deep-mse__sg": 0.01}, "table2-deep-mse"),
@@ -163,11 +162,21 @@ def test_one_wrong_number_is_caught_by_its_claim(name, values, claim):
 def test_an_sg_that_sees_less_but_is_as_good_fails_figure_9():
     runs = as_the_paper_says()
     for loss in ("mse", "log"):
-        for labels in ("linear", "random"):
-            runs[f"{labels}-{loss}-labels"] = runs[f"{labels}-{loss}-both"]
-    assert {f"fig9-labels-{labels}-{loss}" for labels in ("linear", "random") for loss in ("mse", "log")} <= failed(
-        runs
-    )
+        runs[f"random-{loss}-labels"] = runs[f"random-{loss}-both"]
+    assert {f"fig9-labels-random-{loss}" for loss in ("mse", "log")} <= failed(runs)
+
+
+def test_no_claim_compares_correlations_over_different_steps():
+    """On separable labels the full SG alone ends its early steps, at a loss of 1e-3."""
+    judged = {claim.id for claim in CLAIMS if claim.tolerance and claim.experiment == "fig9"}
+    assert judged == {f"fig9-{other}-random-{loss}" for other in ("activations", "labels") for loss in ("mse", "log")}
+
+
+def test_a_bound_that_came_from_a_judged_run_judges_nothing():
+    """The bound of fig2-early was from seed 0 of its first panel. Backprop at two rates differs as much as fig3 asked of SG."""
+    reported = {claim.id for claim in CLAIMS if not claim.tolerance}
+    assert "fig3-sg-different" in reported
+    assert {f"fig2-early-{labels}-{loss}" for labels in ("linear", "random") for loss in ("mse", "log")} <= reported
 
 
 def test_a_data_set_that_is_missing_is_no_success():
@@ -181,7 +190,8 @@ def test_a_diverged_layer_is_not_passed_over():
     rsa = list(MIDDLE)
     rsa[2] = math.nan
     runs = as_the_paper_says() | {"sg-mid-relu-10": network(rsa)}
-    assert "fig3-sg-different" in failed(runs)
+    different = next(claim for claim in CLAIMS if claim.id == "fig3-sg-different")
+    assert math.isnan(different.measure(runs))
     assert first_static([0.5, math.nan, 0.99, 1.0]) == 3
 
 
@@ -198,7 +208,7 @@ def test_every_claim_has_a_name_of_its_own_and_every_experiment_a_claim():
 def test_claims_about_images_are_not_judged_on_stand_ins_and_others_are():
     by_id = {claim.id: judge(claim, [as_the_paper_says()], "full", "digits (stand-in)")["verdict"] for claim in CLAIMS}
     assert by_id["fig4-relu-train"] == by_id["fig8-input"] == "reported"
-    assert by_id["table1-sg"] == by_id["fig9-labels-linear-log"] == "reproduced"
+    assert by_id["table1-sg"] == by_id["fig9-labels-random-log"] == "reproduced"
 
 
 def test_how_far_one_sg_is_ahead_is_asked_of_the_deepest_network():

@@ -82,6 +82,16 @@ def test_a_row_of_the_readme_counts_every_claim_once_and_says_how_many_verdicts_
     assert "| `full` on mnist | 1 | 0 | 1 | 0 | 0 | 1 |" in readme.render(results)
 
 
+def test_a_row_of_the_readme_names_no_data_set_that_the_runs_did_not_use():
+    """czarnecki2017 was once "`full` on mnist", although its longest runs on MNIST were `reduced`."""
+    artificial = {**RESULT["claims"][0], "id": "thm1-weights"}
+    images = {**RESULT["claims"][0], "id": "fig4-relu-train"}
+    results = [named("czarnecki2017", "full", artificial), named("czarnecki2017", "reduced", images)]
+    assert "| `full` on artificial data, `reduced` on mnist |" in readme.render(results)
+    assert "- `full` on artificial data: " in readme.render_pages(results)["czarnecki2017"]
+    assert "| `full` on mnist |" in readme.render([named("czarnecki2017", "full", artificial, images)])
+
+
 def test_a_paper_that_can_be_run_says_on_its_page_how_it_was_done():
     text = readme.render_pages([named("gilmer2017", "quick")])["gilmer2017"]
     assert text.startswith("# Gilmer et al. 2017, Explaining")

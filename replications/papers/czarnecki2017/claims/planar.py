@@ -1,7 +1,8 @@
 """Claims about figures 2 and 9: the loss that a synthetic gradient implies.
 
 Every panel is judged by itself, because a mean over panels could hide one that fails. Early means that the true loss is above
-1e-3 and that at least 100 steps were made, because the module begins at zero.
+1e-3 and that at least 100 steps were made, because the module begins at zero. On separable labels the loss of the full SG falls
+below 1e-3 and that of the others does not, so that their means are over other steps. These differences are only reported.
 """
 
 import math
@@ -21,6 +22,7 @@ LESS = (("activations", "labels"), ("labels", "activations"))
 fig2 = partial(Claim, experiment="fig2", source="figure 2", datasets=ANY_DATA)
 fig9 = partial(Claim, experiment="fig9", source="figure 9", datasets=ANY_DATA)
 DIFFERENCE: dict[str, Any] = {"tolerance": (1e-6, 2), "possible": (-2, 2)}
+JUDGED: dict[str, Any] = {**DIFFERENCE, "source": "figure 9; 0 is no difference"}
 
 
 def _of(labels: str, loss: str, quantity: str, inputs: str = "both") -> Measure:
@@ -48,11 +50,12 @@ def _least_log_ratio(other: str) -> Measure:
 # fmt: off
 def _of_panel(labels: str, loss: str) -> list[Claim]:
     panel, words = f"{labels}-{loss}", f"{WORDS[labels]}, {WORDS[loss]}"
+    same_steps = labels == "random"
     return [
         fig2(f"fig2-early-{panel}",
             f"{words}: correlation of implied and true loss over the points, early, mean of the two top layers",
             _of(labels, loss, "early_top_two"), expected='"reasonably well for most of the training"',
-            tolerance=(0.5, 1), possible=(-1, 1), source="figure 2; evidence: early-fidelity"),
+            source="figure 2; the bound of 0.5 was from seed 0 of the first panel, so that it judges nothing"),
         fig2(f"fig2-top-{panel}", f"{words}: the same, top layer above bottom layer, early",
             _of(labels, loss, "early_top_minus_bottom"), expected='"it is better in layers closer to the true loss"',
             source="figure 2; 0 is no difference", **DIFFERENCE),
@@ -63,8 +66,9 @@ def _of_panel(labels: str, loss: str) -> list[Claim]:
         *(_falling(words, loss) if labels == "linear" else ()),
         *(
             fig9(f"fig9-{other}-{panel}",
-                f"{words}: correlation of the full SG above that of an SG without {without}, early, mean of layers",
-                _gap(labels, loss, other), expected=NO_MATCH, source="figure 9; 0 is no difference", **DIFFERENCE)
+                f"{words}: correlation of the full SG above that of an SG without {without}, early, mean of layers"
+                + ("" if same_steps else " (over more steps than that of the full SG)"),
+                _gap(labels, loss, other), expected=NO_MATCH, **(JUDGED if same_steps else {"source": "figure 9"}))
             for other, without in LESS
         ),
     ]
