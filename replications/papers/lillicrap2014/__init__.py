@@ -40,6 +40,13 @@ Differences
     (Runge-Kutta) and do not train it.
 
 Found
+    Figure 1d: the rates 0.005 of backpropagation and 0.008 of feedback alignment were chosen so that the values read off the
+    figure are met. They were not tuned for speed. Other rates were measured afterwards, on the same seeds 0 to 19. At 0.009
+    backpropagation has an error of 10^-3.10 after 500 examples and of 10^-17.0 at the end. Feedback alignment at 0.01, its best
+    rate, has 10^-3.80 and 10^-13.05. Against backpropagation at 0.009 feedback alignment (0.008) is ahead after 500 examples
+    in a fraction of 0.85 [0.68, 1.02] of the seeds, so that the claim would be undecided, and at the end in none. "As fast as
+    backpropagation" therefore holds early only.
+
     In the controls of theorem 1 V = |B E|^2 goes to 0, but E does not. V contains only the part of E that B passes on. This
     is why the theorem assumes B^+ B = I.
 
@@ -48,7 +55,9 @@ Found
 
     MNIST at full length, five seeds: the error is 1.9 % for backpropagation and 2.0 % for feedback alignment (paper: 2.4 and
     2.1), and 8.5 % if only the last layer learns. With half of W and of B removed the error is 2.34 % (paper: 2.4), 0.35
-    points above the full network's. Our first run had removed half of the input weights too, unlike the paper. That run
+    points above the full network's. Feedback alignment is worse than backpropagation in each of the five seeds, by 0.134
+    [0.038, 0.230] points, whereas it is better in the paper (2.1 and 2.4). The claim `mnist-fa-bp` is about the distance alone
+    and holds nevertheless. Our first run had removed half of the input weights too, unlike the paper. That run
     ended at 2.78 %, so that the claim on the distance failed (evidence.json, sparse-input-weights). Figures 2a and 2b draw
     seeds 2 to 4, whose logs are kept; the claims are of all five.
 
@@ -64,8 +73,12 @@ Found
 
     Figure 2d: after 1.5 million examples feedback alignment is better with 4 layers than with 3 in 19 of 20 seeds, by 0.17
     decades on average (p = 2e-6). This is less than half of the paper's 0.38 decades, and our error still falls.
-    Backpropagation with 4 layers, the teacher's own shape, reaches 1e-9, whereas the paper's stays at 1e-3. Our teacher
-    therefore differs from the paper's. The verdict on the claim about feedback alignment was "failed" at first, because the
+    Backpropagation with 4 layers, the teacher's own shape, reaches 2e-9, whereas the paper's stays at 1e-3. Our teacher
+    therefore differs from the paper's. `student-fa4-bp4` is contrary to the paper so far: feedback alignment with 4 layers is
+    the best in the paper, and 7.8 decades behind backpropagation with 4 layers here. The errors of feedback alignment are about
+    100 times the paper's (3 layers: 0.19 and 2.1e-3, 4 layers: 0.13 and 8.8e-4). The shallow student has 3.1 times the error of
+    feedback alignment in 3 layers, whereas the paper's has 62 times. Its bound, 2.5 times, is from one seed of a third party,
+    not from the paper. The verdict on the claim about feedback alignment was "failed" at first, because the
     program tested each seed. The documented t test, which is also the paper's, tests the mean. The program was wrong. Bound
     and test are unchanged.
 

@@ -25,8 +25,13 @@ Differences
     them at random. We compute in float32, whereas the code uses float64. The code takes the mean over batches, including a
     smaller last batch. Of the paper we had only the numbers of table 1.
 
+Found
+    All eight claims are reproduced. The control `shallow` of the autoencoder is not as good as it can be. Its last layer, trained
+    as for BP, ends at 32.8 to 34.1. Least squares on the same random features reaches 31.7, 31.2 and 32.1 (seeds 0 to 2). DFA
+    has 29.9, so that it is ahead of the best last layer too, but by less.
+
 Cost
-    full: 30 runs, about 2 hours of one CPU core. quick: 6 runs of 3 epochs, about 1 minute. smoke: seconds.
+    full: 30 runs, 194 minutes of one CPU core beside other work. quick: 6 runs of 3 epochs, about 1 minute. smoke: seconds.
 """
 
 from collections.abc import Mapping
