@@ -2,7 +2,7 @@
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from replications.errors import Interrupted, ReplicationError
 from replications.experiment.session import Session, conclude
@@ -28,19 +28,26 @@ def run_all(sessions: Sequence[Session]) -> int:
 def _run(session: Session) -> Exception | None:
     """Replicate one paper; returns the error that ended it, or None. Runs that were finished before an error are on disk."""
     try:
-        session.paper.run(session)
-        conclude(session)
+        error = _attempt(session.paper.run, session)
+        if error and not session.loop.finished:
+            return error
+        # all runs are finished, so claims can be judged although a figure could not be drawn
+        return _attempt(conclude, session) or error
     except KeyboardInterrupt:
         several = session.loop.paper[1] > 1
         raise Interrupted(session.out.parent if several else session.out) from None
+    finally:
+        print(f"Results, logs and figures are in {session.out}")
+
+
+def _attempt(step: Callable[[Session], None], session: Session) -> Exception | None:
+    """Call `step`; returns its error, or None. An error that the user did not cause is printed with its traceback."""
+    try:
+        step(session)
     except Exception as error:
         if not isinstance(error, ReplicationError):
             traceback.print_exc()
-        if session.loop.finished:
-            conclude(session)  # all runs are finished, so claims can be judged although a figure could not be drawn
         return error
-    finally:
-        print(f"Results, logs and figures are in {session.out}")
     return None
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,17 +47,26 @@ class Results:
 
     def add_run(self, record: dict[str, Any]) -> None:
         """Keep a finished run."""
-        with alone(self.folder):
-            self.refresh()
+        with self._change():
             self.content["runs"].append(record)
-            self.write()
 
     def conclude(self, environment: dict[str, Any], claims: list[dict[str, Any]]) -> None:
         """Keep the environment and the judged claims."""
-        with alone(self.folder):
-            self.refresh()
+        with self._change():
             self.content |= {"environment": environment, "claims": claims}
-            self.write()
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """Read the file again, and write it after the `with` block. Raises ReplicationError if the disk refuses."""
+        try:
+            with alone(self.folder):
+                self.refresh()
+                yield
+                self.write()
+        except OSError as error:
+            raise ReplicationError(
+                f"Expected to write {self.path} but got: {error}. Make room or make the folder writable"
+            ) from error
 
     def write(self) -> None:
         """Replace the file in one step, so that an interruption leaves the previous content."""

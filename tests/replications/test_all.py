@@ -1,9 +1,11 @@
 """Oracle: all papers in one go, whatever becomes of one of them."""
 
+import errno
 import importlib
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from replications import papers as package
 from replications.cli import main, parser
 from replications.data import digits
 from replications.experiment import prepare, registry
+from replications.experiment import results as results_module
 from replications.experiment.run import Run
 from replications.judging.claims import HOLDS
 
@@ -123,6 +126,25 @@ def test_a_figure_that_cannot_be_drawn_keeps_no_claim_from_being_judged(papers, 
     assert "No such file" in capsys.readouterr().err
     found = json.loads((tmp_path / "out" / "results.json").read_text())
     assert [claim["verdict"] for claim in found["claims"]] == ["reported"]
+
+
+@pytest.mark.parametrize("claims_only", [True, False])
+def test_a_full_disk_is_a_message_and_not_a_failed_claim(papers, tmp_path, capsys, monkeypatch, claims_only):
+    """It was once a traceback with status 1, which says that a claim failed."""
+    replace_file = results_module.os.replace
+
+    def full(source, target):
+        if not claims_only or json.loads(Path(source).read_text())["claims"]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace_file(source, target)
+
+    monkeypatch.setattr(results_module.os, "replace", full)
+    assert main(["toy2000", "--preset", "smoke", "--wandb", "off", "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert said.count("No space left on device") == 1
+    assert "results.json" in said
+    assert "The same command with --out" in said
 
 
 def test_a_paper_whose_training_breaks_is_not_judged(papers, tmp_path):
