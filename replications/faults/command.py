@@ -24,7 +24,8 @@ MEANING = """# Planted faults
 
 Can the verdict "reproduced" fail? Each judged claim of each paper is judged again on numbers with a planted fault. A claim
 that passes under every fault says nothing, so that it is only reported. `python -m replications audit --train` writes the
-tables and trains short runs for the last three faults.
+tables and trains short runs for the last three faults. Without `--train` their columns are those of this page. The exit status
+is 1 if a claim survives everything.
 
 - `backprop`: every run has the numbers of the backpropagation run of the same setting, or of the run with the mechanism off
   (recorded numbers).
@@ -44,21 +45,22 @@ def audit(arguments: Sequence[str]) -> int:
     """Run the command with these arguments; returns 1 if a judged claim survives every fault that changes its numbers."""
     options = argparse.ArgumentParser("python -m replications audit", description=__doc__)
     options.add_argument("papers", nargs="*", metavar="PAPER", help="default: all")
-    options.add_argument("--train", action="store_true", help="also plant the faults that need training (minutes)")
-    options.add_argument("--data-dir", type=Path, metavar="D", help="folder of the data; default: LIGHTNING_FA_DATA")
     options.add_argument(
-        "--out",
-        type=Path,
-        metavar="FILE",
-        help="write the page; without --train, and for other papers, its columns of the faults that need training are kept",
+        "--train",
+        action="store_true",
+        help="also plant the faults that need training (minutes); else, and for other papers, their columns are those of the "
+        "page FILE, or of docs/planted_faults.md if there is no FILE",
     )
+    options.add_argument("--data-dir", type=Path, metavar="D", help="folder of the data; default: LIGHTNING_FA_DATA")
+    options.add_argument("--out", type=Path, metavar="FILE", help="write the page")
     chosen = options.parse_args(arguments)
     folder = chosen.data_dir or (Path(os.environ["LIGHTNING_FA_DATA"]) if "LIGHTNING_FA_DATA" in os.environ else None)
     papers = chosen.papers or registry.names()
     shown = registry.names() if chosen.out else papers
     found = {paper: verdicts(paper, folder, train=chosen.train and paper in papers) for paper in shown}
-    if chosen.out and chosen.out.exists():
-        known = chosen.out.read_text(encoding="utf-8")
+    page = chosen.out if chosen.out and chosen.out.exists() else PAGE
+    if page.exists():
+        known = page.read_text(encoding="utf-8")
         for paper, rows in found.items():
             if not (chosen.train and paper in papers):
                 _keep_trained(rows, rows_of(known, paper))

@@ -99,6 +99,21 @@ def test_to_train_the_faults_of_one_paper_leaves_the_page_of_the_others_alone(tm
     assert trained_now == ["a1999", "b2000", "b2000"]
 
 
+def test_an_audit_without_training_takes_the_trained_faults_from_the_page(tmp_path, monkeypatch):
+    """It once ended with status 1 on the committed results, because their trained faults counted as not planted."""
+    cells = {"backprop": "survives", "exchanged": "-"}
+    page = tmp_path / "page.md"
+    monkeypatch.setattr(command.registry, "names", lambda: ["a1999"])
+    monkeypatch.setattr(command, "PAGE", page)
+    untrained = {"untrained": "-", "idle": "-", "redrawn": "-"}
+    monkeypatch.setattr(command, "verdicts", lambda paper, folder, *, train: {"c": {**cells, **untrained}})
+    assert command.audit([]) == 1
+    page.write_text(command._section("a1999", {"c": {**cells, **untrained, "idle": "caught"}}), encoding="utf-8")
+    assert command.audit([]) == 0
+    assert command.audit(["a1999"]) == 0
+    assert command.audit(["--train"]) == 1
+
+
 @pytest.mark.parametrize("paper", registry.names())
 def test_a_paper_says_which_faults_are_planted_in_it_by_names_that_it_has(paper):
     """A pattern that names no run plants nothing, and the claim that it should kill survives unseen."""
