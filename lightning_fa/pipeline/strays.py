@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from lightning_fa.pipeline.weights import Weights
+from lightning_fa.wiring.graph import leaves_below
 from lightning_fa.wiring.tensors import tensors_in
 
 
@@ -30,22 +31,11 @@ class Strays:
         """
         if not torch.is_grad_enabled():
             return
-        nodes = []
-        for tensor in tensors_in(inputs):
-            self._refuse(tensor)
-            nodes.append(tensor.grad_fn)
-        seen: set[Any] = {None}
-        while nodes:
-            node = nodes.pop()
-            if node not in seen:
-                seen.add(node)
-                self._refuse(getattr(node, "variable", None))
-                nodes += [below for below, _ in node.next_functions]  # type: ignore[union-attr]
-
-    def _refuse(self, leaf: Any) -> None:
-        name = self.weights.owners.names.get(id(leaf))
-        if name is not None and leaf.requires_grad and self.weights.owns(leaf):
-            raise RuntimeError(
-                f"{name!r} is applied to an input of the network outside of `forward`, where a pipeline finds no stage that "
-                "trains it. It would never learn. Use it inside `forward`."
-            )
+        entering = list(tensors_in(inputs))
+        for leaf in (*entering, *leaves_below([tensor.grad_fn for tensor in entering], ())):
+            name = self.weights.owners.names.get(id(leaf))
+            if name is not None and leaf.requires_grad and self.weights.owns(leaf):
+                raise RuntimeError(
+                    f"{name!r} is applied to an input of the network outside of `forward`, where a pipeline finds no stage that "
+                    "trains it. It would never learn. Use it inside `forward`."
+                )
